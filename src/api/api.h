@@ -1,0 +1,118 @@
+/*
+ * api.h - between the HTTP server (server.c) and the resources.
+ *
+ * A resource is one file with handlers and field tables; routes.c is the one
+ * table of routes.  A handler runs on a pool thread, after authentication
+ * and after the whole body has arrived (files have gone straight to the blob
+ * store by then), and fills a response.  It never blocks to wait: it says
+ * response_wait() and is called again when its topic stirs.
+ */
+#ifndef ET_API_H
+#define ET_API_H
+
+#include "base/json.h"
+#include "store/store.h"
+
+struct api;
+
+enum scope {
+    SCOPE_NONE,   /* open to all */
+    SCOPE_USER,   /* Basic, or a Bearer token of scope user (admin may too, as itself) */
+    SCOPE_WORKER, /* POST /leases */
+    SCOPE_ADMIN,
+    SCOPE_LEASE,  /* the token of one attempt; the handler checks it against its path */
+    SCOPE_METRICS, /* loopback, or admin */
+};
+
+enum body_kind {
+    BODY_NONE,
+    BODY_JSON,     /* at most 1 MiB; request->body is an object */
+    BODY_DOCUMENT, /* JSON as above, or multipart: a part `document` (the JSON) and files */
+    BODY_FORM,     /* multipart only: values and files (classify) */
+    BODY_RAW,      /* any bytes, streamed to the blob store: request->raw */
+};
+
+/* A file that arrived: in the blob store, not yet referenced by anything. */
+struct upload {
+    char *part;      /* name of the part: "url" */
+    char *file_name; /* as the client said, reduced to its last path element; may be "" */
+    char sha256[65];
+    char sha1[41];
+    int64_t size;
+};
+/* A plain value in a form. */
+struct form_value {
+    char *part, *value;
+};
+
+struct principal {
+    enum scope scope;
+    char owner[160];   /* "user:NAME"; of a worker's token: "" */
+    char token_id[40]; /* "" for Basic */
+    char lease_token[80]; /* SCOPE_LEASE: as sent */
+};
+
+struct request {
+    struct api *api;
+    const struct route *route;
+    const char *method, *path;
+    const char *args[4];          /* the {..} of the route's path, decoded, in order */
+    struct principal who;
+    json_t *body;                 /* borrowed; NULL when there is none */
+    int n_uploads;
+    struct upload *uploads;
+    int n_values;
+    struct form_value *values;
+    struct upload raw;            /* BODY_RAW; sha256 "" when there was no body */
+    int64_t now_ms;
+    int64_t arrived_ms;           /* monotonic: for handlers that wait */
+    bool waited;                  /* this is a further call after response_wait */
+    void *state;                  /* the handler's own across waits, freed with free() */
+};
+const char *request_query(const struct request *r, const char *name);  /* NULL: absent */
+const char *request_header(const struct request *r, const char *name); /* NULL: absent */
+bool request_client_gone(const struct request *r); /* asked before handing out something that would be lost */
+
+struct response;
+void response_json(struct response *r, int status, json_t *json /* taken */);
+void response_text(struct response *r, int status, const char *content_type, char *bytes /* taken */, size_t size);
+/* A blob by hash, with Range, ETag, If-None-Match and HEAD done by the server. */
+void response_blob(struct response *r, const char *sha256, const char *content_type);
+void response_empty(struct response *r, int status);
+void response_header(struct response *r, const char *name, const char *value);
+/*
+ * Nothing to say yet: call the handler again when `topic` stirs or at
+ * deadline_ms (monotonic), whichever comes first.  Then request->waited is
+ * true.  Topics: "feed:OWNER", "pool:NAME", "job:ID".
+ */
+void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
+/* Any thread: wakes who waits for the topic. */
+void api_stir(struct api *api, const char *topic);
+
+struct store *api_store(struct api *api);
+bool api_allows_private_urls(const struct api *api);
+
+/*
+ * A handler returns OK with the response filled, or an error that becomes a
+ * problem document (RFC 9457): INVALID 400, DENIED 403, NOT_FOUND 404,
+ * CONFLICT 409, TOO_LARGE 413, UNSUPPORTED 415, UNAVAILABLE 503, NO_SPACE
+ * 507, FAILED 500.  problem_* say more exact things where they are needed.
+ */
+typedef enum status (*handler)(struct request *request, struct response *response, struct error *err);
+
+struct field; /* fields.h: one row a field of a document */
+
+struct route {
+    const char *method, *path; /* "POST", "/training-jobs/{id}/cancel" */
+    handler handle;
+    enum scope scope;
+    enum body_kind body;
+    const char *summary;       /* "Queue a training job." */
+    const struct field *in;    /* accepted body; NULL: none, or the handler's own */
+    const struct field *out;   /* answer; NULL: said in summary */
+    int success;               /* 201 */
+};
+/* Resources' tables, put together in routes.c; each ends with a row whose method is NULL. */
+extern const struct route *const route_tables[];
+
+#endif

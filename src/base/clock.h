@@ -1,0 +1,14 @@
+/* clock.h - time in milliseconds, and as RFC 3339 text. */
+#ifndef ET_CLOCK_H
+#define ET_CLOCK_H
+
+#include "base/base.h"
+
+int64_t clock_now_ms(void);       /* since 1970, UTC */
+int64_t clock_monotonic_ms(void); /* for measuring and waiting; arbitrary origin */
+
+#define CLOCK_TEXT_MAX 32
+/* "2026-11-21T13:40:00.123Z".  Returns out. */
+const char *clock_text(int64_t at_ms, char out[CLOCK_TEXT_MAX]);
+
+#endif

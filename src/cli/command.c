@@ -1,0 +1,72 @@
+#include "cli/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct command commands[] = {
+    {NULL, NULL, NULL, NULL},
+};
+
+int command_fail(const struct error *err)
+{
+    fprintf(stderr, "et: %s\n", err->message);
+    switch (err->status) {
+    case UNAVAILABLE:
+        return EXIT_NO_SERVER;
+    case DENIED:
+        return EXIT_NOT_ALLOWED;
+    default:
+        return EXIT_WORK_FAILED;
+    }
+}
+
+int command_usage(const char *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("et: ", stderr);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\ntry 'et %s%s--help'\n", command ? command : "", command ? " " : "");
+    return EXIT_USAGE;
+}
+
+static const struct command *command_find(const char *name)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (!strcmp(c->name, name))
+            return c;
+    return NULL;
+}
+
+static void print_help(void)
+{
+    puts("et - queue, run and follow training jobs, keep their data and models, serve their predictions\n");
+    puts("usage: et COMMAND [options]");
+    const char *group = "";
+    for (const struct command *c = commands; c->name; c++) {
+        if (!c->group)
+            continue;
+        if (strcmp(group, c->group)) {
+            group = c->group;
+            printf("\n%s\n", group);
+        }
+        printf("  %-20s %s\n", c->name, c->summary);
+    }
+    puts("\n'et COMMAND --help' explains a command, with an example.");
+}
+
+int command_run(const char *called, int argc, char **argv)
+{
+    (void)called;
+    if (argc < 2)
+        return print_help(), EXIT_USAGE;
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return print_help(), EXIT_DONE;
+    if (!strcmp(argv[1], "--version"))
+        return puts("et " ET_VERSION), EXIT_DONE;
+    const struct command *c = command_find(argv[1]);
+    if (!c)
+        return command_usage(NULL, "no command '%s'", argv[1]);
+    return c->run(argc - 1, argv + 1);
+}

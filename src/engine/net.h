@@ -1,0 +1,79 @@
+/*
+ * net.h - a net that runs.
+ *
+ *   struct netdef --net_create (plan, allocate, fill)--> struct net
+ *   net_forward, net_backward: allocate nothing, parse nothing.
+ *
+ * Not safe for use from two threads at once; several nets may run in
+ * several threads.
+ */
+#ifndef ET_NET_H
+#define ET_NET_H
+
+#include "engine/layer.h"
+
+struct net;
+
+struct net_options {
+    int threads;           /* 0: all processors */
+    uint64_t seed;
+    const char *folder;    /* relative file names of data layers start here; NULL: current folder */
+    struct net *share;     /* take the parameters of this net where layer names agree (a solver's test nets) */
+    bool inference;        /* no backward will be asked for: memory is reused freely */
+};
+
+/*
+ * Opens data layers, plans, allocates and fills the parameters by their
+ * fillers.  net keeps its own copy of what it needs of `param`.
+ * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file.
+ */
+enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
+                       const struct net_options *options, struct net **ret_net, struct error *err);
+void net_free(struct net *net);
+void net_freep(struct net **net);
+
+const struct netdef *net_def(const struct net *net);
+
+/* ret_loss (may be NULL): sum over tops of loss_weight x their elements. */
+enum status net_forward(struct net *net, double *ret_loss, struct error *err);
+void net_backward(struct net *net);
+void net_clear_diffs(struct net *net); /* of the parameters */
+
+/* One layer alone, for `et time`. */
+enum status net_forward_layer(struct net *net, int layer, struct error *err);
+void net_backward_layer(struct net *net, int layer);
+
+/* Parameters; only owners are returned by net_learnable (each once, in definition order). */
+int net_n_params(const struct net *net);
+struct param *net_param(struct net *net, int index); /* index of netdef's params */
+
+/* Values in plain order: n = shape_count.  `values` may be data, diff or a history array of p's n_floats. */
+void param_export(const struct param *p, const float *values, float *ret_plain);
+void param_import(const struct param *p, const float *plain, float *ret_values);
+
+/* Blob values in plain order after a forward pass; copies shape_count floats. */
+void net_blob_read(struct net *net, int blob, float *ret_plain);
+/* Writes an input blob (Input layer) before a forward pass. */
+void net_blob_write(struct net *net, int blob, const float *plain);
+
+/* Where data layers stand and what the random generators hold, to resume with the same bits.  The caller frees. */
+enum status net_save_position(struct net *net, char **ret_bytes, size_t *ret_size, struct error *err);
+enum status net_load_position(struct net *net, const char *bytes, size_t size, struct error *err);
+
+/*
+ * Copies weights by layer name from a caffemodel or an HDF5 file, as Caffe's
+ * CopyTrainedLayersFrom: unknown source layers are ignored (told through
+ * log), a shape that differs is INVALID with both shapes.
+ */
+enum status net_load_weights(struct net *net, const char *path, struct error *err);
+/* Writes PREFIX-named weights; binary caffemodel or Caffe's HDF5 form. */
+enum status net_save_weights(struct net *net, const char *path, bool with_diff, struct error *err);
+enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err);
+
+/* Bytes allocated for activations and their gradients, parameters, scratch. */
+struct net_memory {
+    int64_t blobs, params, scratch;
+};
+struct net_memory net_memory(const struct net *net);
+
+#endif

@@ -1,0 +1,49 @@
+#include "../test.h"
+
+#include "base/json.h"
+
+static void what_is_not_strict_json_is_refused_with_its_place(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"{\"a\":1,\"a\":2}", "{'a':1}", "[1,]", "{} x", "NaN", "\"\xff\"", "", "{\"a\":01}"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct error err = {0};
+        json_t *json = NULL;
+        assert_int_equal(json_read(bad[i], strlen(bad[i]), &json, &err), INVALID);
+        assert_int_not_equal(err.line, 0);
+    }
+}
+
+static void deep_nesting_is_refused(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    CLEANUP(freep) char *deep = xmalloc(200001);
+    memset(deep, '[', 200000);
+    deep[200000] = '\0';
+    json_t *json = NULL;
+    assert_int_equal(json_read(deep, 200000, &json, &err), INVALID);
+}
+
+static void text_is_compact_and_sorted(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    CLEANUP(json_decrefp) json_t *json = NULL;
+    assert_ok(json_read("{ \"b\": [1, 2.5], \"a\": \"x\" }", 27, &json, &err));
+    CLEANUP(freep) char *text = json_text(json);
+    assert_string_equal(text, "{\"a\":\"x\",\"b\":[1,2.5]}");
+    assert_string_equal(json_get_string(json, "a", "-"), "x");
+    assert_string_equal(json_get_string(json, "b", "-"), "-");
+    assert_int_equal(json_get_int(json, "a", 5), 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_strict_json_is_refused_with_its_place),
+        cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(text_is_compact_and_sorted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
