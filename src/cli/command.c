@@ -1,9 +1,19 @@
 #include "cli/command.h"
+#include "cli/commands.h"
 
 #include <stdio.h>
 #include <string.h>
 
 const struct command commands[] = {
+    {"login", command_login, "Client", "Get a token from a server and keep it"},
+    {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
+    {"ps", command_ps, "Client", "List your jobs"},
+    {"status", command_status, "Client", "Tell where a job stands"},
+    {"logs", command_logs, "Client", "Print or follow a job's log"},
+    {"cancel", command_cancel, "Client", "Save and stop a job"},
+    {"wait", command_wait, "Client", "Wait until a job has ended"},
+    {"get", command_get, "Client", "Download a trained model or another file"},
+    {"classify", command_classify, "Client", "Label pictures with a trained net"},
     {NULL, NULL, NULL, NULL},
 };
 
