@@ -11,13 +11,37 @@
 #define WEIGHT_LAYERS(ROW)
 
 #define ELEMENT_LAYERS(ROW) \
-    ROW(relu)
+    ROW(absval) \
+    ROW(bias) \
+    ROW(bnll) \
+    ROW(clip) \
+    ROW(eltwise) \
+    ROW(elu) \
+    ROW(exp) \
+    ROW(log) \
+    ROW(power) \
+    ROW(prelu) \
+    ROW(relu) \
+    ROW(scale) \
+    ROW(sigmoid) \
+    ROW(swish) \
+    ROW(tanh) \
+    ROW(threshold)
 
 #define SPATIAL_LAYERS(ROW)
 
-#define SHAPE_LAYERS(ROW)
+#define SHAPE_LAYERS(ROW) \
+    ROW(argmax) \
+    ROW(flatten) \
+    ROW(reshape) \
+    ROW(silence) \
+    ROW(slice)
 
-#define LOSS_LAYERS(ROW)
+#define LOSS_LAYERS(ROW) \
+    ROW(accuracy) \
+    ROW(euclidean_loss) \
+    ROW(hinge_loss) \
+    ROW(sigmoid_cross_entropy_loss)
 
 #define LAYERS(ROW)     \
     DATA_LAYERS(ROW)    \
