@@ -8,16 +8,25 @@
 
 #define DATA_LAYERS(ROW)
 
-#define WEIGHT_LAYERS(ROW)
+#define WEIGHT_LAYERS(ROW) \
+    ROW(convolution)       \
+    ROW(inner_product)
 
 #define ELEMENT_LAYERS(ROW) \
-    ROW(relu)
+    ROW(dropout)            \
+    ROW(relu)               \
+    ROW(softmax)
 
-#define SPATIAL_LAYERS(ROW)
+#define SPATIAL_LAYERS(ROW) \
+    ROW(lrn)                \
+    ROW(pooling)
 
-#define SHAPE_LAYERS(ROW)
+#define SHAPE_LAYERS(ROW) \
+    ROW(concat)           \
+    ROW(split)
 
-#define LOSS_LAYERS(ROW)
+#define LOSS_LAYERS(ROW) \
+    ROW(softmax_loss)
 
 #define LAYERS(ROW)     \
     DATA_LAYERS(ROW)    \
