@@ -48,6 +48,12 @@ static void type_closep(hid_t *type)
         H5Tclose(*type);
 }
 
+bool hdf5_is_hdf5(const char *path)
+{
+    be_quiet();
+    return H5Fis_hdf5(path) > 0;
+}
+
 enum status hdf5_open(const char *path, hid_t *ret_file, struct error *err)
 {
     be_quiet();
