@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "engine/weights.h"
+#include "engine/param_layout.h"
 
 struct convolution {
     int n_spatial, group;

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "engine/weights.h"
+#include "engine/param_layout.h"
 
 struct inner_product {
     dnnl_dim_t m, k, n;

@@ -1,10 +1,10 @@
 /*
- * weights.h - between a parameter and a kernel that wants it in another
+ * param_layout.h - between a parameter and a kernel that wants it in another
  * layout: converted copies that are renewed when the values change, and
  * gradients that are added up (oneDNN can only overwrite).
  */
-#ifndef ET_WEIGHTS_H
-#define ET_WEIGHTS_H
+#ifndef ET_PARAM_LAYOUT_H
+#define ET_PARAM_LAYOUT_H
 
 #include "engine/kernel.h"
 #include "engine/plan.h"
