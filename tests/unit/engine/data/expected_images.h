@@ -1,3 +1,4 @@
+/* clang-format off */
 /* Made by make_files.py: what OpenCV's imread and resize make of files/. */
 static const struct image_case image_cases[] = {
     {"rgb.png", IMAGE_GREY, 3, 4, 1,

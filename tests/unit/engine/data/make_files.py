@@ -44,6 +44,7 @@ def table(pixels):
 
 
 with open("expected_images.h", "w") as out:
+    print("/* clang-format off */", file=out)
     print("/* Made by make_files.py: what OpenCV's imread and resize make of files/. */", file=out)
     for name, kind in (("image_cases", ROWS),):
         print(f"static const struct image_case {name}[] = {{", file=out)

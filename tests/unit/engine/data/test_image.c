@@ -112,9 +112,10 @@ static void an_image_over_the_limit_is_refused_before_it_is_allocated(void **sta
 {
     (void)state;
     /* The head of a PNG of 65,536 x 65,536 grey pixels (IHDR with its checksum). */
-    static const uint8_t head[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R',
-                                   0, 1, 0, 0, 0, 1, 0, 0, 8, 0, 0, 0, 0, 0x49, 0xef, 0x6f, 0x3f,
-                                   0, 0, 0, 1, 'I', 'D', 'A', 'T', 0, 0, 0, 0, 0};
+    static const uint8_t head[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0,    0, 0, 13,
+                                   'I',  'H', 'D', 'R', 0,    1,    0,    0,    0,    1, 0, 0,
+                                   8,    0,   0,   0,   0,    0x49, 0xef, 0x6f, 0x3f, 0, 0, 0,
+                                   1,    'I', 'D', 'A', 'T',  0,    0,    0,    0,    0};
     struct error err;
     struct image image;
     assert_int_equal(image_decode(head, sizeof(head), "bomb.png", IMAGE_GREY, &image, &err), TOO_LARGE);

@@ -34,7 +34,8 @@ static void data_reads_round_and_round(void **state)
         Caffe__DataParameter data = CAFFE__DATA_PARAMETER__INIT;
         data.source = (char *)"db";
         data.batch_size = 3;
-        data.backend = backends[i] == DB_LMDB ? CAFFE__DATA_PARAMETER__DB__LMDB : CAFFE__DATA_PARAMETER__DB__LEVELDB;
+        data.backend =
+            backends[i] == DB_LMDB ? CAFFE__DATA_PARAMETER__DB__LMDB : CAFFE__DATA_PARAMETER__DB__LEVELDB;
         Caffe__LayerParameter layer = data_layer_param("Data", 2);
         layer.data_param = &data;
         struct source *s = open_source(&(struct source_options){.param = &layer, .folder = folder});
@@ -116,7 +117,8 @@ static void data_takes_float_records_and_encoded_ones(void **state)
     assert_memory_equal(got, planes, sizeof(planes));
     s->ops->close(s);
 
-    /* 0.299 * 3 + 0.587 * 2 + 0.114 * 1 = 2.2; 0.299 * 60 + 0.587 * 50 + 0.114 * 40 = 51.85, cut or rounded. */
+    /* 0.299 * 3 + 0.587 * 2 + 0.114 * 1 = 2.2; 0.299 * 60 + 0.587 * 50 + 0.114 * 40 = 51.85, cut or rounded.
+     */
     Caffe__TransformationParameter transform = CAFFE__TRANSFORMATION_PARAMETER__INIT;
     transform.force_gray = true;
     layer.transform_param = &transform;
@@ -418,7 +420,8 @@ static void a_position_brings_back_the_same_rows(void **state)
     layers[2].hdf5_data_param = &hdf5;
     for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
         for (int n_before = 0; n_before < 8; n_before++)
-            check_resume(&(struct source_options){.param = &layers[i], .folder = folder, .seed = 11}, n_before);
+            check_resume(&(struct source_options){.param = &layers[i], .folder = folder, .seed = 11},
+                         n_before);
     dir_remove(folder, NULL);
 }
 

@@ -20,7 +20,8 @@ static void fill_interleaved(uint8_t *bytes)
                 *bytes++ = (uint8_t)(100 * c + 10 * y + x);
 }
 
-static struct transform *make(const Caffe__TransformationParameter *param, Caffe__Phase phase, const char *folder)
+static struct transform *make(const Caffe__TransformationParameter *param, Caffe__Phase phase,
+                              const char *folder)
 {
     struct error err;
     struct transform *t;
@@ -28,7 +29,8 @@ static struct transform *make(const Caffe__TransformationParameter *param, Caffe
     return t;
 }
 
-static void check_middle_crop(const Caffe__TransformationParameter *param, const char *folder, const float *want)
+static void check_middle_crop(const Caffe__TransformationParameter *param, const char *folder,
+                              const float *want)
 {
     uint8_t planar[C * H * W], interleaved[C * H * W];
     float floats[C * H * W];
