@@ -6,7 +6,14 @@
 
 #include "engine/layer.h"
 
-#define DATA_LAYERS(ROW)
+#define DATA_LAYERS(ROW) \
+    ROW(data)             \
+    ROW(dummy_data)       \
+    ROW(hdf5_data)        \
+    ROW(hdf5_output)      \
+    ROW(image_data)       \
+    ROW(input)            \
+    ROW(memory_data)
 
 #define WEIGHT_LAYERS(ROW)
 
