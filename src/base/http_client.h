@@ -7,6 +7,8 @@
 #ifndef ET_HTTP_CLIENT_H
 #define ET_HTTP_CLIENT_H
 
+#include <sys/socket.h>
+
 #include "base/buf.h"
 
 struct http_client;
@@ -32,6 +34,8 @@ struct http_request {
     bool guarded;                /* a URL that a user gave: http and https only, at most 5 redirects,
                                     no address that is private, loopback, link-local or multicast,
                                     checked at connect time for every hop */
+    bool (*allow_address)(const struct sockaddr *address); /* the guard's rule; NULL: address_is_public() */
+    bool follow;                 /* follow up to 5 redirects; a guarded request always does */
     const volatile bool *stop;   /* becomes true: give up soon with CANCELLED; may be NULL */
 };
 
