@@ -23,8 +23,12 @@ struct optimizer {
 
 enum { SUM_CHUNK = 16384 };
 
-enum status optimizer_create(const Caffe__SolverParameter *param, struct param **params, int n_params,
-                             int threads, struct optimizer **ret_optimizer, struct error *err)
+static bool decay_is_l1(const Caffe__SolverParameter *param)
+{
+    return !strcmp(param->regularization_type, "L1");
+}
+
+enum status optimizer_check(const Caffe__SolverParameter *param, struct error *err)
 {
     const struct rule *rule;
     TRY(rule_find(param, &rule, err));
@@ -33,30 +37,33 @@ enum status optimizer_create(const Caffe__SolverParameter *param, struct param *
         TRY(rule->check(param, err));
     if (param->iter_size < 1)
         return error_set(err, INVALID, "iter_size must be at least 1, not %d", param->iter_size);
-    bool is_l1 = !strcmp(param->regularization_type, "L1");
-    if (!is_l1 && strcmp(param->regularization_type, "L2"))
+    if (!decay_is_l1(param) && strcmp(param->regularization_type, "L2"))
         return error_set(err, INVALID, "regularization_type '%s' is not known; known are L1, L2",
                          param->regularization_type);
+    return OK;
+}
 
+struct optimizer *optimizer_new(const Caffe__SolverParameter *param, struct param **params, int n_params,
+                                int threads)
+{
     struct optimizer *o = xcalloc(1, sizeof(*o));
     o->param = param;
-    o->rule = rule;
+    rule_find(param, &o->rule, NULL);
     o->params = params;
     o->n_params = n_params;
     o->threads = MAX(threads, 1);
-    o->decay_is_l1 = is_l1;
+    o->decay_is_l1 = decay_is_l1(param);
     o->histories = xcalloc((size_t)optimizer_n_histories(o) + 1, sizeof(*o->histories));
     size_t largest = 0;
     for (int i = 0; i < optimizer_n_histories(o); i++) {
         size_t n = params[i % n_params]->n_floats;
-        o->histories[i] = xcalloc(n, sizeof(float));
+        o->histories[i] = xcalloc(n + 1, sizeof(float));
         largest = MAX(largest, n);
     }
     if (param->snapshot_diff)
-        o->steps = xcalloc(largest, sizeof(float));
+        o->steps = xcalloc(largest + 1, sizeof(float));
     o->sums = xcalloc(largest / SUM_CHUNK + 1, sizeof(*o->sums));
-    *ret_optimizer = o;
-    return OK;
+    return o;
 }
 
 void optimizer_free(struct optimizer *o)

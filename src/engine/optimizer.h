@@ -15,12 +15,12 @@
 
 struct optimizer;
 
-/*
- * `params` are lent, `param` too.
- * Errors: INVALID for settings that make no sense.
- */
-enum status optimizer_create(const Caffe__SolverParameter *param, struct param **params, int n_params,
-                             int threads, struct optimizer **ret_optimizer, struct error *err);
+/* INVALID for settings that make no sense. */
+enum status optimizer_check(const Caffe__SolverParameter *param, struct error *err);
+
+/* For settings that optimizer_check has passed.  `params` are lent, `param` too. */
+struct optimizer *optimizer_new(const Caffe__SolverParameter *param, struct param **params, int n_params,
+                                int threads);
 void optimizer_free(struct optimizer *o);
 void optimizer_freep(struct optimizer **o);
 

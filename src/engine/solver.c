@@ -53,6 +53,7 @@ static enum status solver_init(struct solver *s, struct error *err)
     const Caffe__SolverParameter *p = s->param;
     if (p->average_loss < 1)
         return error_set(err, INVALID, "average_loss must be at least 1, not %d", p->average_loss);
+    TRY(optimizer_check(p, err));
     if (p->debug_info)
         caffe_log('W', "solver.cpp:65", "debug_info is ignored: this engine has no such output");
     TRY(solver_check_prefix(s, err));
@@ -60,7 +61,7 @@ static enum status solver_init(struct solver *s, struct error *err)
     int threads = s->options.threads > 0 ? s->options.threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
     s->learnable = xcalloc((size_t)net_n_params(s->net) + 1, sizeof(*s->learnable));
     int n = learnable_params(s->net, s->learnable);
-    TRY(optimizer_create(p, s->learnable, n, threads, &s->optimizer, err));
+    s->optimizer = optimizer_new(p, s->learnable, n, threads);
     s->losses = xcalloc((size_t)p->average_loss, sizeof(*s->losses));
     s->batch = batch_size(net_def(s->net));
     caffe_log('I', "solver.cpp:57", "Solver scaffolding done.");

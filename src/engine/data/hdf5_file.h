@@ -16,6 +16,9 @@
 void hdf5_file_closep(hid_t *file);
 void hdf5_group_closep(hid_t *group);
 
+/* Does path begin as HDF5 files do. */
+bool hdf5_is_hdf5(const char *path);
+
 /* Errors: NOT_FOUND; INVALID when it is not HDF5 or is damaged. */
 enum status hdf5_open(const char *path, hid_t *ret_file, struct error *err);
 /* An existing file is emptied.  Errors: NO_SPACE, NOT_FOUND, DENIED, FAILED. */
