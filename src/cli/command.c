@@ -14,6 +14,8 @@ const struct command commands[] = {
     {"wait", command_wait, "Client", "Wait until a job has ended"},
     {"get", command_get, "Client", "Download a trained model or another file"},
     {"classify", command_classify, "Client", "Label pictures with a trained net"},
+    {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
+    {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -8,6 +8,9 @@ int command_train(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_time(int argc, char **argv);
 
+int command_convert_imageset(int argc, char **argv);
+int command_convert_mnist(int argc, char **argv);
+
 int command_login(int argc, char **argv);
 int command_submit(int argc, char **argv);
 int command_ps(int argc, char **argv);

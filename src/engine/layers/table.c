@@ -7,24 +7,57 @@
 #include "engine/layer.h"
 
 #define DATA_LAYERS(ROW) \
-    ROW(data)             \
-    ROW(dummy_data)       \
-    ROW(hdf5_data)        \
-    ROW(hdf5_output)      \
-    ROW(image_data)       \
-    ROW(input)            \
+    ROW(data)            \
+    ROW(dummy_data)      \
+    ROW(hdf5_data)       \
+    ROW(hdf5_output)     \
+    ROW(image_data)      \
+    ROW(input)           \
     ROW(memory_data)
 
-#define WEIGHT_LAYERS(ROW)
+#define WEIGHT_LAYERS(ROW) \
+    ROW(convolution)       \
+    ROW(inner_product)
 
 #define ELEMENT_LAYERS(ROW) \
-    ROW(relu)
+    ROW(absval)             \
+    ROW(bias)               \
+    ROW(bnll)               \
+    ROW(clip)               \
+    ROW(dropout)            \
+    ROW(eltwise)            \
+    ROW(elu)                \
+    ROW(exp)                \
+    ROW(log)                \
+    ROW(power)              \
+    ROW(prelu)              \
+    ROW(relu)               \
+    ROW(scale)              \
+    ROW(sigmoid)            \
+    ROW(softmax)            \
+    ROW(swish)              \
+    ROW(tanh)               \
+    ROW(threshold)
 
-#define SPATIAL_LAYERS(ROW)
+#define SPATIAL_LAYERS(ROW) \
+    ROW(lrn)                \
+    ROW(pooling)
 
-#define SHAPE_LAYERS(ROW)
+#define SHAPE_LAYERS(ROW) \
+    ROW(argmax)           \
+    ROW(concat)           \
+    ROW(flatten)          \
+    ROW(reshape)          \
+    ROW(silence)          \
+    ROW(slice)            \
+    ROW(split)
 
-#define LOSS_LAYERS(ROW)
+#define LOSS_LAYERS(ROW)            \
+    ROW(accuracy)                   \
+    ROW(euclidean_loss)             \
+    ROW(hinge_loss)                 \
+    ROW(sigmoid_cross_entropy_loss) \
+    ROW(softmax_loss)
 
 #define LAYERS(ROW)     \
     DATA_LAYERS(ROW)    \
