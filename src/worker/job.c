@@ -279,7 +279,8 @@ static void keep_tail(struct job *job, const char *bytes, size_t size)
     job->tail_size = keep + size;
 }
 
-enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size, struct error *err)
+static enum status write_stream(struct job *job, enum job_stream stream, const void *bytes, size_t size,
+                                bool is_childs, struct error *err)
 {
     enum status status = OK;
     pthread_mutex_lock(&job->lock);
@@ -289,12 +290,17 @@ enum status job_output(struct job *job, enum job_stream stream, const void *byte
                            strerror(errno));
     } else {
         s->written += (int64_t)size;
-        if (stream == JOB_STDERR)
+        if (stream == JOB_STDERR && is_childs)
             keep_tail(job, bytes, size);
         stir(job);
     }
     pthread_mutex_unlock(&job->lock);
     return status;
+}
+
+enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size, struct error *err)
+{
+    return write_stream(job, stream, bytes, size, true, err);
 }
 
 void job_log(struct job *job, const char *format, ...)
@@ -307,7 +313,7 @@ void job_log(struct job *job, const char *format, ...)
     size_t size = MIN((size_t)MAX(n, 0), sizeof(line) - 2);
     line[size++] = '\n';
     struct error unwritten; /* what follows on the same disk will tell */
-    job_output(job, JOB_STDERR, line, size, &unwritten);
+    write_stream(job, JOB_STDERR, line, size, false, &unwritten);
 }
 
 void job_last_line(const struct job *job, char *out, size_t size)

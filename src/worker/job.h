@@ -69,11 +69,11 @@ enum status job_put_blob(struct job *job, const char *file_name, const char *blo
 
 /* ---- what the courier carries; any thread ---- */
 
-/* Raw output.  NO_SPACE, FAILED when the folder's disk does not take it. */
+/* Raw output of the child.  NO_SPACE, FAILED when the folder's disk does not take it. */
 enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size, struct error *err);
 /* A line of the service's own on stderr. */
 void job_log(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The last line on stderr that is not empty, for "failed: ...".  Writes "" when there is none. */
+/* The child's last line on stderr that is not empty, for "failed: ...".  Writes "" when there is none. */
 void job_last_line(const struct job *job, char *out, size_t size);
 
 void job_metric(struct job *job, const char *name, int64_t step, double value);
