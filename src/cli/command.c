@@ -5,6 +5,7 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"ps", command_ps, "Client", "List your jobs"},
@@ -16,6 +17,7 @@ const struct command commands[] = {
     {"classify", command_classify, "Client", "Label pictures with a trained net"},
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
+    {"classify-images", command_classify_images, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
