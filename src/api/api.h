@@ -31,7 +31,6 @@ enum body_kind {
     BODY_DOCUMENT, /* JSON as above, or multipart: a part `document` (the JSON) and files */
     BODY_FORM,     /* multipart only: values and files (classify) */
     BODY_RAW,      /* any bytes, streamed to the blob store: request->raw */
-    BODY_BYTES,    /* any bytes, at most 1 MiB, in memory: request->bytes */
 };
 
 /* A file that arrived: in the blob store, not yet referenced by anything. */
@@ -66,8 +65,6 @@ struct request {
     int n_values;
     struct form_value *values;
     struct upload raw;            /* BODY_RAW; sha256 "" when there was no body */
-    const void *bytes;            /* BODY_BYTES; lent */
-    size_t n_bytes;
     int64_t now_ms;
     int64_t arrived_ms;           /* monotonic: for handlers that wait */
     bool waited;                  /* this is a further call after response_wait */
