@@ -18,11 +18,14 @@ struct api;
 
 enum scope {
     SCOPE_NONE,   /* open to all */
-    SCOPE_USER,   /* Basic, or a Bearer token of scope user (admin may too, as itself) */
+    SCOPE_USER,   /* Basic, or a Bearer token of scope user or admin that has an owner */
     SCOPE_WORKER, /* POST /leases */
     SCOPE_ADMIN,
-    SCOPE_LEASE,  /* the token of one attempt; the handler checks it against its path */
+    SCOPE_LEASE,  /* the token of one attempt: args[0] is the job, args[1] the attempt, and the token is right;
+                     that the attempt is still current is checked for BODY_RAW and BODY_BYTES only, else by
+                     the handler */
     SCOPE_METRICS, /* loopback, or admin */
+    SCOPE_ANY,     /* a user, or the operator's admin token, whose owner is "" */
 };
 
 enum body_kind {
@@ -31,6 +34,7 @@ enum body_kind {
     BODY_DOCUMENT, /* JSON as above, or multipart: a part `document` (the JSON) and files */
     BODY_FORM,     /* multipart only: values and files (classify) */
     BODY_RAW,      /* any bytes, streamed to the blob store: request->raw */
+    BODY_BYTES,    /* any bytes, at most 1 MiB, in memory: request->bytes */
 };
 
 /* A file that arrived: in the blob store, not yet referenced by anything. */
@@ -64,10 +68,19 @@ struct request {
     struct upload *uploads;
     int n_values;
     struct form_value *values;
-    struct upload raw;            /* BODY_RAW; sha256 "" when there was no body */
+    struct upload raw;            /* BODY_RAW; sha256 "" when there was no body, not even an empty one */
+    const char *bytes;            /* BODY_BYTES; NUL-terminated (not counted) */
+    size_t n_bytes;
+    /*
+     * Idempotency-Key of a POST and the hash of the request; NULL: none.  The
+     * server replays and saves the answer after the handler; a handler that
+     * calls documents_create may have it saved in that transaction instead.
+     */
+    const char *idempotency_key, *request_hash;
     int64_t now_ms;
     int64_t arrived_ms;           /* monotonic: for handlers that wait */
     bool waited;                  /* this is a further call after response_wait */
+    bool last;                    /* and the last: the deadline is over, or the server stops; waiting again is 204 */
     void *state;                  /* the handler's own across waits, freed with free() */
 };
 /* The upload of that part, or NULL. */

@@ -3,6 +3,7 @@
 
 #include "api/range.h"
 #include "api/resource.h"
+#include "base/buf.h"
 
 #define PIECE (1 << 20)
 
