@@ -22,7 +22,7 @@ class BadDocuments(Case):
 
     def nothing_new(self, *collections):
         for collection in collections:
-            self.assertEqual(self.client.get(f"/{collection}").json["documents"], [], collection)
+            self.assertEqual(self.client.get(f"/{collection}").json["items"], [], collection)
 
     def test_wrong_json_types(self):
         id = UNKNOWN
@@ -203,7 +203,7 @@ class BadDocuments(Case):
         for query in ["limit=0", "limit=1001", "limit=x", "limit=", "state=happy", "page_token=x"]:
             self.assertEqual(self.client.get(f"/datafiles?{query}").status, 400, query)
         self.assertEqual(self.client.get("/solvers?state=pending").status, 400)
-        for query in ["since=-1", "since=x", "limit=0", "feed=continuous", "timeout=-1", "since=99999999999999999999"]:
+        for query in ["since=-1", "since=x", "limit=-1", "feed=continuous", "timeout=-1", "since=99999999999999999999"]:
             self.assertEqual(self.client.get(f"/elastic-thought/_changes?{query}").status, 400, query)
 
 
