@@ -5,6 +5,7 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"ps", command_ps, "Client", "List your jobs"},
@@ -14,8 +15,12 @@ const struct command commands[] = {
     {"wait", command_wait, "Client", "Wait until a job has ended"},
     {"get", command_get, "Client", "Download a trained model or another file"},
     {"classify", command_classify, "Client", "Label pictures with a trained net"},
+    {"train", command_train, "Caffe", "Train or fine-tune a net"},
+    {"test", command_test, "Caffe", "Score a net"},
+    {"time", command_time, "Caffe", "Time each layer of a net"},
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
+    {"classify-images", command_classify_images, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 

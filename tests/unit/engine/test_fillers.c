@@ -36,10 +36,10 @@ static struct moments filled(Caffe__FillerParameter f)
     return moments_of(values, N);
 }
 
-static Caffe__FillerParameter filler(char *type)
+static Caffe__FillerParameter filler(const char *type)
 {
     Caffe__FillerParameter f = CAFFE__FILLER_PARAMETER__INIT;
-    f.type = type;
+    f.type = (char *)type; /* protobuf-c's strings are not const */
     return f;
 }
 
@@ -134,7 +134,7 @@ static void a_wrong_filler_is_refused_with_the_reason(void **state)
 {
     (void)state;
     const struct {
-        char *type;
+        const char *type;
         int sparse;
         struct shape shape;
         const char *message;

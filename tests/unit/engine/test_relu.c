@@ -52,7 +52,7 @@ static void a_relu_that_the_convolution_applies_gives_the_same(void **state)
     static const char *const texts[] = {
         "force_backward: true\n" INPUT CONV
         "layer { name: 'r' type: 'ReLU' bottom: 'h' top: 'h' }\n"
-        "layer { name: 'ip' type: 'InnerProduct' bottom: 'h' top: 'y' loss_weight: 1 inner_product_param {\n"
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'h' top: 'y' inner_product_param {\n"
         "  num_output: 3 weight_filler { type: 'gaussian' } } }\n"
         "layer { name: 'r2' type: 'ReLU' bottom: 'y' top: 'y' loss_weight: 1 }\n",
         "force_backward: true\n" INPUT CONV
