@@ -5,6 +5,9 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"train", command_train, "Caffe", "Train a net"},
+    {"test", command_test, "Caffe", "Print the mean outputs of a trained net"},
+    {"time", command_time, "Caffe", "Tell how long each layer of a net takes"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"ps", command_ps, "Client", "List your jobs"},
