@@ -63,11 +63,13 @@ static int legacy_dim(int64_t dim)
 void blob_proto_shape(const Caffe__BlobProto *blob, struct shape *ret_shape)
 {
     struct shape shape = {.n_axes = 4};
-    if (blob->has_num || blob->has_channels || blob->has_height || blob->has_width || !blob->shape) {
+    if (blob->has_num || blob->has_channels || blob->has_height || blob->has_width) {
         shape.dim[0] = blob->num;
         shape.dim[1] = blob->channels;
         shape.dim[2] = blob->height;
         shape.dim[3] = blob->width;
+    } else if (!blob->shape) {
+        shape.n_axes = 0; /* a scalar: Caffe writes no shape for it */
     } else if (blob->shape->n_dim > SHAPE_MAX_AXES) {
         shape.n_axes = -1;
     } else {
