@@ -111,7 +111,10 @@ static enum status read_step(void *reader, const char *path, bool rewind, struct
     int code = mdb_cursor_get(r->cursor, &key, &value, rewind ? MDB_FIRST : MDB_NEXT);
     if (code && code != MDB_NOTFOUND)
         return lmdb_error(path, "read", code, err);
-    *ret_value = code ? (struct db_span){0} : (struct db_span){value.mv_data, value.mv_size};
+    struct db_span span = {0};
+    if (!code)
+        span = (struct db_span){value.mv_data, value.mv_size};
+    *ret_value = span;
     return OK;
 }
 
@@ -153,7 +156,8 @@ static int put_all(MDB_env *env, const struct db_pair *pairs, size_t n)
     return code;
 }
 
-/* The map starts small, so that the file's header asks readers for no more than it needs; it doubles when full. */
+/* The map starts small, so that the file's header asks readers for no more than it needs; it doubles when
+ * full. */
 static enum status write_batch(void *writer, const char *path, const struct db_pair *pairs, size_t n,
                                struct error *err)
 {

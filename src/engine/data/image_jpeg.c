@@ -157,8 +157,8 @@ static enum status decode(struct jpeg_decompress_struct *jpeg, struct jpeg_repor
     if (is_cmyk)
         out->cmyk = xmalloc((size_t)image->width * 4);
     while (jpeg->output_scanline < jpeg->output_height) {
-        uint8_t *to = image->pixels +
-                      (size_t)jpeg->output_scanline * (size_t)image->width * (size_t)image->channels;
+        uint8_t *to =
+            image->pixels + (size_t)jpeg->output_scanline * (size_t)image->width * (size_t)image->channels;
         JSAMPROW row = is_cmyk ? out->cmyk : to;
         jpeg_read_scanlines(jpeg, &row, 1);
         if (is_cmyk)
@@ -190,8 +190,9 @@ enum status jpeg_decode(const void *bytes, size_t size, const char *name, enum i
 
 /* ---- encode ---- */
 
-static enum status encode(struct jpeg_compress_struct *jpeg, struct jpeg_reporter *r, const struct image *image,
-                          unsigned char **bytes, unsigned long *size, struct error *err)
+static enum status encode(struct jpeg_compress_struct *jpeg, struct jpeg_reporter *r,
+                          const struct image *image, unsigned char **bytes, unsigned long *size,
+                          struct error *err)
 {
     if (setjmp(r->escape))
         return error_set(err, FAILED, "cannot write a JPEG image: %s", r->message);
@@ -205,8 +206,8 @@ static enum status encode(struct jpeg_compress_struct *jpeg, struct jpeg_reporte
     jpeg_set_quality(jpeg, 95, TRUE);
     jpeg_start_compress(jpeg, TRUE);
     while (jpeg->next_scanline < jpeg->image_height) {
-        JSAMPROW row = image->pixels + (size_t)jpeg->next_scanline * (size_t)image->width *
-                                           (size_t)image->channels;
+        JSAMPROW row =
+            image->pixels + (size_t)jpeg->next_scanline * (size_t)image->width * (size_t)image->channels;
         jpeg_write_scanlines(jpeg, &row, 1);
     }
     jpeg_finish_compress(jpeg);
