@@ -2,7 +2,6 @@
 """Holds a real `et worker` to docs/worker-protocol.md.  usage: test_worker.py ET [NAME...]"""
 import io
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -480,5 +479,4 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
