@@ -24,7 +24,8 @@ static void how_a_child_ended_is_told_in_words(void **state)
         {9, "x", FAILED, "killed by signal 9 (SIGKILL), as when memory runs out"},
         {1 << 8, "et: cannot write 'f': No space left on device", NO_SPACE,
          "cannot write 'f': No space left on device"},
-        {1 << 8, "et: cannot write 'f': Disk quota exceeded", NO_SPACE, "cannot write 'f': Disk quota exceeded"},
+        {1 << 8, "et: cannot write 'f': Disk quota exceeded", NO_SPACE,
+         "cannot write 'f': Disk quota exceeded"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct error err = {0};

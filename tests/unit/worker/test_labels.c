@@ -50,7 +50,8 @@ static void labels_are_numbered_by_first_appearance(void **state)
     }
     labels_begin_archive(&l);
     int label;
-    assert_ok(labels_of_path(&l, "test/A/1.png", &label, &err)); /* the same label elsewhere in another archive */
+    assert_ok(
+        labels_of_path(&l, "test/A/1.png", &label, &err)); /* the same label elsewhere in another archive */
     assert_int_equal(label, 1);
     assert_int_equal(labels_of_path(&l, "train/A/1.png", &label, &err), INVALID);
     assert_string_equal(err.message,

@@ -19,7 +19,8 @@ static void a_lease_is_read_with_its_defaults(void **state)
     struct error err = {0};
     CLEANUP(lease_release) struct lease l = {0};
     assert_ok(read_text("{\"job\":\"" ID "\",\"attempt\":2,\"token\":\"t\",\"kind\":\"split\",\"spec\":{},"
-                        "\"inputs\":[{\"name\":\"a\",\"size\":3,\"sha256\":\"ff\"}]}", &l, &err));
+                        "\"inputs\":[{\"name\":\"a\",\"size\":3,\"sha256\":\"ff\"}]}",
+                        &l, &err));
     assert_string_equal(l.job, ID);
     assert_int_equal(l.attempt, 2);
     assert_int_equal(l.heartbeat_ms, 5000);
@@ -39,7 +40,8 @@ static void a_lease_that_cannot_be_worked_on_is_refused(void **state)
         "{\"job\":\"" ID "\",\"attempt\":0,\"token\":\"t\",\"kind\":\"split\",\"spec\":{}}",
         "{\"job\":\"" ID "\",\"attempt\":1,\"token\":\"\",\"kind\":\"split\",\"spec\":{}}",
         "{\"job\":\"" ID "\",\"attempt\":1,\"token\":\"t\",\"kind\":\"split\"}",
-        "{\"job\":\"" ID "\",\"attempt\":1,\"token\":\"t\",\"kind\":\"split\",\"spec\":{},\"heartbeat_ms\":0}",
+        "{\"job\":\"" ID
+        "\",\"attempt\":1,\"token\":\"t\",\"kind\":\"split\",\"spec\":{},\"heartbeat_ms\":0}",
         "{\"job\":\"" ID "\",\"attempt\":1,\"token\":\"t\",\"kind\":\"split\",\"spec\":{},\"inputs\":{}}",
         "{\"job\":\"" ID "\",\"attempt\":1,\"token\":\"t\",\"kind\":\"split\",\"spec\":{},"
         "\"inputs\":[{\"name\":\"../x\"}]}",
@@ -75,8 +77,10 @@ static void a_seal_tells_whether_two_files_belong_together(void **state)
     size_t size;
     assert_ok(file_read(solver, 1000, &bytes, &size, &err));
     assert_int_equal(size, 2 + 3 + 64);
-    assert_memory_equal(bytes, "\x08\x05\xc2\x3e\x40"
-                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", size);
+    assert_memory_equal(bytes,
+                        "\x08\x05\xc2\x3e\x40"
+                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                        size);
     Caffe__SolverState *read = caffe__solver_state__unpack(NULL, size, (const uint8_t *)bytes);
     assert_true(read && read->iter == 5 && !read->learned_net);
     caffe__solver_state__free_unpacked(read, NULL);

@@ -26,7 +26,8 @@ static void each_line_becomes_metrics_progress_or_a_snapshot(void **state)
     static const struct {
         const char *line, *seen;
     } rows[] = {
-        {"{\"iteration\": 5, \"max_iterations\": 10, \"loss\": 0.5, \"lr\": 0.01, \"images_per_second\": 100.5,"
+        {"{\"iteration\": 5, \"max_iterations\": 10, \"loss\": 0.5, \"lr\": 0.01, \"images_per_second\": "
+         "100.5,"
          " \"outputs\": {\"loss\": 0.5}}",
          "loss@5=0.5 lr@5=0.01 images_per_second@5=100.5 "
          "{\"images_per_second\":100.5,\"iteration\":5,\"loss\":0.5,\"lr\":0.01,\"max_iterations\":10} "},
@@ -38,8 +39,10 @@ static void each_line_becomes_metrics_progress_or_a_snapshot(void **state)
         {"{\"test\": 0, \"iteration\": 6, \"outputs\": {\"accuracy\": 0.75}}",
          "test/accuracy@6=0.75 {\"accuracy\":0.75,\"images_per_second\":100.5,\"iteration\":6,"
          "\"loss\":\"NaN\",\"lr\":0.01,\"max_iterations\":10} "},
-        {"{\"snapshot\": {\"iteration\": 6, \"model\": \"m\", \"state\": \"s\", \"service\": true}}", "m+s! "},
-        {"{\"snapshot\": {\"iteration\": 6, \"model\": \"m\", \"state\": \"s\", \"service\": false}}", "m+s "},
+        {"{\"snapshot\": {\"iteration\": 6, \"model\": \"m\", \"state\": \"s\", \"service\": true}}",
+         "m+s! "},
+        {"{\"snapshot\": {\"iteration\": 6, \"model\": \"m\", \"state\": \"s\", \"service\": false}}",
+         "m+s "},
         {"{\"else\": 1}", ""},
         {"not JSON", ""},
         {"[1]", ""},
