@@ -133,7 +133,7 @@ class BadDocuments(Case):
             ({"specification": SOLVER.replace("base_lr", "base_ir")}, "base_lr", 4, 1),
             ({"specification": SOLVER.replace("CPU", "CPV")}, "CPU", 8, 14),
             ({"specification-net": NET.replace("batch_size", "batchsize", 1)}, "batch_size", 3, 50),
-            ({"specification-net": NET.replace("num_output: 2", "num_output: two")}, "num_output", 6, None),
+            ({"specification-net": NET.replace("num_output: 2", "num_output: two")}, "integer", 6, 100),
             ({"specification-net": NET + "layer {"}, "", 8, None),
             ({"specification-net": NET.replace("InnerProduct", "InerProduct")}, "InnerProduct", None, None),
             ({"specification": "<html>404</html>"}, "", 1, 1),
