@@ -273,31 +273,6 @@ static enum status end_json(struct body *b, struct error *err)
     return decode(b, json, err);
 }
 
-static void add_value(struct request *r, const char *name, const json_t *value)
-{
-    r->values = xrealloc(r->values, ((size_t)r->n_values + 1) * sizeof(*r->values));
-    r->values[r->n_values++] = (struct form_value){xstrdup(name), xstrdup(json_string_value(value))};
-}
-
-/* A form's values as JSON: strings, and arrays of strings for repeated ones. */
-static enum status end_values(struct body *b, struct error *err)
-{
-    struct request *r = &b->x->request;
-    const char *name;
-    json_t *value, *element;
-    TRY(end_json(b, err));
-    json_object_foreach(r->body, name, value) {
-        size_t i, n = json_is_array(value) ? json_array_size(value) : 1;
-        for (i = 0; i < n; i++) {
-            element = json_is_array(value) ? json_array_get(value, i) : value;
-            if (!json_is_string(element))
-                return problem_at(&b->x->response, "", err, INVALID, "'%.100s' holds what is no string", name);
-            add_value(r, name, element);
-        }
-    }
-    return OK;
-}
-
 enum status body_end(struct exchange *x, struct error *err)
 {
     struct body *b = x->body;
@@ -319,7 +294,7 @@ enum status body_end(struct exchange *x, struct error *err)
         r->n_bytes = b->text.size;
         return OK;
     case BODY_FORM:
-        return b->multipart ? end_parts(b, err) : end_values(b, err);
+        return b->multipart ? end_parts(b, err) : end_json(b, err);
     case BODY_DOCUMENT:
         if (b->multipart)
             TRY(end_parts(b, err));

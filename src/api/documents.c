@@ -127,8 +127,8 @@ static enum status changes_query_read(const struct request *r, struct changes_qu
     if (feed && !q->longpoll && strcmp(feed, "normal") != 0)
         return error_set(err, INVALID, "feed is normal or longpoll, not '%.40s'", feed);
     q->with_documents = documents && !strcmp(documents, "true");
-    TRY(query_int(r, "limit", 1, INT64_MAX, CHANGES_MAX, &q->limit, err));
-    q->limit = MIN(q->limit, CHANGES_MAX);
+    TRY(query_int(r, "limit", 0, INT64_MAX, CHANGES_MAX, &q->limit, err));
+    q->limit = q->limit ? MIN(q->limit, CHANGES_MAX) : 1; /* as CouchDB does */
     TRY(query_int(r, "timeout", 0, INT64_MAX, LONGPOLL_MS, &q->timeout_ms, err));
     q->timeout_ms = MIN(q->timeout_ms, LONGPOLL_MAX_MS);
     if (since && !strcmp(since, "now"))
@@ -146,7 +146,7 @@ static enum status changes(struct request *r, struct response *response, struct 
     CLEANUP(document_list_release) struct document_list list = {0};
     TRY(feed_changes(api_store(r->api), r->who.owner, q->since, (int)q->limit, &list, err));
     int64_t deadline_ms = r->arrived_ms + q->timeout_ms;
-    if (!list.n && q->longpoll && clock_monotonic_ms() < deadline_ms) {
+    if (!list.n && q->longpoll && !r->last && clock_monotonic_ms() < deadline_ms) {
         CLEANUP(freep) char *topic = xasprintf("feed:%s", r->who.owner);
         response_wait(response, topic, deadline_ms);
         return OK;

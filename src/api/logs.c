@@ -8,8 +8,8 @@
 #define PIECE (1 << 20)
 
 /* size bytes of the log from offset; a log only grows, so they are there. */
-static enum status read_log(struct store *store, const char *job, int64_t offset, int64_t size, char **ret_bytes,
-                            struct error *err)
+static enum status read_log(struct store *store, const char *job, int64_t offset, int64_t size,
+                            char **ret_bytes, struct error *err)
 {
     struct buf text;
     buf_init(&text, (size_t)size + 1);

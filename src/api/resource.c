@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/range.h"
 #include "base/clock.h"
 
 #define LIST_MAX 1000
 
 const struct field list_fields[] = {
-    {"documents", FIELD_ARRAY, READ_ONLY, "Newest first."},
+    {"items", FIELD_ARRAY, READ_ONLY, "Documents, newest first."},
     {"next_page_token", FIELD_STRING, READ_ONLY | NULLABLE, "Gives the next page; null on the last."},
     {NULL},
 };
@@ -130,12 +131,30 @@ enum status resource_find_named(const struct request *r, struct response *respon
     return problem_of_field(response, pointer, err);
 }
 
+/* The answer that is kept for an Idempotency-Key: the document, as resource_respond() sends it. */
+static char *created_answer(void *context, const struct document_list *made, int *ret_http_status)
+{
+    json_t *shown = resource_encode(context, &made->documents[0]);
+    char *text = json_text(shown);
+    json_decref(shown);
+    *ret_http_status = 201;
+    return text;
+}
+
 enum status resource_create(struct request *r, struct response *response, const struct resource *resource,
                             struct new_document *document, struct error *err)
 {
     CLEANUP(document_list_release) struct document_list made = {0};
     document->type = resource->type;
-    TRY(documents_create(api_store(r->api), r->who.owner, document, 1, NULL, r->now_ms, &made, err));
+    struct idempotency once = {
+        .owner = r->who.owner,
+        .key = r->idempotency_key,
+        .request_hash = r->request_hash,
+        .answer = created_answer,
+        .context = (void *)resource,
+    };
+    TRY(documents_create(api_store(r->api), r->who.owner, document, 1, r->idempotency_key ? &once : NULL,
+                         r->now_ms, &made, err));
     resource_respond(response, 201, resource, &made.documents[0]);
     const char *folder = resource->collection ? resource->collection : "elastic-thought";
     CLEANUP(freep) char *location = xasprintf("/%s/%s", folder, document->id);
@@ -202,7 +221,7 @@ enum status resource_list(struct request *r, struct response *response, struct e
     for (int i = 0; i < list.n; i++)
         json_array_append_new(documents, resource_encode(resource, &list.documents[i]));
     json_t *next = list.more ? json_string(list.documents[list.n - 1].id) : json_null();
-    response_json(response, 200, json_pack("{s:o, s:o}", "documents", documents, "next_page_token", next));
+    response_json(response, 200, json_pack("{s:o, s:o}", "items", documents, "next_page_token", next));
     return OK;
 }
 
@@ -210,14 +229,12 @@ enum status resource_list(struct request *r, struct response *response, struct e
 static enum status if_match_holds(const struct request *r, const struct document *d, struct error *err)
 {
     const char *header = request_header(r, "If-Match");
-    if (!header || !strcmp(header, "*"))
+    if (!header)
         return OK;
     char rev[REV_MAX], quoted[REV_MAX + 2];
     snprintf(quoted, sizeof quoted, "\"%s\"", document_rev(d->id, d->rev, rev));
-    size_t length = strlen(quoted);
-    for (const char *p = header; *p; p += strcspn(p, ","), p += strspn(p, ", \t"))
-        if (!strncmp(p, quoted, length) && strchr(", \t", p[length]))
-            return OK;
+    if (etag_matches(header, quoted, false))
+        return OK;
     return error_set(err, CONFLICT, "the document is at revision %s by now", rev);
 }
 

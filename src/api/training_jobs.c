@@ -47,6 +47,7 @@ static const struct field status_out[] = {
     {"loss", FIELD_NUMBER, READ_ONLY | NULLABLE, "Training loss last reported."},
     {"last-iteration", FIELD_INT, READ_ONLY, "Iteration last reported."},
     {"max-iterations", FIELD_INT, READ_ONLY, "Where it ends."},
+    {"seconds-left", FIELD_NUMBER, READ_ONLY | NULLABLE, "Estimate, in a first attempt only."},
     {"metrics", FIELD_OBJECT, READ_ONLY, "Each metric's latest value."},
     {"logs", FIELD_STRING, READ_ONLY, "Path of the log."},
     {NULL},
@@ -122,6 +123,20 @@ static enum status latest_metrics(struct store *store, const char *job, json_t *
     return OK;
 }
 
+/*
+ * Time left at the pace so far, or null.  An attempt that goes on from a
+ * snapshot began at an iteration that is not known here: no estimate.
+ */
+static json_t *seconds_left(struct request *r, const char *id, int64_t iteration, int64_t max_iterations)
+{
+    CLEANUP(job_release) struct job job = {0};
+    if (iteration < 1 || queue_job(api_store(r->api), id, &job, NULL) != OK || job.attempt != 1 ||
+        !job.leased_ms)
+        return json_null();
+    double elapsed = (double)(r->now_ms - job.leased_ms) / 1000;
+    return json_real(elapsed * (double)MAX(max_iterations - iteration, 0) / (double)iteration);
+}
+
 static enum status training_job_status(struct request *r, struct response *response, struct error *err)
 {
     struct store *store = api_store(r->api);
@@ -135,15 +150,19 @@ static enum status training_job_status(struct request *r, struct response *respo
         progress = json_incref(json_object_get(job.body, "progress"));
     json_t *loss = json_object_get(progress, "loss");
     CLEANUP(freep) char *logs = xasprintf("/training-jobs/%s/logs", job.id);
-    int64_t max_iterations = json_get_int(job.body, "max-iterations", 0);
-    response_json(response, 200,
-                  json_pack("{s:s, s:s, s:s, s:s, s:O, s:I, s:I, s:O, s:s}", "id", job.id, "state",
-                            document_state_word(job.state), "detail", document_state_name(job.state),
-                            "processing-log", json_get_string(job.body, "processing-log", ""), "loss",
-                            loss ? loss : json_null(), "last-iteration",
-                            (json_int_t)json_get_int(progress, "iteration", 0), "max-iterations",
-                            (json_int_t)json_get_int(progress, "max_iterations", max_iterations), "metrics",
-                            metrics, "logs", logs));
+    int64_t iteration = json_get_int(progress, "iteration", 0);
+    int64_t max_iterations =
+        json_get_int(progress, "max_iterations", json_get_int(job.body, "max-iterations", 0));
+    json_t *answer =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", job.id, "state", document_state_word(job.state),
+                  "detail", document_state_name(job.state), "processing-log",
+                  json_get_string(job.body, "processing-log", ""), "logs", logs);
+    json_object_set(answer, "loss", loss ? loss : json_null());
+    json_object_set_new(answer, "last-iteration", json_integer(iteration));
+    json_object_set_new(answer, "max-iterations", json_integer(max_iterations));
+    json_object_set_new(answer, "seconds-left", seconds_left(r, job.id, iteration, max_iterations));
+    json_object_set(answer, "metrics", metrics);
+    response_json(response, 200, answer);
     return OK;
 }
 

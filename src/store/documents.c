@@ -135,27 +135,29 @@ enum status document_get(struct store *s, const char *owner, const char *id, str
     return document_find(reader.db, owner, id, ret_document, err);
 }
 
-/* $1 is a mask of STATE_BITs. */
-#define LIST(where, direction)                                                                     \
-    "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND " where  \
-    " ORDER BY id " direction " LIMIT $3"
+/* $1 is a mask of STATE_BITs.  Each filter has its statement, so that each finds its index. */
+#define LIST(where, direction, limit)                                                                 \
+    "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where  \
+    " ORDER BY id " direction " LIMIT " limit
+#define LIST_PAIR(where, limit) {LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)}
+
+static const char *const list_all[] = LIST_PAIR("", "$3");
+static const char *const list_of_type[] = LIST_PAIR("AND type = $3", "$4");
+static const char *const list_of_owner[] = LIST_PAIR("AND owner = $3", "$4");
+static const char *const list_of_both[] = LIST_PAIR("AND owner = $3 AND type = $4", "$5");
 
 static enum status list_rows(struct connection *db, const struct document_filter *f, int64_t states, int limit,
                              struct rows *rows, struct error *err)
 {
-    const char *after = f->after ? f->after : f->newest_first ? "\x7f" : "";
-    if (f->owner && f->type && f->newest_first)
-        return SQL(db, rows, err, LIST("id < $2 AND owner = $4 AND type = $5", "DESC"), V(states), V(after), V(limit),
-                   V(f->owner), V(f->type));
+    int way = f->newest_first;
+    const char *after = f->after ? f->after : way ? "\x7f" : "";
     if (f->owner && f->type)
-        return SQL(db, rows, err, LIST("id > $2 AND owner = $4 AND type = $5", "ASC"), V(states), V(after), V(limit),
-                   V(f->owner), V(f->type));
-    if (f->newest_first)
-        return SQL(db, rows, err,
-                   LIST("id < $2 AND ($4 IS NULL OR owner = $4) AND ($5 IS NULL OR type = $5)", "DESC"), V(states),
-                   V(after), V(limit), V(f->owner), V(f->type));
-    return SQL(db, rows, err, LIST("id > $2 AND ($4 IS NULL OR owner = $4) AND ($5 IS NULL OR type = $5)", "ASC"),
-               V(states), V(after), V(limit), V(f->owner), V(f->type));
+        return SQL(db, rows, err, list_of_both[way], V(states), V(after), V(f->owner), V(f->type), V(limit));
+    if (f->owner)
+        return SQL(db, rows, err, list_of_owner[way], V(states), V(after), V(f->owner), V(limit));
+    if (f->type)
+        return SQL(db, rows, err, list_of_type[way], V(states), V(after), V(f->type), V(limit));
+    return SQL(db, rows, err, list_all[way], V(states), V(after), V(limit));
 }
 
 enum status documents_list(struct store *s, const struct document_filter *filter,

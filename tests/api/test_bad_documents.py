@@ -22,7 +22,7 @@ class BadDocuments(Case):
 
     def nothing_new(self, *collections):
         for collection in collections:
-            self.assertEqual(self.client.get(f"/{collection}").json["documents"], [], collection)
+            self.assertEqual(self.client.get(f"/{collection}").json["items"], [], collection)
 
     def test_wrong_json_types(self):
         id = UNKNOWN
@@ -131,9 +131,9 @@ class BadDocuments(Case):
         dataset = self.chain.dataset()["id"]
         rows = [
             ({"specification": SOLVER.replace("base_lr", "base_ir")}, "base_lr", 4, 1),
-            ({"specification": SOLVER.replace("CPU", "CPV")}, "CPU", 9, 14),
+            ({"specification": SOLVER.replace("CPU", "CPV")}, "CPU", 8, 14),
             ({"specification-net": NET.replace("batch_size", "batchsize", 1)}, "batch_size", 3, 50),
-            ({"specification-net": NET.replace("num_output: 2", "num_output: two")}, "num_output", 6, None),
+            ({"specification-net": NET.replace("num_output: 2", "num_output: two")}, "integer", 6, 100),
             ({"specification-net": NET + "layer {"}, "", 8, None),
             ({"specification-net": NET.replace("InnerProduct", "InerProduct")}, "InnerProduct", None, None),
             ({"specification": "<html>404</html>"}, "", 1, 1),
@@ -203,7 +203,7 @@ class BadDocuments(Case):
         for query in ["limit=0", "limit=1001", "limit=x", "limit=", "state=happy", "page_token=x"]:
             self.assertEqual(self.client.get(f"/datafiles?{query}").status, 400, query)
         self.assertEqual(self.client.get("/solvers?state=pending").status, 400)
-        for query in ["since=-1", "since=x", "limit=0", "feed=continuous", "timeout=-1", "since=99999999999999999999"]:
+        for query in ["since=-1", "since=x", "limit=-1", "feed=continuous", "timeout=-1", "since=99999999999999999999"]:
             self.assertEqual(self.client.get(f"/elastic-thought/_changes?{query}").status, 400, query)
 
 

@@ -302,20 +302,20 @@ class Contract(Case):
     def test_lists_are_paged_and_filtered(self):
         made = [self.chain.make("/datafiles", {"url": f"http://192.0.2.1/{i}.zip"})["id"] for i in range(3)]
         first = self.client.get("/datafiles?limit=2").json
-        self.assertEqual([d["id"] for d in first["documents"]], [made[2], made[1]])
+        self.assertEqual([d["id"] for d in first["items"]], [made[2], made[1]])
         last = self.client.get(f"/datafiles?limit=2&page_token={first['next_page_token']}").json
-        self.assertEqual([d["id"] for d in last["documents"]], [made[0]])
+        self.assertEqual([d["id"] for d in last["items"]], [made[0]])
         self.assertIsNone(last["next_page_token"])
         lease = self.worker.lease()
         states = {"pending": 2, "processing": 1, "ready": 2, "leased": 1, "failed": 0, "finished": 0}
         for word, count in states.items():
-            self.assertEqual(len(self.client.get(f"/datafiles?state={word}").json["documents"]), count, word)
+            self.assertEqual(len(self.client.get(f"/datafiles?state={word}").json["items"]), count, word)
         lease.finish("failed", "gone")
-        self.assertEqual(len(self.client.get("/datafiles?state=failed").json["documents"]), 1)
+        self.assertEqual(len(self.client.get("/datafiles?state=failed").json["items"]), 1)
         self.chain.datafile()
-        self.assertEqual(len(self.client.get("/datafiles?state=finished_successfully").json["documents"]), 1)
+        self.assertEqual(len(self.client.get("/datafiles?state=finished_successfully").json["items"]), 1)
         for path in ["/datasets", "/solvers", "/training-jobs", "/classifiers", "/classify-jobs"]:
-            self.assertEqual(self.client.get(path).json, {"documents": [], "next_page_token": None})
+            self.assertEqual(self.client.get(path).json, {"items": [], "next_page_token": None})
 
     def test_what_is_used_cannot_be_deleted(self):
         datafile = self.chain.datafile()["id"]

@@ -65,8 +65,8 @@ class Isolation(Case):
     def test_lists_and_changes_hold_ones_own_documents_only(self):
         for collection in self.ids:
             if collection != "elastic-thought":
-                self.assertEqual(self.other.get(f"/{collection}").json["documents"], [], collection)
-                self.assertEqual(len(self.client.get(f"/{collection}").json["documents"]), 1, collection)
+                self.assertEqual(self.other.get(f"/{collection}").json["items"], [], collection)
+                self.assertEqual(len(self.client.get(f"/{collection}").json["items"]), 1, collection)
         seen = {row["id"] for row in self.other.get("/elastic-thought/_changes").json["results"]}
         self.assertFalse(seen & set(self.ids.values()))
         self.assertEqual(self.other.get(f"/elastic-thought/{self.owner}").status, 404)
@@ -79,7 +79,7 @@ class Isolation(Case):
             pointer = theirs.json["errors"][0]["pointer"]
             self.assertTrue(pointer.endswith("-id"), theirs)
             self.assertEqual(pointer, unknown.json["errors"][0]["pointer"])
-        self.assertEqual(self.other.get("/training-jobs").json["documents"], [])
+        self.assertEqual(self.other.get("/training-jobs").json["items"], [])
 
 
 if __name__ == "__main__":
