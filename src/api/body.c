@@ -171,7 +171,7 @@ static bool is_type(const char *content_type, const char *type)
 static enum status check_type(struct body *b, const char *type, struct error *err)
 {
     bool form_taken = b->kind == BODY_DOCUMENT || b->kind == BODY_FORM;
-    bool json_taken = b->kind != BODY_RAW && b->kind != BODY_BYTES;
+    bool json_taken = form_taken || b->kind == BODY_JSON;
     if (!form_taken && !json_taken)
         return OK;
     b->multipart = form_taken && type && is_type(type, "multipart/form-data");
