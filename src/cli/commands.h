@@ -4,6 +4,8 @@
 
 #include "cli/command.h"
 
+int command_serve(int argc, char **argv);
+
 int command_train(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_time(int argc, char **argv);

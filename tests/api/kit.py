@@ -8,7 +8,10 @@ import http.server
 import json
 import secrets
 import threading
+import unittest
 import urllib.parse
+
+from harness import Server
 
 SOLVER = """net: "/home/me/net.prototxt"
 test_iter: 2
@@ -271,3 +274,53 @@ class Chain:
         return self.make("/classifiers", {
             "specification": CLASSIFIER, "training-job-id": training_job, "scale": "255", "image-width": "8",
             "image-height": "8", "color": False, "gpu": False})
+
+
+class Case(unittest.TestCase):
+    """A server without workers for the class; a new user for each test."""
+
+    arguments = ["--allow-private-urls"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(["--workers", "0", "--registration", "open"] + cls.arguments)
+        cls.origin = Origin()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.origin.close()
+        cls.server.stop()
+
+    def setUp(self):
+        self.client = self.new_user()
+        self.name, self.owner = self.client.name, self.client.owner
+        self.worker = Worker(self.server.url, self.server.worker_token)
+        self.chain = Chain(self.client, self.worker)
+        self.addCleanup(self.leave_nothing)
+
+    def new_user(self):
+        name, password = "u" + secrets.token_hex(8), secrets.token_hex(8)
+        reply = Client(self.server.url).post("/users", {"username": name, "email": "", "password": password})
+        assert reply.status == 201, reply
+        client = Client(self.server.url, name, password)
+        client.name, client.owner = name, f"user:{name}"
+        return client
+
+    def leave_nothing(self):
+        """The next test's worker must find its own jobs only."""
+        for collection in ("datafiles", "datasets", "training-jobs", "classify-jobs"):
+            for state in ("pending", "processing"):
+                for document in self.client.get(f"/{collection}?state={state}&limit=1000").json["items"]:
+                    self.client.post(f"/{collection}/{document['id']}/cancel")
+
+    def in_background(self, call):
+        """Starts call; the result of the returned function is call's."""
+        result = []
+        thread = threading.Thread(target=lambda: result.append(call()))
+        thread.start()
+
+        def wait():
+            thread.join(60)
+            return result[0]
+
+        return wait
