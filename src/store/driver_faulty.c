@@ -1,0 +1,112 @@
+#include "store/driver_faulty.h"
+
+#include <stdlib.h>
+
+struct faulty_link {
+    struct driver_faulty *f;
+    void *inner;
+};
+
+static enum status count(struct driver_faulty *f, const char *what, struct error *err)
+{
+    long call = atomic_fetch_add(&f->calls, 1) + 1;
+    if (call == atomic_load(&f->fail_at))
+        return error_set(err, f->status, "call %ld of the database (%s) was made to fail", call, what);
+    return OK;
+}
+
+static enum status faulty_connect(const struct driver *self, const char *where, bool read_only, void **ret_link,
+                                  struct error *err)
+{
+    struct driver_faulty *f = (struct driver_faulty *)(uintptr_t)self;
+    TRY(count(f, "connect", err));
+    CLEANUP(freep) struct faulty_link *link = xcalloc(1, sizeof(*link));
+    link->f = f;
+    TRY(f->inner->connect(f->inner, where, read_only, &link->inner, err));
+    *ret_link = TAKE(link);
+    return OK;
+}
+
+static void faulty_disconnect(void *opaque)
+{
+    struct faulty_link *link = opaque;
+    link->f->inner->disconnect(link->inner);
+    free(link);
+}
+
+static enum status faulty_prepare(void *opaque, const char *sql, void **ret_statement, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "prepare", err));
+    return link->f->inner->prepare(link->inner, sql, ret_statement, err);
+}
+
+static void faulty_discard(void *opaque, void *statement)
+{
+    struct faulty_link *link = opaque;
+    link->f->inner->discard(link->inner, statement);
+}
+
+static enum status faulty_bind(void *opaque, void *statement, const struct value *values, int n,
+                               struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "bind", err));
+    return link->f->inner->bind(link->inner, statement, values, n, err);
+}
+
+static enum status faulty_step(void *opaque, void *statement, bool *ret_row, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "step", err));
+    return link->f->inner->step(link->inner, statement, ret_row, err);
+}
+
+static void faulty_reset(void *opaque, void *statement)
+{
+    struct faulty_link *link = opaque;
+    link->f->inner->reset(link->inner, statement);
+}
+
+static enum status faulty_begin(void *opaque, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "begin", err));
+    return link->f->inner->begin(link->inner, err);
+}
+
+static enum status faulty_commit(void *opaque, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "commit", err));
+    return link->f->inner->commit(link->inner, err);
+}
+
+static void faulty_rollback(void *opaque)
+{
+    struct faulty_link *link = opaque;
+    link->f->inner->rollback(link->inner);
+}
+
+void driver_faulty_init(struct driver_faulty *f, const struct driver *inner)
+{
+    f->inner = inner;
+    atomic_init(&f->calls, 0);
+    atomic_init(&f->fail_at, 0);
+    f->status = FAILED;
+    f->driver = (struct driver){
+        .name = "faulty",
+        .connect = faulty_connect,
+        .disconnect = faulty_disconnect,
+        .prepare = faulty_prepare,
+        .discard = faulty_discard,
+        .bind = faulty_bind,
+        .step = faulty_step,
+        .columns = inner->columns,
+        .column = inner->column,
+        .reset = faulty_reset,
+        .begin = faulty_begin,
+        .commit = faulty_commit,
+        .rollback = faulty_rollback,
+    };
+}

@@ -1,0 +1,85 @@
+/* enqueue.c - a job's way into the queue, with its document. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+#define ATTEMPTS_USUAL 6
+
+/* Why a job that needs this document cannot run. */
+static char *failed_reason(const struct document *needed)
+{
+    const char *log = json_get_string(needed->body, "processing-log", "");
+    return xasprintf("%s '%s' %s%s%s", needed->type, needed->id,
+                     needed->state == STATE_CANCELLED ? "was cancelled" : "failed", *log ? ": " : "", log);
+}
+
+enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_job *job,
+                            enum document_state *ret_state, char **ret_reason, struct error *err)
+{
+    enum document_state state = job->not_before_ms ? STATE_WAITING : STATE_READY;
+    for (int i = 0; i < job->n_after; i++) {
+        CLEANUP(document_release) struct document needed = {0};
+        TRY(document_find(tx->db, owner, job->after[i], &needed, err));
+        if (needed.state == STATE_FAILED || needed.state == STATE_CANCELLED) {
+            *ret_state = STATE_FAILED;
+            *ret_reason = failed_reason(&needed);
+            return OK;
+        }
+        if (needed.state >= STATE_WAITING && needed.state <= STATE_PROCESSING)
+            state = STATE_WAITING;
+    }
+    *ret_state = state;
+    return OK;
+}
+
+static enum status insert_dependencies(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
+                                       int *ret_waits, struct error *err)
+{
+    int waits = 0;
+    for (int i = 0; i < job->n_after; i++) {
+        ROWS rows = {0};
+        TRY(SQL(tx->db, &rows, err,
+                "INSERT INTO deps(job, needs) SELECT $1, id FROM jobs WHERE id = $2 AND owner = $3"
+                " ON CONFLICT DO NOTHING RETURNING needs",
+                V(id), V(job->after[i]), V(owner)));
+        waits += rows.n;
+    }
+    *ret_waits = waits;
+    return OK;
+}
+
+/* A lane whose head may have got better by this job. */
+static enum status lane_add(struct tx *tx, const char *pool, const char *owner, int priority, const char *id,
+                            struct error *err)
+{
+    tx_stir(tx, "pool", pool);
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO lanes(pool, owner, head_priority, head_job) VALUES ($1, $2, $3, $4)"
+               " ON CONFLICT (pool, owner) DO UPDATE"
+               " SET head_priority = excluded.head_priority, head_job = excluded.head_job"
+               " WHERE lanes.head_job IS NULL OR lanes.head_priority < excluded.head_priority"
+               " OR (lanes.head_priority = excluded.head_priority AND lanes.head_job > excluded.head_job)",
+               V(pool), V(owner), V(priority), V(id));
+}
+
+enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
+                           enum document_state state, struct error *err)
+{
+    const char *pool = job->pool ? job->pool : "cpu";
+    CLEANUP(freep) char *spec = job->spec ? json_text(job->spec) : xstrdup("{}");
+    int waits = 0;
+    TRY(insert_dependencies(tx, owner, id, job, &waits, err));
+    TRY(SQL(tx->db, NULL, err,
+            "INSERT INTO jobs(id, owner, pool, state, priority, waits, not_before, attempt, counted, max_attempts,"
+            " kind, spec) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)",
+            V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
+            V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL), V(job->kind),
+            V((const char *)spec)));
+    if (state == STATE_READY)
+        return lane_add(tx, pool, owner, job->priority, id, err);
+    if (!waits)
+        tx_due(tx, job->not_before_ms);
+    return SQL(tx->db, NULL, err, "INSERT INTO lanes(pool, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING", V(pool),
+               V(owner));
+}

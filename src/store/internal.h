@@ -1,0 +1,150 @@
+/*
+ * internal.h - between the files of the store only.
+ *
+ * A write is a function that runs on the committer thread inside the batch's
+ * transaction.  It may run more than once (a failed batch is replayed one by
+ * one), so it begins by resetting what it puts into its arguments.  When it
+ * fails, what it did is rolled back.
+ */
+#ifndef ET_STORE_INTERNAL_H
+#define ET_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "store/sql.h"
+#include "store/store.h"
+
+struct committer;
+struct readers;
+struct timer;
+struct password_cache;
+struct idempotency_keys;
+
+#define SECRET_BYTES 32
+
+struct store {
+    const struct driver *driver;
+    char *where;
+    char *blobs;
+    unsigned char secret[SECRET_BYTES]; /* derives the leases' tokens; kept in the database */
+    struct committer *committer;
+    struct readers *readers;
+    struct timer *timer;                /* NULL: none */
+    struct password_cache *passwords;
+    struct idempotency_keys *keys;
+    pthread_rwlock_t blob_lock;         /* read: a put moves its file in; write: a sweep removes files */
+    pthread_mutex_t tick_lock;          /* one tick at a time; guards swept_ms */
+    int64_t swept_ms;                   /* of the last sweep of blobs */
+    pthread_mutex_t changed_lock;       /* guards the two below, and is held while they are called */
+    void (*changed)(void *context, const char *topic);
+    void *changed_context;
+};
+
+/* -- writing: committer.c -- */
+struct tx {
+    struct store *store;
+    struct connection *db;
+    struct topics {
+        size_t n, allocated;
+        char **names;
+    } topics;
+    int64_t due_ms; /* the earliest time that this transaction made due; INT64_MAX: none */
+};
+/* Stirs a topic after the commit. */
+void tx_stir(struct tx *tx, const char *kind, const char *name);
+/* The timer has to look again at this time. */
+void tx_due(struct tx *tx, int64_t at_ms);
+
+enum status committer_start(struct store *s, struct connection *writer, struct committer **ret_committer,
+                            struct error *err);
+void committer_stop(struct committer *c); /* NULL is fine */
+typedef enum status (*write_function)(struct tx *tx, void *args, struct error *err);
+/* Runs work in a transaction and returns after its commit. */
+enum status store_write(struct store *s, write_function work, void *args, struct error *err);
+
+/* -- reading: readers.c -- */
+enum status readers_new(struct store *s, struct readers **ret_readers, struct error *err);
+void readers_free(struct readers *r);
+/* A connection for reading, to be given back; several statements see one state only within a transaction. */
+struct reader {
+    struct store *store;
+    struct connection *db;
+};
+enum status reader_take(struct store *s, struct reader *ret_reader, struct error *err);
+void reader_give(struct reader *r);
+#define READER CLEANUP(reader_give) struct reader
+
+/* -- time: timer.c -- */
+enum status timer_start(struct store *s, struct error *err);
+void timer_stop(struct timer *t);
+void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would sleep past due_ms */
+
+/* -- documents.c -- */
+enum status document_find(struct connection *db, const char *owner, const char *id, struct document *ret_document,
+                          struct error *err);
+/* Gives d a new revision and sequence number and writes its state and body. */
+enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
+/* The same for the state alone. */
+enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
+                               int64_t now_ms, struct error *err);
+enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err);
+/* Makes one document; the job's part is enqueue.c's. */
+enum status document_insert(struct tx *tx, const char *owner, const struct new_document *new, int64_t now_ms,
+                            struct document *ret_document, struct error *err);
+
+/* -- enqueue.c -- */
+/* What the `after` of a new job says: WAITING, READY, or FAILED with a reason (for the caller to free). */
+enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_job *job,
+                            enum document_state *ret_state, char **ret_reason, struct error *err);
+enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
+                           enum document_state state, struct error *err);
+
+/* -- queue_end.c -- */
+struct ending {
+    const char *id, *owner;
+    enum document_state state;    /* FINISHED, FAILED or CANCELLED */
+    const char *reason;
+    const json_t *result;         /* merge patch, or NULL */
+};
+/* The job's row is gone: writes the document's end and frees or fails those that depend on it. */
+enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err);
+/* Recomputes a lane's head after adding `change` to its running jobs; stirs the pool when a job is there. */
+enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err);
+int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` failed ones: 5 s doubling */
+
+/* -- queue.c -- */
+/* Errors: CONFLICT unless the attempt is the current one. */
+enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
+
+/* -- attempt.c -- */
+/* At start: extends all leases by their lease time and counts the lanes anew. */
+enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
+enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
+
+/* -- blobs.c -- */
+enum status blobs_open(struct store *s, struct error *err);
+/* Within a write: a document refers to a blob, which must be there. */
+enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256, int64_t now_ms,
+                       struct error *err);
+
+/* -- idempotency.c -- */
+struct idempotency_keys *idempotency_keys_new(void);
+void idempotency_keys_free(struct idempotency_keys *keys);
+enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status, const char *body,
+                               int64_t now_ms, struct error *err);
+enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- users.c -- */
+struct password_cache *password_cache_new(void);
+void password_cache_free(struct password_cache *cache);
+
+/* HMAC-SHA256 of the text in lower-case hex (secret.c). */
+void secret_hmac(const unsigned char secret[SECRET_BYTES], const char *text, size_t size, char ret_hex[HASH_HEX_MAX]);
+/* Are two texts of secrets equal?  Takes the same time wherever they differ. */
+bool secret_equal(const char *a, const char *b);
+
+/* Copies a column's text that fits by construction. */
+void copy_text(char *out, size_t size, const char *text);
+
+#endif

@@ -1,0 +1,162 @@
+/* metrics.c - a job's points and progress. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+#define LIMIT_MAX 10000
+
+/* SQLite keeps NaN as NULL, so what is not finite has a column of its own. */
+enum special { SPECIAL_NONE, SPECIAL_NAN, SPECIAL_PLUS_INFINITY, SPECIAL_MINUS_INFINITY };
+
+static enum special special_of(double value)
+{
+    if (isnan(value))
+        return SPECIAL_NAN;
+    if (isinf(value))
+        return value > 0 ? SPECIAL_PLUS_INFINITY : SPECIAL_MINUS_INFINITY;
+    return SPECIAL_NONE;
+}
+
+static double value_of(double value, int64_t special)
+{
+    switch (special) {
+    case SPECIAL_NAN:
+        return NAN;
+    case SPECIAL_PLUS_INFINITY:
+        return INFINITY;
+    case SPECIAL_MINUS_INFINITY:
+        return -INFINITY;
+    default:
+        return value;
+    }
+}
+
+void metric_list_release(struct metric_list *l)
+{
+    free(l->points);
+    *l = (struct metric_list){0};
+}
+
+struct adding {
+    const char *job;
+    int attempt;
+    const struct metric_point *points;
+    int n;
+    const char *progress; /* NULL: none */
+};
+
+static enum status add_point(struct tx *tx, const char *job, const struct metric_point *p, int64_t *ord,
+                             struct error *err)
+{
+    enum special special = special_of(p->value);
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err,
+            "INSERT INTO metrics(job, name, step, ord, at, value, special) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
+            " value = excluded.value, special = excluded.special"
+            " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
+            V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special)));
+    *ord += rows.n;
+    return OK;
+}
+
+static enum status add(struct tx *tx, void *opaque, struct error *err)
+{
+    const struct adding *a = opaque;
+    ROWS rows = {0};
+    TRY(lease_require(tx, a->job, a->attempt, err));
+    TRY(SQL(tx->db, &rows, err, "SELECT COALESCE(MAX(ord), 0) FROM metrics WHERE job = $1", V(a->job)));
+    int64_t ord = row_int(&rows, 0, 0);
+    for (int i = 0; i < a->n; i++)
+        TRY(add_point(tx, a->job, &a->points[i], &ord, err));
+    if (a->progress)
+        TRY(SQL(tx->db, NULL, err,
+                "INSERT INTO progress(job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET body = excluded.body",
+                V(a->job), V(a->progress)));
+    tx_stir(tx, "job", a->job);
+    return OK;
+}
+
+enum status metrics_add(struct store *s, const char *job, int attempt, const struct metric_point *points, int n,
+                        const json_t *progress, int64_t now_ms, struct error *err)
+{
+    (void)now_ms;
+    for (int i = 0; i < n; i++)
+        if (!points[i].name[0] || !memchr(points[i].name, '\0', sizeof(points[i].name)))
+            return error_set(err, INVALID, "the name of metric %d is empty or longer than %zu bytes", i,
+                             sizeof(points[i].name) - 1);
+    if (progress && !json_is_object(progress))
+        return error_set(err, INVALID, "progress is an object");
+    CLEANUP(freep) char *text = progress ? json_text(progress) : NULL;
+    return store_write(s, add, &(struct adding){job, attempt, points, n, text}, err);
+}
+
+#define COLUMNS "name, step, at, value, special, ord"
+
+static void read_row(const struct rows *rows, int i, struct metric_point *p)
+{
+    copy_text(p->name, sizeof(p->name), row_text(rows, i, 0));
+    p->step = row_int(rows, i, 1);
+    p->at_ms = row_int(rows, i, 2);
+    p->value = value_of(row_real(rows, i, 3), row_int(rows, i, 4));
+    p->ord = row_int(rows, i, 5);
+}
+
+enum status metrics_read(struct store *s, const char *job, const char *name, int64_t since, int limit,
+                         struct metric_list *ret_list, struct error *err)
+{
+    limit = limit <= 0 ? LIMIT_MAX : MIN(limit, LIMIT_MAX);
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT " COLUMNS " FROM metrics WHERE job = $1 AND ord > $2 AND ($3 IS NULL OR name = $3)"
+            " ORDER BY ord LIMIT $4",
+            V(job), V(since), V(name), V(limit + 1)));
+    struct metric_list list = {.n = MIN(rows.n, limit), .more = rows.n > limit};
+    list.points = xcalloc((size_t)list.n, sizeof(*list.points));
+    for (int i = 0; i < list.n; i++)
+        read_row(&rows, i, &list.points[i]);
+    *ret_list = list;
+    return OK;
+}
+
+/* One seek a name, however many points there are. */
+enum status metrics_latest(struct store *s, const char *job, struct metric_list *ret_list, struct error *err)
+{
+    CLEANUP(metric_list_release) struct metric_list list = {0};
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    char after[sizeof(list.points->name)] = "";
+    for (;;) {
+        TRY(SQL(reader.db, &rows, err,
+                "SELECT " COLUMNS " FROM metrics WHERE job = $1"
+                " AND name = (SELECT MIN(name) FROM metrics WHERE job = $1 AND name > $2)"
+                " ORDER BY step DESC LIMIT 1",
+                V(job), V(after)));
+        if (!rows.n)
+            break;
+        list.points = xrealloc(list.points, (size_t)(list.n + 1) * sizeof(*list.points));
+        read_row(&rows, 0, &list.points[list.n]);
+        copy_text(after, sizeof(after), list.points[list.n++].name);
+    }
+    *ret_list = list;
+    list = (struct metric_list){0};
+    return OK;
+}
+
+enum status progress_get(struct store *s, const char *job, json_t **ret_progress, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    json_t *progress = NULL;
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT body FROM progress WHERE job = $1", V(job)));
+    if (rows.n)
+        TRY(json_read(row_text(&rows, 0, 0), strlen(row_text(&rows, 0, 0)), &progress, err));
+    *ret_progress = progress;
+    return OK;
+}

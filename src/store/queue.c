@@ -1,0 +1,331 @@
+/*
+ * queue.c - leasing jobs, and what the holder of a lease may do.
+ *
+ * The picture of the states is in queue.h.  The next job of a pool is found
+ * in its lanes (one a pool and owner, with a copy of the lane's best ready
+ * job), so that no statement here reads more than a few rows, however many
+ * jobs or owners there are.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+static const char *const outcome_words[] = {
+    [OUTCOME_NONE] = "",          [OUTCOME_DONE] = "done",           [OUTCOME_FAILED] = "failed",
+    [OUTCOME_RETRY] = "retry",    [OUTCOME_RELEASED] = "released",   [OUTCOME_CANCELLED] = "cancelled",
+    [OUTCOME_LAPSED] = "lapsed",
+};
+
+const char *outcome_word(enum outcome outcome)
+{
+    return outcome_words[outcome];
+}
+
+enum outcome outcome_of(const char *word)
+{
+    for (int i = OUTCOME_DONE; i <= OUTCOME_CANCELLED; i++)
+        if (strcmp(word, outcome_words[i]) == 0)
+            return (enum outcome)i;
+    return OUTCOME_NONE;
+}
+
+void job_release(struct job *j)
+{
+    free(j->kind);
+    free(j->pool);
+    free(j->worker);
+    json_decref(j->spec);
+    *j = (struct job){0};
+}
+
+void job_list_release(struct job_list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        job_release(&l->jobs[i]);
+    free(l->jobs);
+    *l = (struct job_list){0};
+}
+
+#define COLUMNS                                                                                              \
+    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
+    " leased, expires, spec"
+
+static enum status read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
+{
+    struct job j = {
+        .attempt = (int)row_int(rows, i, 5),
+        .counted = (int)row_int(rows, i, 6),
+        .max_attempts = (int)row_int(rows, i, 7),
+        .priority = (int)row_int(rows, i, 8),
+        .state = (enum document_state)(STATE_WAITING + row_int(rows, i, 9)),
+        .cancel = row_int(rows, i, 10) != 0,
+        .not_before_ms = row_int(rows, i, 11),
+        .leased_ms = row_int(rows, i, 12),
+        .expires_ms = row_int(rows, i, 13),
+    };
+    const char *spec = row_text(rows, i, 14);
+    if (json_read(spec, strlen(spec), &j.spec, err) != OK)
+        return error_set(err, FAILED, "the job of document '%s' is damaged", row_text(rows, i, 0));
+    copy_text(j.id, sizeof(j.id), row_text(rows, i, 0));
+    copy_text(j.owner, sizeof(j.owner), row_text(rows, i, 1));
+    j.kind = xstrdup(row_text(rows, i, 2));
+    j.pool = xstrdup(row_text(rows, i, 3));
+    j.worker = row_is_null(rows, i, 4) ? NULL : xstrdup(row_text(rows, i, 4));
+    *ret_job = j;
+    return OK;
+}
+
+/* The credential of an attempt: derived, so that a repeated lease tells the same. */
+static void lease_token(const struct store *s, const char *job, int attempt, char ret_token[LEASE_TOKEN_MAX])
+{
+    char text[DOCUMENT_ID_MAX + 32];
+    int size = snprintf(text, sizeof(text), "lease %s %d", job, attempt);
+    secret_hmac(s->secret, text, (size_t)size, ret_token);
+}
+
+static enum status no_lease(const char *job, int attempt, struct error *err)
+{
+    return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
+}
+
+/* -- lease -- */
+
+struct leasing {
+    const struct lease_request *request;
+    int64_t now_ms;
+    struct job_list list;
+};
+
+static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows *rows, struct error *err)
+{
+    struct job_list *list = &l->list;
+    list->jobs = xrealloc(list->jobs, (size_t)(list->n + rows->n + 1) * sizeof(*list->jobs));
+    for (int i = 0; i < rows->n; i++) {
+        struct job *j = &list->jobs[list->n];
+        TRY(read_row(rows, i, j, err));
+        lease_token(tx->store, j->id, j->attempt, j->token);
+        list->n++;
+    }
+    return OK;
+}
+
+/* One job of the pool for the request; *ret_found false when there is none. */
+static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool, bool *ret_found,
+                              struct error *err)
+{
+    const struct lease_request *r = l->request;
+    ROWS picked = {0};
+    *ret_found = false;
+    TRY(SQL(tx->db, &picked, err,
+            "SELECT l.owner FROM lanes l WHERE l.pool = $1 AND l.head_job IS NOT NULL AND l.running < l.max_running"
+            " ORDER BY l.running, l.head_priority DESC, l.head_job LIMIT 1",
+            V(pool)));
+    if (!picked.n)
+        return OK;
+    const char *owner = row_text(&picked, 0, 0);
+    int64_t expires = l->now_ms + r->lease_ms;
+    ROWS taken = {0};
+    TRY(SQL(tx->db, &taken, err,
+            "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3, expires = $4,"
+            " lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7 AND state = 1"
+            " ORDER BY priority DESC, id LIMIT 1) RETURNING " COLUMNS,
+            V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
+    TRY(lane_update(tx, pool, owner, taken.n, err));
+    if (!taken.n)
+        return OK;
+    TRY(document_set_state(tx, owner, row_text(&taken, 0, 0), STATE_PROCESSING, l->now_ms, err));
+    tx_due(tx, expires + 1);
+    *ret_found = true;
+    return add_rows(tx, l, &taken, err);
+}
+
+static enum status lease(struct tx *tx, void *opaque, struct error *err)
+{
+    struct leasing *l = opaque;
+    const struct lease_request *r = l->request;
+    job_list_release(&l->list);
+    ROWS held = {0};
+    TRY(SQL(tx->db, &held, err,
+            "SELECT " COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
+            V(r->request_id), V(r->worker)));
+    if (held.n)
+        return add_rows(tx, l, &held, err);
+    for (int i = 0; i < r->n_pools; i++) {
+        bool found = true;
+        while (found && l->list.n < r->slots)
+            TRY(lease_next(tx, l, r->pools[i], &found, err));
+    }
+    return OK;
+}
+
+static void leasing_release(struct leasing *l)
+{
+    job_list_release(&l->list);
+}
+
+enum status queue_lease(struct store *s, const struct lease_request *request, int64_t now_ms,
+                        struct job_list *ret_list, struct error *err)
+{
+    if (!*request->request_id || !*request->worker || strlen(request->worker) >= WORKER_MAX)
+        return error_set(err, INVALID, "a lease needs a request id and a worker's name of at most %d bytes",
+                         WORKER_MAX - 1);
+    CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
+    TRY(store_write(s, lease, &l, err));
+    *ret_list = l.list;
+    l.list = (struct job_list){0};
+    return OK;
+}
+
+enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token, struct error *err)
+{
+    char expected[LEASE_TOKEN_MAX];
+    lease_token(s, job, attempt, expected);
+    if (strlen(job) >= DOCUMENT_ID_MAX || !secret_equal(expected, token))
+        return error_set(err, DENIED, "this is not the token of attempt %d at job '%.64s'", attempt, job);
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2", V(job),
+            V(attempt)));
+    return rows.n ? OK : no_lease(job, attempt, err);
+}
+
+enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err)
+{
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err, "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2", V(job),
+            V(attempt)));
+    return rows.n ? OK : no_lease(job, attempt, err);
+}
+
+/* -- heartbeat -- */
+
+struct beat {
+    const char *job;
+    int attempt;
+    int64_t now_ms;
+    bool cancel;
+};
+
+static enum status beat(struct tx *tx, void *opaque, struct error *err)
+{
+    struct beat *b = opaque;
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err,
+            "UPDATE jobs SET expires = $1 + lease_ms WHERE id = $2 AND attempt = $3 AND state = 2 RETURNING cancel",
+            V(b->now_ms), V(b->job), V(b->attempt)));
+    if (!rows.n)
+        return no_lease(b->job, b->attempt, err);
+    b->cancel = row_int(&rows, 0, 0) != 0;
+    return OK;
+}
+
+enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms, bool *ret_cancel,
+                            struct error *err)
+{
+    struct beat b = {.job = job, .attempt = attempt, .now_ms = now_ms};
+    TRY(store_write(s, beat, &b, err));
+    *ret_cancel = b.cancel;
+    return OK;
+}
+
+/* -- cancel -- */
+
+struct cancelling {
+    const char *owner, *id, *who;
+    int64_t now_ms;
+    enum document_state state;
+};
+
+static enum status cancel(struct tx *tx, void *opaque, struct error *err)
+{
+    struct cancelling *c = opaque;
+    CLEANUP(document_release) struct document d = {0};
+    TRY(document_find(tx->db, c->owner, c->id, &d, err));
+    c->state = d.state;
+    if (d.state == STATE_CANCELLED)
+        return OK;
+    ROWS rows = {0};
+    if (d.state == STATE_PROCESSING) {
+        tx_stir(tx, "job", c->id);
+        return SQL(tx->db, NULL, err,
+                   "UPDATE jobs SET cancel = 1, cancelled_by = COALESCE(cancelled_by, $1) WHERE id = $2 AND state = 2",
+                   V(c->who), V(c->id));
+    }
+    if (d.state != STATE_WAITING && d.state != STATE_READY)
+        return error_set(err, CONFLICT, "'%s' cannot be cancelled: %s", c->id,
+                         d.state == STATE_NONE ? "it has no job" : "its job is over");
+    TRY(SQL(tx->db, &rows, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool", V(c->id)));
+    CLEANUP(freep) char *reason = xasprintf("cancelled by %s", c->who);
+    struct ending e = {.id = c->id, .owner = d.owner, .state = c->state = STATE_CANCELLED, .reason = reason};
+    TRY(queue_end(tx, &e, c->now_ms, err));
+    return rows.n ? lane_update(tx, row_text(&rows, 0, 0), d.owner, 0, err) : OK;
+}
+
+enum status queue_cancel(struct store *s, const char *owner, const char *id, const char *who, int64_t now_ms,
+                         enum document_state *ret_state, struct error *err)
+{
+    struct cancelling c = {.owner = owner, .id = id, .who = who, .now_ms = now_ms};
+    TRY(store_write(s, cancel, &c, err));
+    *ret_state = c.state;
+    return OK;
+}
+
+/* -- reading -- */
+
+enum status queue_job(struct store *s, const char *id, struct job *ret_job, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM jobs WHERE id = $1", V(id)));
+    if (!rows.n)
+        return error_set(err, NOT_FOUND, "there is no unfinished job '%.64s'", id);
+    return read_row(&rows, 0, ret_job, err);
+}
+
+void attempt_list_release(struct attempt_list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        free(l->attempts[i].reason);
+    free(l->attempts);
+    *l = (struct attempt_list){0};
+}
+
+enum status queue_attempts(struct store *s, const char *id, struct attempt_list *ret_list, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT attempt, worker, started, ended, outcome, reason FROM attempts WHERE job = $1 UNION ALL"
+            " SELECT attempt, worker, leased, 0, 0, '' FROM jobs WHERE id = $1 AND state = 2 ORDER BY 1",
+            V(id)));
+    struct attempt_list list = {.n = rows.n, .attempts = xcalloc((size_t)rows.n, sizeof(*list.attempts))};
+    for (int i = 0; i < rows.n; i++) {
+        struct attempt *a = &list.attempts[i];
+        a->attempt = (int)row_int(&rows, i, 0);
+        copy_text(a->worker, sizeof(a->worker), row_text(&rows, i, 1));
+        a->started_ms = row_int(&rows, i, 2);
+        a->ended_ms = row_int(&rows, i, 3);
+        a->outcome = (enum outcome)row_int(&rows, i, 4);
+        a->reason = xstrdup(row_text(&rows, i, 5));
+    }
+    *ret_list = list;
+    return OK;
+}
+
+enum status queue_count(struct store *s, struct queue_counts *ret_counts, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT state, COUNT(*) FROM jobs GROUP BY state"));
+    int64_t counts[3] = {0};
+    for (int i = 0; i < rows.n; i++)
+        if (row_int(&rows, i, 0) >= 0 && row_int(&rows, i, 0) < 3)
+            counts[row_int(&rows, i, 0)] = row_int(&rows, i, 1);
+    *ret_counts = (struct queue_counts){.waiting = counts[0], .ready = counts[1], .leased = counts[2]};
+    return OK;
+}

@@ -1,0 +1,105 @@
+#include "store/schema.h"
+
+#include <stdio.h>
+
+/*
+ * jobs: unfinished ones only (state 0 waiting, 1 ready, 2 leased).  attempt
+ * fences and always grows; counted is what goes against max_attempts.
+ * lanes: per pool and owner, `running` and a copy of the best ready job.
+ * metrics: ord is the position of the latest write; special 1 NaN, 2 +Inf, 3 -Inf.
+ * logs: base is where an attempt's stream begins in all attempts' bytes.
+ * blobs: state 0 live, 1 deleting.
+ */
+static const char *const step_1[] = {
+    "CREATE TABLE owners (owner TEXT PRIMARY KEY, seq BIGINT NOT NULL DEFAULT 0)",
+    "CREATE TABLE documents (id TEXT PRIMARY KEY, owner TEXT NOT NULL, type TEXT NOT NULL, rev BIGINT NOT NULL,"
+    " seq BIGINT NOT NULL, state SMALLINT NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL,"
+    " body TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX documents_feed ON documents(owner, seq)",
+    "CREATE INDEX documents_list ON documents(owner, type, id)",
+    "CREATE TABLE doc_refs (doc TEXT NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (needs, doc))",
+    "CREATE INDEX doc_refs_doc ON doc_refs(doc)",
+
+    "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, pool TEXT NOT NULL, state SMALLINT NOT NULL,"
+    " priority INTEGER NOT NULL, waits INTEGER NOT NULL, not_before BIGINT NOT NULL, attempt INTEGER NOT NULL,"
+    " counted INTEGER NOT NULL, max_attempts INTEGER NOT NULL, kind TEXT NOT NULL, spec TEXT NOT NULL,"
+    " worker TEXT, request TEXT, leased BIGINT, expires BIGINT, lease_ms BIGINT,"
+    " cancel SMALLINT NOT NULL DEFAULT 0, cancelled_by TEXT)",
+    "CREATE INDEX jobs_ready ON jobs(pool, owner, priority DESC, id) WHERE state = 1",
+    "CREATE INDEX jobs_due ON jobs(not_before) WHERE state = 0 AND waits = 0",
+    "CREATE INDEX jobs_lapse ON jobs(expires) WHERE state = 2",
+    "CREATE INDEX jobs_request ON jobs(request, worker) WHERE state = 2",
+    "CREATE TABLE lanes (pool TEXT NOT NULL, owner TEXT NOT NULL, running INTEGER NOT NULL DEFAULT 0,"
+    " max_running INTEGER NOT NULL DEFAULT 1000000, head_priority INTEGER, head_job TEXT,"
+    " PRIMARY KEY (pool, owner))",
+    "CREATE INDEX lanes_next ON lanes(pool, running, head_priority DESC, head_job)"
+    " WHERE head_job IS NOT NULL AND running < max_running",
+    "CREATE TABLE deps (job TEXT NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (needs, job))",
+    "CREATE INDEX deps_job ON deps(job)",
+    "CREATE TABLE attempts (job TEXT NOT NULL, attempt INTEGER NOT NULL, worker TEXT, started BIGINT,"
+    " ended BIGINT, outcome SMALLINT NOT NULL, reason TEXT, PRIMARY KEY (job, attempt))",
+
+    "CREATE TABLE metrics (job TEXT NOT NULL, name TEXT NOT NULL, step BIGINT NOT NULL, ord BIGINT NOT NULL,"
+    " at BIGINT NOT NULL, value DOUBLE PRECISION NOT NULL, special SMALLINT NOT NULL DEFAULT 0,"
+    " PRIMARY KEY (job, name, step))",
+    "CREATE UNIQUE INDEX metrics_ord ON metrics(job, ord)",
+    "CREATE TABLE progress (job TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE logs (job TEXT NOT NULL, stream SMALLINT NOT NULL, attempt INTEGER NOT NULL,"
+    " base BIGINT NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (job, stream, attempt))",
+    "CREATE TABLE log_chunks (job TEXT NOT NULL, attempt INTEGER NOT NULL, stream SMALLINT NOT NULL,"
+    " pos BIGINT NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (job, attempt, stream, pos))",
+
+    "CREATE TABLE blobs (hash TEXT PRIMARY KEY, size BIGINT NOT NULL, created BIGINT NOT NULL,"
+    " state SMALLINT NOT NULL, touched_at BIGINT NOT NULL, location TEXT NOT NULL)",
+    "CREATE INDEX blobs_touched ON blobs(touched_at)",
+    "CREATE TABLE blob_refs (doc TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (doc, name))",
+    "CREATE INDEX blob_refs_hash ON blob_refs(hash)",
+
+    "CREATE TABLE passwords (owner TEXT PRIMARY KEY, hash TEXT NOT NULL)",
+    "CREATE TABLE tokens (id TEXT PRIMARY KEY, owner TEXT NOT NULL, scope SMALLINT NOT NULL, name TEXT NOT NULL,"
+    " hash TEXT NOT NULL, created BIGINT NOT NULL, expires BIGINT NOT NULL)",
+    "CREATE UNIQUE INDEX tokens_hash ON tokens(hash)",
+    "CREATE INDEX tokens_owner ON tokens(owner, id)",
+    "CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL,"
+    " status INTEGER NOT NULL, body TEXT NOT NULL, created BIGINT NOT NULL, PRIMARY KEY (owner, key))",
+    "CREATE INDEX idempotency_created ON idempotency(created)",
+    NULL,
+};
+
+/* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
+static const char *const *const steps[] = {step_1};
+
+static enum status run_step(struct connection *db, int step, struct error *err)
+{
+    for (const char *const *text = steps[step]; *text; text++)
+        TRY(SQL(db, NULL, err, *text));
+    char version[16];
+    snprintf(version, sizeof(version), "%d", step + 1);
+    return SQL(db, NULL, err,
+               "INSERT INTO meta(key, value) VALUES ('schema', $1)"
+               " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+               V(version));
+}
+
+static enum status migrate_open(struct connection *db, struct error *err)
+{
+    ROWS rows = {0};
+    TRY(SQL(db, NULL, err, "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"));
+    TRY(SQL(db, &rows, err, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'"));
+    int64_t version = rows.n ? row_int(&rows, 0, 0) : 0;
+    if (version > (int64_t)ARRAY_SIZE(steps))
+        return error_set(err, UNSUPPORTED, "the database has schema %lld, a newer et wrote it; this one knows %zu",
+                         (long long)version, ARRAY_SIZE(steps));
+    for (; version < (int64_t)ARRAY_SIZE(steps); version++)
+        TRY(run_step(db, (int)version, err));
+    return connection_commit(db, err);
+}
+
+enum status schema_migrate(struct connection *db, struct error *err)
+{
+    TRY(connection_begin(db, err));
+    enum status status = migrate_open(db, err);
+    if (status != OK)
+        connection_rollback(db);
+    return status;
+}
