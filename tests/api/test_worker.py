@@ -114,6 +114,10 @@ class Worker:
                 continue
         return found
 
+    def said(self):
+        with open(os.path.join(self.folder, "worker.log"), encoding="utf-8", errors="replace") as f:
+            return f.readlines()
+
     def stop(self):
         self.process.terminate()
         return self.process.wait(DEADLINE)
@@ -132,10 +136,12 @@ def running(*flags, token=TOKEN):
         worker = Worker(server, folder, *flags, token=token)
         try:
             yield server, worker
+            if worker.process.poll() is None:
+                assert worker.stop() == 0, "the worker did not end well"
+            assert not any("Sanitizer" in line or "runtime error" in line for line in worker.said())
         except BaseException:
             worker.close()
-            with open(os.path.join(folder, "worker.log"), encoding="utf-8") as f:
-                print("".join("# " + line for line in f), end="")
+            print("".join("# " + line for line in worker.said()), end="")
             raise
         finally:
             worker.close()
