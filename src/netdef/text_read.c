@@ -19,7 +19,7 @@ enum {
     FIELDS_MAX = 128,
     NAME_MAX_LENGTH = 128,
     TEXT_MAX = 64 << 20,
-    MESSAGES_MAX = 1 << 30, /* bytes of structs that one text may ask for */
+    MESSAGES_MAX = 256 << 20, /* bytes of structs that one text may ask for */
 };
 
 struct reader {

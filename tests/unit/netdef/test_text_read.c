@@ -190,7 +190,7 @@ static void a_text_that_asks_for_too_much_memory_is_refused(void **state)
 {
     (void)state;
     struct error err;
-    size_t n = 6 << 20, size = 7 * n;
+    size_t n = 1 << 20, size = 7 * n;
     CLEANUP(freep) char *text = xmalloc(size);
     for (size_t i = 0; i < n; i++)
         memcpy(text + 7 * i, "layer{}", 7);
