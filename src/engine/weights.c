@@ -71,7 +71,7 @@ static const struct layer_def *find_target(struct net *net, const char *name, co
 /* A legacy shape has four axes, ones in front; it fits what ends like it. */
 static bool shape_fits(const Caffe__BlobProto *blob, const struct shape *from, const struct shape *want)
 {
-    if (!blob->has_num && !blob->has_channels && !blob->has_height && !blob->has_width && blob->shape)
+    if (!blob->has_num && !blob->has_channels && !blob->has_height && !blob->has_width)
         return shape_equal(from, want);
     if (from->n_axes != 4 || want->n_axes > 4 || want->n_axes < 0)
         return false;
