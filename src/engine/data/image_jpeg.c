@@ -9,9 +9,13 @@
 
 #include "engine/data/image_codec.h"
 
+/* A progressive file has a dozen scans; one of thousands would keep a processor busy for minutes. */
+#define MAX_SCANS 200
+
 /* libjpeg reports by longjmp: what must survive the jump is reached through pointers only. */
 struct jpeg_reporter {
     struct jpeg_error_mgr manager; /* first, so that libjpeg's pointer is ours */
+    struct jpeg_progress_mgr progress;
     jmp_buf escape;
     char message[JMSG_LENGTH_MAX];
 };
@@ -34,6 +38,15 @@ static void on_message(j_common_ptr jpeg, int level)
     case JWRN_ARITH_BAD_CODE:
         on_error(jpeg);
     }
+}
+
+static void on_progress(j_common_ptr common)
+{
+    struct jpeg_reporter *r = (struct jpeg_reporter *)common->err;
+    if (((j_decompress_ptr)common)->input_scan_number <= MAX_SCANS)
+        return;
+    snprintf(r->message, sizeof(r->message), "it has more than %d scans", MAX_SCANS);
+    longjmp(r->escape, 1);
 }
 
 static void report_through(struct jpeg_reporter *r)
@@ -145,6 +158,8 @@ static enum status decode(struct jpeg_decompress_struct *jpeg, struct jpeg_repor
     if (setjmp(r->escape))
         return error_set(err, INVALID, "JPEG image '%s' is damaged: %s", name, r->message);
     jpeg_create_decompress(jpeg);
+    r->progress.progress_monitor = on_progress;
+    jpeg->progress = &r->progress;
     jpeg_mem_src(jpeg, bytes, size);
     jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(jpeg, TRUE);

@@ -3,6 +3,7 @@
 
 Needs python3-pil, python3-opencv, python3-numpy; run by hand, in this folder.
 """
+import io
 import textwrap
 
 import cv2
@@ -27,6 +28,15 @@ Image.fromarray(smooth).convert("CMYK").save("files/cmyk.jpg", quality=90)
 turned = Image.Exif()
 turned[0x112] = 6
 Image.fromarray(smooth).save("files/turned.jpg", quality=90, exif=turned.tobytes())
+
+# The first scan of a progressive file, over and over.
+progressive = io.BytesIO()
+Image.fromarray(np.full((8, 8), 77, np.uint8)).save(progressive, "JPEG", progressive=True)
+data = progressive.getvalue()
+first = data.index(b"\xff\xda")
+second = data.index(b"\xff", first + 14)
+with open("files/scans.jpg", "wb") as out:
+    out.write(data[:first] + data[first:second] * 300 + data[first:])
 
 MODES = {"IMAGE_GREY": cv2.IMREAD_GRAYSCALE, "IMAGE_COLOR": cv2.IMREAD_COLOR, "IMAGE_AS_IS": cv2.IMREAD_UNCHANGED}
 ROWS = [("rgb.png", m) for m in MODES] + [("rgba.png", m) for m in MODES] + [

@@ -122,6 +122,16 @@ static void an_image_over_the_limit_is_refused_before_it_is_allocated(void **sta
     assert_non_null(strstr(err.message, "65536 x 65536"));
 }
 
+static void a_jpeg_of_hundreds_of_scans_is_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    struct image image;
+    CLEANUP(freep) char *path = file_path("scans.jpg");
+    assert_int_equal(image_load(path, IMAGE_GREY, &image, &err), INVALID);
+    assert_non_null(strstr(err.message, "more than 200 scans"));
+}
+
 static void png_brings_back_what_was_encoded(void **state)
 {
     (void)state;
@@ -165,6 +175,7 @@ int main(void)
         cmocka_unit_test(flipped_bytes_never_end_the_process),
         cmocka_unit_test(what_is_no_image_is_refused_by_name),
         cmocka_unit_test(an_image_over_the_limit_is_refused_before_it_is_allocated),
+        cmocka_unit_test(a_jpeg_of_hundreds_of_scans_is_refused),
         cmocka_unit_test(png_brings_back_what_was_encoded),
         cmocka_unit_test(jpeg_brings_back_nearly_what_was_encoded),
     };
