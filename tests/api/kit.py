@@ -1,7 +1,6 @@
 """What the tests of the resources share: a web server for URLs, a worker in
 Python that speaks docs/worker-protocol.md, and small prototxts."""
 
-import base64
 import hashlib
 import http.client
 import http.server
@@ -11,7 +10,7 @@ import threading
 import unittest
 import urllib.parse
 
-from harness import Server
+import harness
 
 SOLVER = """net: "/home/me/net.prototxt"
 test_iter: 2
@@ -60,20 +59,10 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-class Reply:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
+class Reply(harness.Reply):
     @property
     def text(self):
         return self.body.decode()
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-    def __repr__(self):
-        return f"<{self.status} {self.body[:600]!r}>"
 
 
 def multipart(parts):
@@ -97,7 +86,7 @@ class Client:
         self.host, self.port = parts.hostname, parts.port
         self.authorization = None
         if user:
-            self.authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+            self.authorization = harness.basic(user, password)
         if token:
             self.authorization = "Bearer " + token
 
@@ -283,7 +272,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(["--workers", "0", "--registration", "open"] + cls.arguments)
+        cls.server = harness.Server(["--registration", "open"] + cls.arguments)
         cls.origin = Origin()
 
     @classmethod

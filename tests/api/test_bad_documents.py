@@ -160,6 +160,15 @@ class BadDocuments(Case):
             for word in says:
                 self.assertIn(word, problem["detail"])
 
+    def test_the_net_reads_what_the_dataset_is_made_of(self):
+        for layers_type, net in [("DATA", NET), ("IMAGE_DATA", DATA_NET)]:
+            datafile = self.chain.datafile(layers_type=layers_type)["id"]
+            other = self.chain.datafile(layers_type=layers_type)["id"]
+            dataset = self.chain.make("/datasets", {"training": {"datafile-id": datafile},
+                                                    "test": {"datafile-id": other}})["id"]
+            self.refused("/solvers", {"dataset-id": dataset, "specification": SOLVER, "specification-net": net},
+                         says=layers_type, pointer="/dataset-id")
+
     def test_what_depends_on_the_data_is_checked_when_it_is_known(self):
         net = DATA_NET.replace("crop_size: 8", "mirror: false") + (
             'layers { name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1" '
