@@ -48,7 +48,8 @@ class TapResult(unittest.TestResult):
 
 def main():
     path = os.path.abspath(sys.argv[1])
-    sys.path.insert(0, os.path.dirname(path))
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:0] = [os.path.dirname(path), os.path.join(here, 'api'), os.path.join(here, 'fault')]
     suite = unittest.defaultTestLoader.loadTestsFromName(os.path.splitext(os.path.basename(path))[0])
     result = TapResult()
     suite.run(result)

@@ -33,7 +33,7 @@ static const char help[] =
 struct settings {
     bool gray, shuffle, check_size, encoded;
     enum db_backend backend;
-    int width, height; /* 0: as in the file */
+    int width, height;       /* 0: as in the file */
     const char *encode_type; /* "": by the file's name */
 };
 
@@ -84,7 +84,8 @@ static char *planar_bytes(const struct image *image, size_t *ret_size)
     return bytes;
 }
 
-static enum status load_image(const struct settings *s, const char *path, struct image *ret_image, struct error *err)
+static enum status load_image(const struct settings *s, const char *path, struct image *ret_image,
+                              struct error *err)
 {
     TRY(image_load(path, s->gray ? IMAGE_GREY : IMAGE_COLOR, ret_image, err));
     if (s->width) {
@@ -97,7 +98,8 @@ static enum status load_image(const struct settings *s, const char *path, struct
 }
 
 static enum status put_image(const struct settings *s, const struct image_entry *entry, uint32_t number,
-                             const char *path, const struct image *image, struct db_writer *out, struct error *err)
+                             const char *path, const struct image *image, struct db_writer *out,
+                             struct error *err)
 {
     CLEANUP(freep) char *bytes = NULL;
     size_t size = 0;
@@ -122,8 +124,9 @@ static enum status put_image(const struct settings *s, const struct image_entry 
     return db_put(out, key, record, record_size, err);
 }
 
-static enum status copy_images(const struct settings *s, const struct places *at, const struct image_list *list,
-                               struct db_writer *out, struct totals *totals, struct error *err)
+static enum status copy_images(const struct settings *s, const struct places *at,
+                               const struct image_list *list, struct db_writer *out, struct totals *totals,
+                               struct error *err)
 {
     for (uint32_t i = 0; i < list->n; i++) {
         const struct image_entry *entry = &list->entries[i];
@@ -232,16 +235,11 @@ int command_convert_imageset(int argc, char **argv)
 {
     static const char *const name = "convert-imageset";
     static const struct option options[] = {
-        {"backend", required_argument, NULL, 'b'},
-        {"check_size", optional_argument, NULL, 'c'},
-        {"encode_type", required_argument, NULL, 't'},
-        {"encoded", optional_argument, NULL, 'e'},
-        {"gray", optional_argument, NULL, 'g'},
-        {"help", no_argument, NULL, 'h'},
-        {"resize_height", required_argument, NULL, 'H'},
-        {"resize_width", required_argument, NULL, 'W'},
-        {"shuffle", optional_argument, NULL, 's'},
-        {NULL, 0, NULL, 0},
+        {"backend", required_argument, NULL, 'b'},       {"check_size", optional_argument, NULL, 'c'},
+        {"encode_type", required_argument, NULL, 't'},   {"encoded", optional_argument, NULL, 'e'},
+        {"gray", optional_argument, NULL, 'g'},          {"help", no_argument, NULL, 'h'},
+        {"resize_height", required_argument, NULL, 'H'}, {"resize_width", required_argument, NULL, 'W'},
+        {"shuffle", optional_argument, NULL, 's'},       {NULL, 0, NULL, 0},
     };
     struct settings s = {.backend = DB_LMDB, .encode_type = ""};
     optind = 0;

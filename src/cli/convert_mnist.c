@@ -69,8 +69,8 @@ static enum status idx_magic(const struct idx_file *f, uint32_t magic, const cha
     uint32_t number;
     TRY(idx_number(f, &number, err));
     if (number != magic)
-        return error_set(err, INVALID, "'%s' is no idx file of %s: it begins with %u, not %u", f->path, what, number,
-                         magic);
+        return error_set(err, INVALID, "'%s' is no idx file of %s: it begins with %u, not %u", f->path, what,
+                         number, magic);
     return OK;
 }
 
@@ -92,7 +92,8 @@ static enum status read_heads(struct mnist *m, struct error *err)
         return error_set(err, INVALID, "'%s' has %u images but '%s' has %u labels", m->images.path, m->n,
                          m->labels.path, n_labels);
     if (!m->n || !m->rows || !m->columns || (uint64_t)m->rows * m->columns > MAX_PIXELS)
-        return error_set(err, INVALID, "'%s' has %u images of %u x %u", m->images.path, m->n, m->rows, m->columns);
+        return error_set(err, INVALID, "'%s' has %u images of %u x %u", m->images.path, m->n, m->rows,
+                         m->columns);
     return OK;
 }
 
@@ -156,7 +157,8 @@ int command_convert_mnist(int argc, char **argv)
         if (flag == 'h')
             return fputs(help, stdout), EXIT_DONE;
         if (flag != 'b')
-            return command_usage("convert-mnist", "flag '%s' is not known, or has no value", argv[optind - 1]);
+            return command_usage("convert-mnist", "flag '%s' is not known, or has no value",
+                                 argv[optind - 1]);
         if (db_backend_parse(optarg, &backend, &err) != OK)
             return command_usage("convert-mnist", "%s", err.message);
     }

@@ -21,7 +21,10 @@
  *
  * A blob that a layer changes "in place" is, to the plan, a new value with
  * the same name.  Whether both lie in the same memory is the plan's affair:
- * a layer reads bottoms[i].data and writes tops[i].data, always.
+ * a layer reads bottoms[i].data and writes tops[i].data, always.  One trace
+ * of Caffe remains: where it lets an element-wise layer (in_place below)
+ * overwrite its bottom, the layer's backward sees the top as its bottom too,
+ * so that BNLL or AbsVal in place have the gradients that Caffe gives them.
  */
 #ifndef ET_LAYER_H
 #define ET_LAYER_H

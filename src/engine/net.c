@@ -194,8 +194,14 @@ void net_backward_layer(struct net *net, int layer)
     if (!lp->runs_backward)
         return;
     run_reorders(net, lp->before_backward);
-    if (lp->layer.ops->backward)
-        lp->layer.ops->backward(&lp->layer);
+    if (!lp->layer.ops->backward)
+        return;
+    float *bottom = lp->overwrites_bottom ? lp->layer.bottoms[0].data : NULL;
+    if (bottom)
+        lp->layer.bottoms[0].data = lp->layer.tops[0].data;
+    lp->layer.ops->backward(&lp->layer);
+    if (bottom)
+        lp->layer.bottoms[0].data = bottom;
 }
 
 /* What the layer's tops add to the loss; padding is 0 and adds nothing. */

@@ -53,6 +53,7 @@ struct layer_plan {
     int workspace_buffer;        /* -1: none */
     bool runs_backward;
     bool forward_is_done_above;  /* a ReLU that the layer before it applies */
+    bool overwrites_bottom;      /* in place by name: backward sees the top for the bottom, as in Caffe */
     unsigned backward_needs;
     struct reorder *before_forward, *before_backward;
 };

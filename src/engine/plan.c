@@ -213,6 +213,11 @@ bool plan_take_relu(struct planner *p)
 
 /* ---- one layer ---- */
 
+static bool may_lie_in_place(const struct layer_plan *lp)
+{
+    return lp->layer.ops->any_representation || lp->layer.ops->in_place;
+}
+
 static bool same_desc(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
 {
     return dnnl_memory_desc_equal(a, b) || (desc_is_plain(a) && desc_is_plain(b));
@@ -278,7 +283,7 @@ static enum status plan_bottoms(struct planner *p, struct error *err)
         TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b], err));
         if (is_read)
             memory_use(net->memory, lp->bottom_buffers[b], forward_time(p->index));
-        if (lp->runs_backward && (lp->backward_needs & NEEDS_BOTTOM_DATA))
+        if (lp->runs_backward && (lp->backward_needs & NEEDS_BOTTOM_DATA) && !lp->overwrites_bottom)
             memory_use(net->memory, lp->bottom_buffers[b], backward_time(net, p->index));
         net->values[lp->bottom_values[b]].diff_written = view->diff_desc;
     }
@@ -293,7 +298,7 @@ static void plan_top_lifetime(struct net *net, const struct layer_plan *lp, int 
         memory_fix(net->memory, buffer);
     if (net->values[v].consumer < 0)
         memory_use(net->memory, buffer, end_time(net));
-    if (lp->runs_backward && (lp->backward_needs & NEEDS_TOP_DATA))
+    if (lp->runs_backward && ((lp->backward_needs & NEEDS_TOP_DATA) || lp->overwrites_bottom))
         memory_use(net->memory, buffer, backward_time(net, index));
 }
 
@@ -340,6 +345,8 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
     }
     if (l->ops->plan)
         TRY(l->ops->plan(l, &p, err));
+    lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
+                            (lp->backward_needs & NEEDS_BOTTOM_DATA);
     TRY(plan_bottoms(&p, err));
     plan_tops(&p);
     return OK;
@@ -400,11 +407,6 @@ static enum status plan_diffs(struct net *net, struct error *err)
         }
     }
     return OK;
-}
-
-static bool may_lie_in_place(const struct layer_plan *lp)
-{
-    return lp->layer.ops->any_representation || lp->layer.ops->in_place;
 }
 
 static void merge_in_place(struct net *net)

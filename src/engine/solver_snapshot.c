@@ -101,14 +101,8 @@ static enum status take_state(struct solver *s, const char *learned_net, struct 
 
 static enum status write_model(struct solver *s, const char *path, bool hdf5, struct error *err)
 {
-    CLEANUP(freep) char *temporary = xasprintf("%s.tmp", path);
-    enum status status = hdf5 ? net_save_weights_hdf5(s->net, temporary, s->param->snapshot_diff, err)
-                              : net_save_weights(s->net, temporary, s->param->snapshot_diff, err);
-    if (status == OK && rename(temporary, path))
-        status = error_set(err, status_from_errno(errno), "cannot write '%s': %s", path, strerror(errno));
-    if (status != OK)
-        unlink(temporary);
-    return status;
+    return hdf5 ? net_save_weights_hdf5(s->net, path, s->param->snapshot_diff, err)
+                : net_save_weights(s->net, path, s->param->snapshot_diff, err);
 }
 
 static enum status write_state(struct solver *s, const char *path, const char *learned_net, struct error *err)

@@ -21,26 +21,38 @@
 #include "engine/data/hdf5_file.h"
 #include "engine/net.h"
 
-static struct param *layer_param(struct net *net, const struct layer_def *layer, int index)
+/*
+ * The index-th parameter of a layer: as its layer defines it, and the values
+ * (those of the owner, which may have another shape of the same count).
+ */
+struct layer_param {
+    const struct param_def *def;
+    struct param *values;
+    bool is_owner;
+};
+
+static struct layer_param layer_param(struct net *net, const struct layer_def *layer, int index)
 {
-    return net_param(net, layer->params[index]);
+    int param = layer->params[index];
+    const struct param_def *def = &net_def(net)->params[param];
+    return (struct layer_param){def, net_param(net, param), def->owner == param};
 }
 
-static void set_values(struct param *p, const float *plain)
+static void set_values(const struct layer_param *p, const float *plain)
 {
-    param_import(p, plain, p->data);
-    p->version++;
+    param_import(p->values, plain, p->values->data);
+    p->values->version++;
 }
 
-/* n values of the parameter, in plain order; a gradient that nobody computed is 0. */
-static float *get_values(const struct param *p, bool of_diff)
+/* The values or the gradient, in plain order; a gradient that nobody computed is 0. */
+static float *get_values(const struct layer_param *p, bool of_diff)
 {
     size_t n = (size_t)shape_count(&p->def->shape);
     float *plain = xcalloc(MAX(n, 1u), sizeof(*plain));
     if (!of_diff)
-        param_export(p, p->data, plain);
-    else if (p->diff && !p->diff_is_empty)
-        param_export(p, p->diff, plain);
+        param_export(p->values, p->values->data, plain);
+    else if (p->values->diff && !p->values->diff_is_empty)
+        param_export(p->values, p->values->diff, plain);
     return plain;
 }
 
@@ -59,7 +71,7 @@ static const struct layer_def *find_target(struct net *net, const char *name, co
 /* A legacy shape has four axes, ones in front; it fits what ends like it. */
 static bool shape_fits(const Caffe__BlobProto *blob, const struct shape *from, const struct shape *want)
 {
-    if (!blob->has_num && !blob->has_channels && !blob->has_height && !blob->has_width && blob->shape)
+    if (!blob->has_num && !blob->has_channels && !blob->has_height && !blob->has_width)
         return shape_equal(from, want);
     if (from->n_axes != 4 || want->n_axes > 4 || want->n_axes < 0)
         return false;
@@ -69,18 +81,19 @@ static bool shape_fits(const Caffe__BlobProto *blob, const struct shape *from, c
     return true;
 }
 
-static enum status shape_error(const char *layer, int index, const struct shape *from, const struct shape *want,
-                               struct error *err)
+static enum status shape_error(const char *layer, int index, const struct shape *from,
+                               const struct shape *want, struct error *err)
 {
     char source[SHAPE_TEXT_MAX], target[SHAPE_TEXT_MAX];
-    return error_set(err, INVALID,
-                     "layer '%s': weights %d have shape %s in the file, the net needs %s; to learn the layer anew, "
-                     "give it another name",
-                     layer, index, shape_text(from, source), shape_text(want, target));
+    return error_set(
+        err, INVALID,
+        "layer '%s': weights %d have shape %s in the file, the net needs %s; to learn the layer anew, "
+        "give it another name",
+        layer, index, shape_text(from, source), shape_text(want, target));
 }
 
-static enum status load_blob(const Caffe__BlobProto *blob, const char *layer, int index, struct param *p,
-                             struct error *err)
+static enum status load_blob(const Caffe__BlobProto *blob, const char *layer, int index,
+                             const struct layer_param *p, struct error *err)
 {
     const struct shape *want = &p->def->shape;
     struct shape from;
@@ -90,8 +103,8 @@ static enum status load_blob(const Caffe__BlobProto *blob, const char *layer, in
     size_t count = (size_t)shape_count(want);
     size_t n = blob->n_double_data ? blob->n_double_data : blob->n_data;
     if (n != count)
-        return error_set(err, INVALID, "layer '%s': weights %d have %zu values, their shape says %zu", layer, index,
-                         n, count);
+        return error_set(err, INVALID, "layer '%s': weights %d have %zu values, their shape says %zu", layer,
+                         index, n, count);
     if (!blob->n_double_data) {
         set_values(p, blob->data);
         return OK;
@@ -120,10 +133,13 @@ static enum status load_binary(struct net *net, const char *path, struct error *
         if (!target)
             continue;
         if (source->n_blobs != (size_t)target->n_params)
-            return error_set(err, INVALID, "layer '%s' has %zu blobs of weights in the file, the net needs %d", name,
+            return error_set(err, INVALID,
+                             "layer '%s' has %zu blobs of weights in the file, the net needs %d", name,
                              source->n_blobs, target->n_params);
-        for (int j = 0; j < target->n_params; j++)
-            TRY(load_blob(source->blobs[j], name, j, layer_param(net, target, j), err));
+        for (int j = 0; j < target->n_params; j++) {
+            struct layer_param p = layer_param(net, target, j);
+            TRY(load_blob(source->blobs[j], name, j, &p, err));
+        }
     }
     return OK;
 }
@@ -136,21 +152,21 @@ static enum status load_hdf5_layer(struct net *net, const char *path, hid_t grou
         return error_set(err, INVALID, "layer '%s' has %d blobs of weights in the file, the net needs %d",
                          target->name, n, target->n_params);
     for (int j = 0; j < target->n_params; j++) {
-        struct param *p = layer_param(net, target, j);
+        struct layer_param p = layer_param(net, target, j);
         char name[16];
         snprintf(name, sizeof(name), "%d", j);
         if (!hdf5_has(group, name)) {
-            if (p->def->owner != target->params[j])
+            if (!p.is_owner)
                 continue;
             return error_set(err, INVALID, "layer '%s' has no weights %d in the file", target->name, j);
         }
         struct shape from;
         TRY(hdf5_dataset_shape(group, path, name, &from, err));
-        if (!shape_equal(&from, &p->def->shape))
-            return shape_error(target->name, j, &from, &p->def->shape, err);
+        if (!shape_equal(&from, &p.def->shape))
+            return shape_error(target->name, j, &from, &p.def->shape, err);
         CLEANUP(freep) float *plain = xcalloc(MAX((size_t)shape_count(&from), 1u), sizeof(*plain));
         TRY(hdf5_read_floats(group, path, name, plain, err));
-        set_values(p, plain);
+        set_values(&p, plain);
     }
     return OK;
 }
@@ -179,9 +195,9 @@ static enum status load_hdf5(struct net *net, const char *path, struct error *er
 enum status net_load_weights(struct net *net, const char *path, struct error *err)
 {
     if (access(path, R_OK))
-        return error_set(err, status_from_errno(errno), "cannot open weights '%s': %s", path, strerror(errno));
-    enum status status =
-        hdf5_is_hdf5(path) ? load_hdf5(net, path, err) : load_binary(net, path, err);
+        return error_set(err, status_from_errno(errno), "cannot open weights '%s': %s", path,
+                         strerror(errno));
+    enum status status = hdf5_is_hdf5(path) ? load_hdf5(net, path, err) : load_binary(net, path, err);
     return status == OK ? OK : error_context(err, "weights '%s'", path);
 }
 
@@ -208,7 +224,8 @@ static enum status move_in_place(const char *temporary, const char *path, struct
     return OK;
 }
 
-static enum status write_message(FILE *file, const char *path, const ProtobufCMessage *message, struct error *err)
+static enum status write_message(FILE *file, const char *path, const ProtobufCMessage *message,
+                                 struct error *err)
 {
     size_t size = protobuf_c_message_get_packed_size(message);
     CLEANUP(freep) uint8_t *bytes = xmalloc(MAX(size, 1u));
@@ -262,8 +279,8 @@ static struct saved_layer save_layer(struct net *net, const struct layer_def *la
     s.param.n_blobs = n;
     s.param.blobs = s.pointers;
     for (size_t i = 0; i < n; i++) {
-        const struct param *p = layer_param(net, layer, (int)i);
-        const struct shape *shape = &p->def->shape;
+        struct layer_param p = layer_param(net, layer, (int)i);
+        const struct shape *shape = &p.def->shape;
         Caffe__BlobProto *blob = s.pointers[i] = &s.blobs[i];
         caffe__blob_proto__init(blob);
         caffe__blob_shape__init(&s.shapes[i]);
@@ -273,17 +290,18 @@ static struct saved_layer save_layer(struct net *net, const struct layer_def *la
             s.shapes[i].dim[a] = shape->dim[a];
         blob->shape = &s.shapes[i];
         blob->n_data = (size_t)shape_count(shape);
-        blob->data = get_values(p, false);
+        blob->data = get_values(&p, false);
         if (with_diff) {
             blob->n_diff = blob->n_data;
-            blob->diff = get_values(p, true);
+            blob->diff = get_values(&p, true);
         }
     }
     return s;
 }
 
 /* Layer by layer: a model is never twice in memory. */
-static enum status write_binary(struct net *net, FILE *file, const char *path, bool with_diff, struct error *err)
+static enum status write_binary(struct net *net, FILE *file, const char *path, bool with_diff,
+                                struct error *err)
 {
     const struct netdef *def = net_def(net);
     Caffe__NetParameter head = CAFFE__NET_PARAMETER__INIT;
@@ -293,7 +311,8 @@ static enum status write_binary(struct net *net, FILE *file, const char *path, b
         CLEANUP(saved_layer_release) struct saved_layer layer = save_layer(net, &def->layers[i], with_diff);
         size_t size = caffe__layer_parameter__get_packed_size(&layer.param);
         if (size > INT_MAX)
-            return error_set(err, TOO_LARGE, "layer '%s' has more than 2 GiB of weights: use snapshot_format: HDF5",
+            return error_set(err, TOO_LARGE,
+                             "layer '%s' has more than 2 GiB of weights: use snapshot_format: HDF5",
                              def->layers[i].name);
         TRY(write_layer_head(file, path, size, err));
         TRY(write_message(file, path, &layer.param.base, err));
@@ -326,13 +345,13 @@ static enum status write_hdf5_group(struct net *net, hid_t file, const char *pat
         CLEANUP(hdf5_group_closep) hid_t place = -1;
         TRY(hdf5_group_make(group, path, layer->name, &place, err));
         for (int j = 0; j < layer->n_params; j++) {
-            const struct param *p = layer_param(net, layer, j);
-            if (!of_diff && p->def->owner != layer->params[j])
+            struct layer_param p = layer_param(net, layer, j);
+            if (!of_diff && !p.is_owner)
                 continue;
             char name[16];
             snprintf(name, sizeof(name), "%d", j);
-            CLEANUP(freep) float *plain = get_values(p, of_diff);
-            TRY(hdf5_write_floats(place, path, name, &p->def->shape, plain, err));
+            CLEANUP(freep) float *plain = get_values(&p, of_diff);
+            TRY(hdf5_write_floats(place, path, name, &p.def->shape, plain, err));
         }
     }
     return OK;

@@ -55,25 +55,26 @@ const char *shape_text(const struct shape *s, char out[SHAPE_TEXT_MAX])
     return out;
 }
 
-static int legacy_dim(int64_t dim)
+static int dim_or_bad(int64_t dim)
 {
     return dim < 0 || dim > INT_MAX ? -1 : (int)dim;
 }
 
 void blob_proto_shape(const Caffe__BlobProto *blob, struct shape *ret_shape)
 {
-    struct shape shape = {.n_axes = 4};
-    if (blob->has_num || blob->has_channels || blob->has_height || blob->has_width || !blob->shape) {
+    struct shape shape = {.n_axes = 0}; /* Caffe writes a scalar without any shape */
+    if (blob->has_num || blob->has_channels || blob->has_height || blob->has_width) {
+        shape.n_axes = 4;
         shape.dim[0] = blob->num;
         shape.dim[1] = blob->channels;
         shape.dim[2] = blob->height;
         shape.dim[3] = blob->width;
-    } else if (blob->shape->n_dim > SHAPE_MAX_AXES) {
+    } else if (blob->shape && blob->shape->n_dim > SHAPE_MAX_AXES) {
         shape.n_axes = -1;
-    } else {
+    } else if (blob->shape) {
         shape.n_axes = (int)blob->shape->n_dim;
         for (int i = 0; i < shape.n_axes; i++)
-            shape.dim[i] = legacy_dim(blob->shape->dim[i]);
+            shape.dim[i] = dim_or_bad(blob->shape->dim[i]);
     }
     for (int i = 0; i < shape.n_axes; i++) {
         if (shape.dim[i] < 0)

@@ -61,15 +61,10 @@ static enum status data_seek(struct layer *l, const struct source_position *posi
     return feed_seek(((struct data_layer *)l->state)->feed, position, err);
 }
 
-#define DATA_LAYER(name)                          \
-    {                                             \
-        .type = name,                             \
-        .state_size = sizeof(struct data_layer),  \
-        .setup = data_setup,                      \
-        .forward = data_forward,                  \
-        .release = data_release,                  \
-        .tell = data_tell,                        \
-        .seek = data_seek,                        \
+#define DATA_LAYER(name)                                                                                     \
+    {                                                                                                        \
+        .type = name, .state_size = sizeof(struct data_layer), .setup = data_setup, .forward = data_forward, \
+        .release = data_release, .tell = data_tell, .seek = data_seek,                                       \
     }
 
 const struct layer_ops layer_data = DATA_LAYER("Data");

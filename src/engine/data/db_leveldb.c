@@ -110,7 +110,8 @@ static enum status write_batch(void *writer, const char *path, const struct db_p
 {
     leveldb_writebatch_t *batch = leveldb_writebatch_create();
     for (size_t i = 0; i < n; i++)
-        leveldb_writebatch_put(batch, pairs[i].key, strlen(pairs[i].key), pairs[i].value, pairs[i].value_size);
+        leveldb_writebatch_put(batch, pairs[i].key, strlen(pairs[i].key), pairs[i].value,
+                               pairs[i].value_size);
     leveldb_writeoptions_t *options = leveldb_writeoptions_create();
     leveldb_writeoptions_set_sync(options, 1);
     char *message = NULL;

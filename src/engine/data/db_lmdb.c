@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/file.h"
 #include "engine/data/db_driver.h"
@@ -111,7 +112,10 @@ static enum status read_step(void *reader, const char *path, bool rewind, struct
     int code = mdb_cursor_get(r->cursor, &key, &value, rewind ? MDB_FIRST : MDB_NEXT);
     if (code && code != MDB_NOTFOUND)
         return lmdb_error(path, "read", code, err);
-    *ret_value = code ? (struct db_span){0} : (struct db_span){value.mv_data, value.mv_size};
+    struct db_span span = {0};
+    if (!code)
+        span = (struct db_span){value.mv_data, value.mv_size};
+    *ret_value = span;
     return OK;
 }
 
@@ -153,7 +157,15 @@ static int put_all(MDB_env *env, const struct db_pair *pairs, size_t n)
     return code;
 }
 
-/* The map starts small, so that the file's header asks readers for no more than it needs; it doubles when full. */
+/* A write cut short by a full disk comes back from LMDB as EIO. */
+static bool is_full(const char *path)
+{
+    struct statvfs fs;
+    return !statvfs(path, &fs) && fs.f_bavail == 0;
+}
+
+/* The map starts small, so that the file's header asks readers for no more than it needs; it doubles when
+ * full. */
 static enum status write_batch(void *writer, const char *path, const struct db_pair *pairs, size_t n,
                                struct error *err)
 {
@@ -165,7 +177,7 @@ static enum status write_batch(void *writer, const char *path, const struct db_p
         if (code == MDB_MAP_FULL && !mdb_env_info(writer, &info))
             code = mdb_env_set_mapsize(writer, info.me_mapsize * 2);
         if (code)
-            return lmdb_error(path, "write", code, err);
+            return lmdb_error(path, "write", code == EIO && is_full(path) ? ENOSPC : code, err);
     }
 }
 

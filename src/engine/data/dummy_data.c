@@ -21,7 +21,8 @@ static enum status dummy_setup(struct layer *l, struct error *err)
     const Caffe__DummyDataParameter *param = l->def->param->dummy_data_param;
     size_t n = param ? param->n_data_filler : 0;
     if (n > 1 && n != (size_t)l->n_tops)
-        return error_set(err, INVALID, "%zu data_fillers for %d tops; give none, one, or one a top", n, l->n_tops);
+        return error_set(err, INVALID, "%zu data_fillers for %d tops; give none, one, or one a top", n,
+                         l->n_tops);
     for (int i = 0; i < l->n_tops; i++)
         TRY(filler_check(filler_of(l, i), &l->tops[i].shape, err));
     return OK;

@@ -28,8 +28,8 @@ struct feed {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int head;     /* the lent slot, or the first full one */
-    int n_full;   /* not counting the lent one */
+    int head;   /* the lent slot, or the first full one */
+    int n_full; /* not counting the lent one */
     bool is_lent;
     bool stop;
     enum status failed; /* why the producer ended, after the full slots */

@@ -139,7 +139,8 @@ enum status hdf5_dataset_shape(hid_t place, const char *path, const char *name, 
     uint64_t count = 1;
     for (int i = 0; i < n_axes; i++) {
         if (dims[i] > INT_MAX || (count *= dims[i]) > INT_MAX)
-            return error_set(err, TOO_LARGE, "dataset '%s' of '%s' has more than %d elements", name, path, INT_MAX);
+            return error_set(err, TOO_LARGE, "dataset '%s' of '%s' has more than %d elements", name, path,
+                             INT_MAX);
         shape.dim[i] = (int)dims[i];
     }
     *ret_shape = shape;
@@ -163,10 +164,10 @@ enum status hdf5_write_floats(hid_t place, const char *path, const char *name, c
     hsize_t dims[SHAPE_MAX_AXES];
     for (int i = 0; i < shape->n_axes; i++)
         dims[i] = (hsize_t)shape->dim[i];
-    CLEANUP(space_closep) hid_t space =
-        shape->n_axes ? H5Screate_simple(shape->n_axes, dims, NULL) : H5Screate(H5S_SCALAR);
-    CLEANUP(dataset_closep) hid_t dataset =
-        H5Dcreate2(place, name, H5T_NATIVE_FLOAT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    CLEANUP(space_closep)
+    hid_t space = shape->n_axes ? H5Screate_simple(shape->n_axes, dims, NULL) : H5Screate(H5S_SCALAR);
+    CLEANUP(dataset_closep)
+    hid_t dataset = H5Dcreate2(place, name, H5T_NATIVE_FLOAT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (dataset < 0)
         return error_set(err, FAILED, "cannot make dataset '%s' in '%s'", name, path);
     errno = 0;
@@ -208,8 +209,8 @@ int hdf5_n_links(hid_t group)
 char *hdf5_link_name(hid_t group, int index)
 {
     be_quiet();
-    ssize_t size = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, (hsize_t)index, NULL, 0,
-                                      H5P_DEFAULT);
+    ssize_t size =
+        H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, (hsize_t)index, NULL, 0, H5P_DEFAULT);
     if (size < 0)
         return NULL;
     char *name = xmalloc((size_t)size + 1);

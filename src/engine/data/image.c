@@ -21,10 +21,11 @@ enum status image_allocate(uint32_t height, uint32_t width, int channels, const 
     if ((uint64_t)height * width > IMAGE_MAX_PIXELS)
         return error_set(err, TOO_LARGE, "image '%s' is %u x %u, over the limit of %d pixels", name, width,
                          height, IMAGE_MAX_PIXELS);
-    uint8_t *pixels = malloc((size_t)height * width * (size_t)channels);
-    if (!pixels)
+    struct image image = {.height = (int)height, .width = (int)width, .channels = channels};
+    image.pixels = malloc((size_t)height * width * (size_t)channels);
+    if (!image.pixels)
         return error_set(err, FAILED, "no memory for image '%s' of %u x %u", name, width, height);
-    *ret_image = (struct image){(int)height, (int)width, channels, pixels};
+    *ret_image = image;
     return OK;
 }
 
@@ -136,11 +137,13 @@ static void resize_bilinear(const struct image *image, struct image *out)
         }
         if (tap->first != upper_row) {
             upper_row = tap->first;
-            mix_columns(image->pixels + (size_t)upper_row * row_size, image->channels, columns, out->width, upper);
+            mix_columns(image->pixels + (size_t)upper_row * row_size, image->channels, columns, out->width,
+                        upper);
         }
         if (tap->second != lower_row) {
             lower_row = tap->second;
-            mix_columns(image->pixels + (size_t)lower_row * row_size, image->channels, columns, out->width, lower);
+            mix_columns(image->pixels + (size_t)lower_row * row_size, image->channels, columns, out->width,
+                        lower);
         }
         uint8_t *to = out->pixels + (size_t)y * n;
         for (size_t i = 0; i < n; i++) {

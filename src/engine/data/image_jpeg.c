@@ -9,9 +9,13 @@
 
 #include "engine/data/image_codec.h"
 
+/* A progressive file has a dozen scans; one of thousands would keep a processor busy for minutes. */
+#define MAX_SCANS 200
+
 /* libjpeg reports by longjmp: what must survive the jump is reached through pointers only. */
 struct jpeg_reporter {
     struct jpeg_error_mgr manager; /* first, so that libjpeg's pointer is ours */
+    struct jpeg_progress_mgr progress;
     jmp_buf escape;
     char message[JMSG_LENGTH_MAX];
 };
@@ -34,6 +38,15 @@ static void on_message(j_common_ptr jpeg, int level)
     case JWRN_ARITH_BAD_CODE:
         on_error(jpeg);
     }
+}
+
+static void on_progress(j_common_ptr common)
+{
+    struct jpeg_reporter *r = (struct jpeg_reporter *)common->err;
+    if (((j_decompress_ptr)common)->input_scan_number <= MAX_SCANS)
+        return;
+    snprintf(r->message, sizeof(r->message), "it has more than %d scans", MAX_SCANS);
+    longjmp(r->escape, 1);
 }
 
 static void report_through(struct jpeg_reporter *r)
@@ -145,6 +158,8 @@ static enum status decode(struct jpeg_decompress_struct *jpeg, struct jpeg_repor
     if (setjmp(r->escape))
         return error_set(err, INVALID, "JPEG image '%s' is damaged: %s", name, r->message);
     jpeg_create_decompress(jpeg);
+    r->progress.progress_monitor = on_progress;
+    jpeg->progress = &r->progress;
     jpeg_mem_src(jpeg, bytes, size);
     jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(jpeg, TRUE);
@@ -157,8 +172,8 @@ static enum status decode(struct jpeg_decompress_struct *jpeg, struct jpeg_repor
     if (is_cmyk)
         out->cmyk = xmalloc((size_t)image->width * 4);
     while (jpeg->output_scanline < jpeg->output_height) {
-        uint8_t *to = image->pixels +
-                      (size_t)jpeg->output_scanline * (size_t)image->width * (size_t)image->channels;
+        uint8_t *to =
+            image->pixels + (size_t)jpeg->output_scanline * (size_t)image->width * (size_t)image->channels;
         JSAMPROW row = is_cmyk ? out->cmyk : to;
         jpeg_read_scanlines(jpeg, &row, 1);
         if (is_cmyk)
@@ -190,8 +205,9 @@ enum status jpeg_decode(const void *bytes, size_t size, const char *name, enum i
 
 /* ---- encode ---- */
 
-static enum status encode(struct jpeg_compress_struct *jpeg, struct jpeg_reporter *r, const struct image *image,
-                          unsigned char **bytes, unsigned long *size, struct error *err)
+static enum status encode(struct jpeg_compress_struct *jpeg, struct jpeg_reporter *r,
+                          const struct image *image, unsigned char **bytes, unsigned long *size,
+                          struct error *err)
 {
     if (setjmp(r->escape))
         return error_set(err, FAILED, "cannot write a JPEG image: %s", r->message);
@@ -205,8 +221,8 @@ static enum status encode(struct jpeg_compress_struct *jpeg, struct jpeg_reporte
     jpeg_set_quality(jpeg, 95, TRUE);
     jpeg_start_compress(jpeg, TRUE);
     while (jpeg->next_scanline < jpeg->image_height) {
-        JSAMPROW row = image->pixels + (size_t)jpeg->next_scanline * (size_t)image->width *
-                                           (size_t)image->channels;
+        JSAMPROW row =
+            image->pixels + (size_t)jpeg->next_scanline * (size_t)image->width * (size_t)image->channels;
         jpeg_write_scanlines(jpeg, &row, 1);
     }
     jpeg_finish_compress(jpeg);

@@ -13,7 +13,7 @@
 struct image_entry {
     const char *path; /* as written; points into the list */
     int label;
-    int line;         /* from 1 */
+    int line; /* from 1 */
 };
 
 struct image_list {

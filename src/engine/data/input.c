@@ -18,7 +18,8 @@ const struct layer_ops layer_input = {
 static enum status memory_data_setup(struct layer *l, struct error *err)
 {
     (void)l;
-    return error_set(err, UNSUPPORTED, "MemoryData gets its images from a program's memory, and there is no such "
+    return error_set(err, UNSUPPORTED,
+                     "MemoryData gets its images from a program's memory, and there is no such "
                      "program here: use Data, ImageData or HDF5Data, or Input to classify");
 }
 

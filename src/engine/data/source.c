@@ -49,8 +49,8 @@ enum status source_batch_shape(uint32_t batch, int n_dims, const int *dims, stru
             return error_set(err, INVALID, "axis %d of the data is %d", i + 1, dims[i]);
         count *= dims[i];
         if (count > INT_MAX)
-            return error_set(err, TOO_LARGE, "a batch of %u has more than %d elements; lower batch_size", batch,
-                             INT_MAX);
+            return error_set(err, TOO_LARGE, "a batch of %u has more than %d elements; lower batch_size",
+                             batch, INT_MAX);
         shape.dim[shape.n_axes++] = dims[i];
     }
     *ret_shape = shape;

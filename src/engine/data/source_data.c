@@ -46,8 +46,8 @@ static enum status datum_sample(const Caffe__Datum *datum, enum image_color colo
         return OK;
     }
     int64_t count = datum->channels;
-    if (datum->channels < 1 || datum->height < 1 || datum->width < 1 ||
-        (count *= datum->height) > INT_MAX || (count *= datum->width) > INT_MAX)
+    if (datum->channels < 1 || datum->height < 1 || datum->width < 1 || (count *= datum->height) > INT_MAX ||
+        (count *= datum->width) > INT_MAX)
         return error_set(err, INVALID, "a size of %d x %d x %d (channels, height, width)", datum->channels,
                          datum->height, datum->width);
     size_t n = datum->data.len ? datum->data.len : datum->n_float_data;
@@ -55,7 +55,9 @@ static enum status datum_sample(const Caffe__Datum *datum, enum image_color colo
         return error_set(err, INVALID, "%zu values for a size of %d x %d x %d (channels, height, width)", n,
                          datum->channels, datum->height, datum->width);
     *ret_sample = (struct sample){
-        .channels = datum->channels, .height = datum->height, .width = datum->width,
+        .channels = datum->channels,
+        .height = datum->height,
+        .width = datum->width,
         .bytes = datum->data.len ? datum->data.data : NULL,
         .floats = datum->data.len ? NULL : datum->float_data,
     };
@@ -86,8 +88,9 @@ static enum status read_record(struct data_source *d, float *out, float *label, 
     }
     const struct shape *first = &d->base.tops[0];
     if (!shape_equal(&shape, first))
-        return error_set(err, INVALID, "it is %d x %d x %d (channels, height, width), the first was %d x %d x %d",
-                         shape.dim[1], shape.dim[2], shape.dim[3], first->dim[1], first->dim[2], first->dim[3]);
+        return error_set(
+            err, INVALID, "it is %d x %d x %d (channels, height, width), the first was %d x %d x %d",
+            shape.dim[1], shape.dim[2], shape.dim[3], first->dim[1], first->dim[2], first->dim[3]);
     transform_apply(d->transform, &sample, &d->rng, out);
     if (label)
         *label = (float)datum->label;
@@ -159,8 +162,8 @@ static enum status data_seek(struct source *s, const struct source_position *pos
     for (d->row = 0; d->row < place.row; d->row++) {
         TRY(db_next(d->db, err));
         if (db_at_end(d->db))
-            return error_set(err, INVALID, "'%s' has %llu records; the position is record %llu", db_path(d->db),
-                             (unsigned long long)d->row + 1, (unsigned long long)place.row);
+            return error_set(err, INVALID, "'%s' has %llu records; the position is record %llu",
+                             db_path(d->db), (unsigned long long)d->row + 1, (unsigned long long)place.row);
     }
     d->rng = place.rng;
     return OK;

@@ -8,7 +8,7 @@
 #include "engine/data/source_common.h"
 
 #define LIST_MAX_BYTES (16u << 20)
-#define NO_FILE        UINT32_MAX
+#define NO_FILE UINT32_MAX
 
 struct hdf5_source {
     struct source base;
@@ -82,14 +82,15 @@ static enum status check_shapes(struct hdf5_source *d, hid_t file, const char *p
         if (shape->n_axes < 1 || shape_count(shape) < 1)
             return error_set(err, INVALID, "dataset '%s' of '%s' has no rows", d->names[i], path);
         if (shape->dim[0] != ret_shapes[0].dim[0])
-            return error_set(err, INVALID, "'%s' has %d rows of '%s' but %d of '%s'", path, ret_shapes[0].dim[0],
-                             d->names[0], shape->dim[0], d->names[i]);
+            return error_set(err, INVALID, "'%s' has %d rows of '%s' but %d of '%s'", path,
+                             ret_shapes[0].dim[0], d->names[0], shape->dim[0], d->names[i]);
         struct shape batch = *shape;
         batch.dim[0] = (int)d->batch;
         const struct shape *top = &d->base.tops[i];
         if (top->n_axes > 0 && !shape_equal(&batch, top))
-            return error_set(err, INVALID, "dataset '%s' of '%s' makes batches of %s; the first file's are %s",
-                             d->names[i], path, shape_text(&batch, got), shape_text(top, want));
+            return error_set(err, INVALID,
+                             "dataset '%s' of '%s' makes batches of %s; the first file's are %s", d->names[i],
+                             path, shape_text(&batch, got), shape_text(top, want));
     }
     return OK;
 }
@@ -131,7 +132,8 @@ static enum status first_shapes(struct hdf5_source *d, struct error *err)
     TRY(hdf5_open(path, &file, err));
     TRY(check_shapes(d, file, path, shapes, err));
     for (int i = 0; i < d->base.n_tops; i++)
-        if (source_batch_shape(d->batch, shapes[i].n_axes - 1, shapes[i].dim + 1, &d->base.tops[i], err) != OK)
+        if (source_batch_shape(d->batch, shapes[i].n_axes - 1, shapes[i].dim + 1, &d->base.tops[i], err) !=
+            OK)
             return error_context(err, "dataset '%s' of '%s'", d->names[i], path);
     return OK;
 }
@@ -212,8 +214,8 @@ static enum status hdf5_seek(struct source *s, const struct source_position *pos
     d->place = place;
     enum status status = make_ready(d, err);
     if (status == OK && place.row >= d->n_rows)
-        status = error_set(err, INVALID, "file '%s' has %u rows; the position is row %llu", d->files[d->loaded],
-                           d->n_rows, (unsigned long long)place.row);
+        status = error_set(err, INVALID, "file '%s' has %u rows; the position is row %llu",
+                           d->files[d->loaded], d->n_rows, (unsigned long long)place.row);
     if (status != OK) {
         d->place = before;
         d->loaded = NO_FILE;

@@ -68,14 +68,17 @@ static enum status read_entry(struct image_source *d, const struct image_entry *
     }
     const struct shape *first = &d->base.tops[0];
     if (!shape_equal(&shape, first))
-        return error_set(err, INVALID, "image '%s' is %d x %d x %d (channels, height, width), the first was "
-                         "%d x %d x %d; set new_height and new_width", path, shape.dim[1], shape.dim[2],
-                         shape.dim[3], first->dim[1], first->dim[2], first->dim[3]);
+        return error_set(err, INVALID,
+                         "image '%s' is %d x %d x %d (channels, height, width), the first was "
+                         "%d x %d x %d; set new_height and new_width",
+                         path, shape.dim[1], shape.dim[2], shape.dim[3], first->dim[1], first->dim[2],
+                         first->dim[3]);
     transform_apply(d->transform, &sample, &d->place.rng, out);
     return OK;
 }
 
-static enum status line_context(const struct image_source *d, const struct image_entry *entry, struct error *err)
+static enum status line_context(const struct image_source *d, const struct image_entry *entry,
+                                struct error *err)
 {
     return error_context(err, "line %d of list '%s'", entry->line, d->list_path);
 }
@@ -99,8 +102,8 @@ static enum status image_open(const struct source_options *options, struct sourc
     const Caffe__ImageDataParameter *param = layer->image_data_param ? layer->image_data_param : &none;
     if (!param->source)
         return error_set(err, INVALID, "image_data_param has no source");
-    if (!param->new_height != !param->new_width || param->new_height > INT_MAX || param->new_width > INT_MAX ||
-        (uint64_t)param->new_height * param->new_width > IMAGE_MAX_PIXELS)
+    if (!param->new_height != !param->new_width || param->new_height > INT_MAX ||
+        param->new_width > INT_MAX || (uint64_t)param->new_height * param->new_width > IMAGE_MAX_PIXELS)
         return error_set(err, INVALID, "new_height %u and new_width %u: give both, of at most %d pixels",
                          param->new_height, param->new_width, IMAGE_MAX_PIXELS);
     CLEANUP(image_closep) struct image_source *d = xcalloc(1, sizeof(*d));

@@ -48,8 +48,8 @@ static enum status load_mean(struct transform *t, struct error *err)
     CLEANUP(freep) char *bytes = NULL;
     size_t size;
     TRY(file_read(t->mean_path, MEAN_FILE_MAX_BYTES, &bytes, &size, err));
-    CLEANUP(blob_freep) Caffe__BlobProto *blob =
-        caffe__blob_proto__unpack(NULL, size, (const uint8_t *)bytes);
+    CLEANUP(blob_freep)
+    Caffe__BlobProto *blob = caffe__blob_proto__unpack(NULL, size, (const uint8_t *)bytes);
     if (!blob)
         return error_set(err, INVALID, "mean file '%s' is not a binaryproto", t->mean_path);
     struct shape shape;
@@ -112,8 +112,11 @@ enum image_color transform_color(const struct transform *t)
 
 struct sample image_sample(const struct image *image)
 {
-    return (struct sample){.channels = image->channels, .height = image->height, .width = image->width,
-                           .bytes = image->pixels, .interleaved = true};
+    return (struct sample){.channels = image->channels,
+                           .height = image->height,
+                           .width = image->width,
+                           .bytes = image->pixels,
+                           .interleaved = true};
 }
 
 enum status transform_shape(const struct transform *t, const struct sample *sample, uint32_t batch,
@@ -124,17 +127,18 @@ enum status transform_shape(const struct transform *t, const struct sample *samp
         return error_set(err, INVALID, "image of %d x %d x %d (channels, height, width) has no pixels",
                          channels, height, width);
     if (height < t->crop || width < t->crop)
-        return error_set(err, INVALID, "crop_size %d does not fit an image of height %d and width %d", t->crop,
-                         height, width);
+        return error_set(err, INVALID, "crop_size %d does not fit an image of height %d and width %d",
+                         t->crop, height, width);
     if (t->mean && (channels != t->mean_channels || height != t->mean_height || width != t->mean_width))
-        return error_set(err, INVALID,
-                         "mean file '%s' is %d x %d x %d (channels, height, width), the image is %d x %d x %d",
-                         t->mean_path, t->mean_channels, t->mean_height, t->mean_width, channels, height, width);
+        return error_set(
+            err, INVALID,
+            "mean file '%s' is %d x %d x %d (channels, height, width), the image is %d x %d x %d",
+            t->mean_path, t->mean_channels, t->mean_height, t->mean_width, channels, height, width);
     if (t->n_mean_values > 1 && t->n_mean_values != (size_t)channels)
         return error_set(err, INVALID, "%zu mean_values for %d channels; give one, or one a channel",
                          t->n_mean_values, channels);
-    return source_batch_shape(batch, 3, (int[]){channels, t->crop ? t->crop : height, t->crop ? t->crop : width},
-                              ret_shape, err);
+    return source_batch_shape(
+        batch, 3, (int[]){channels, t->crop ? t->crop : height, t->crop ? t->crop : width}, ret_shape, err);
 }
 
 void transform_apply(const struct transform *t, const struct sample *sample, struct rng *rng, float *out)

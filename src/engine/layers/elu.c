@@ -29,16 +29,16 @@ static enum status elu_forward(struct layer *l, struct error *err)
 static void elu_backward(struct layer *l)
 {
     float alpha = ((const struct elu *)l->state)->alpha;
-    const float *x = l->bottoms[0].data, *dy = l->tops[0].diff;
+    const float *x = l->bottoms[0].data, *y = l->tops[0].data, *dy = l->tops[0].diff;
     float *dx = l->bottoms[0].diff;
     if (dx)
-        ELEMENTWISE(i, l->tops[0].n_floats, dx[i] = x[i] > 0 ? dy[i] : alpha * expf(x[i]) * dy[i]);
+        ELEMENTWISE(i, l->tops[0].n_floats, dx[i] = x[i] > 0 ? dy[i] : (alpha + y[i]) * dy[i]);
 }
 
 const struct layer_ops layer_elu = {
     .type = "ELU",
     .state_size = sizeof(struct elu),
-    .backward_needs = NEEDS_BOTTOM_DATA,
+    .backward_needs = NEEDS_BOTTOM_DATA | NEEDS_TOP_DATA,
     .any_representation = true,
     .setup = elu_setup,
     .forward = elu_forward,

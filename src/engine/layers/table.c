@@ -17,10 +17,13 @@
 
 #define WEIGHT_LAYERS(ROW) \
     ROW(convolution)       \
-    ROW(inner_product)
+    ROW(embed)             \
+    ROW(inner_product)     \
+    ROW(parameter)
 
 #define ELEMENT_LAYERS(ROW) \
     ROW(absval)             \
+    ROW(batch_norm)         \
     ROW(bias)               \
     ROW(bnll)               \
     ROW(clip)               \
@@ -29,6 +32,7 @@
     ROW(elu)                \
     ROW(exp)                \
     ROW(log)                \
+    ROW(mvn)                \
     ROW(power)              \
     ROW(prelu)              \
     ROW(relu)               \
@@ -45,17 +49,24 @@
 
 #define SHAPE_LAYERS(ROW) \
     ROW(argmax)           \
+    ROW(batch_reindex)    \
     ROW(concat)           \
+    ROW(crop)             \
     ROW(flatten)          \
+    ROW(reduction)        \
     ROW(reshape)          \
     ROW(silence)          \
     ROW(slice)            \
-    ROW(split)
+    ROW(split)            \
+    ROW(tile)
 
 #define LOSS_LAYERS(ROW)            \
     ROW(accuracy)                   \
+    ROW(contrastive_loss)           \
     ROW(euclidean_loss)             \
     ROW(hinge_loss)                 \
+    ROW(infogain_loss)              \
+    ROW(multinomial_logistic_loss)  \
     ROW(sigmoid_cross_entropy_loss) \
     ROW(softmax_loss)
 

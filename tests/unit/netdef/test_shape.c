@@ -53,6 +53,8 @@ static void a_blob_has_its_shape_field_or_the_legacy_four(void **state)
     Caffe__BlobProto blob = CAFFE__BLOB_PROTO__INIT;
     field.n_dim = 2;
     field.dim = dims;
+    blob_proto_shape(&blob, &shape);
+    assert_true(shape_equal(&shape, &(struct shape){.n_axes = 0}));
     blob.shape = &field;
     blob_proto_shape(&blob, &shape);
     assert_true(shape_equal(&shape, &(struct shape){.n_axes = 2, .dim = {10, 500}}));
