@@ -25,7 +25,8 @@ static void a_job_goes_from_ready_to_finished_with_its_result(void **state)
     assert_int_equal(json_object_size(job.spec), 0);
     assert_document(s, 1, STATE_PROCESSING, "");
 
-    CLEANUP(json_decrefp) json_t *result = json_pack("{s:[s,s], s:{s:i}}", "labels", "A", "B", "sizes", "train", 7);
+    CLEANUP(json_decrefp) json_t *result =
+        json_pack("{s:[s,s], s:{s:i}}", "labels", "A", "B", "sizes", "train", 7);
     struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_DONE, .result = result};
     assert_ok(queue_finish(s, &f, T0 + 5, &err));
     CLEANUP(document_release) struct document d = {0};
@@ -44,7 +45,7 @@ struct order_case {
     struct {
         const char *owner;
         int priority;
-    } jobs[6];      /* enqueued as 1, 2, ... */
+    } jobs[6];       /* enqueued as 1, 2, ... */
     int expected[6]; /* leased in this order, none finished in between */
 };
 
@@ -84,8 +85,8 @@ static void one_lease_takes_as_many_as_slots_and_pools_in_order(void **state)
     enqueue(s, ALICE, 3, (struct enqueue){.pool = "cpu"});
     enqueue(s, ALICE, 4, (struct enqueue){.pool = "other"});
     const char *pools[] = {"gpu", "cpu"};
-    struct lease_request r = {.request_id = "r", .worker = "w", .pools = pools, .n_pools = 2, .slots = 3,
-                              .lease_ms = LEASE_MS};
+    struct lease_request r = {
+        .request_id = "r", .worker = "w", .pools = pools, .n_pools = 2, .slots = 3, .lease_ms = LEASE_MS};
     CLEANUP(job_list_release) struct job_list list = {0};
     assert_ok(queue_lease(s, &r, T0, &list, &err));
     assert_int_equal(list.n, 3);
@@ -312,8 +313,10 @@ struct cancel_case {
     const char *log;
 };
 static const struct cancel_case cancel_cases[] = {
-    {OUTCOME_CANCELLED, STATE_CANCELLED, "cancelled by alice"}, {OUTCOME_FAILED, STATE_CANCELLED, "cancelled by alice"},
-    {OUTCOME_RETRY, STATE_CANCELLED, "cancelled by alice"},     {OUTCOME_RELEASED, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_CANCELLED, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_FAILED, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_RETRY, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_RELEASED, STATE_CANCELLED, "cancelled by alice"},
     {OUTCOME_DONE, STATE_FINISHED, ""},
 };
 
@@ -396,8 +399,11 @@ static void a_result_and_progress_reach_the_document_but_not_a_failed_one(void *
         enqueue(s, ALICE, n, (struct enqueue){0});
         lease_one(s, T0, NULL);
         assert_ok(metrics_add(s, id_of(n), 1, NULL, 0, progress, T0, &err));
-        struct finish f = {.job = id_of(n), .attempt = 1, .outcome = n == 1 ? OUTCOME_DONE : OUTCOME_FAILED,
-                           .reason = "r", .result = result};
+        struct finish f = {.job = id_of(n),
+                           .attempt = 1,
+                           .outcome = n == 1 ? OUTCOME_DONE : OUTCOME_FAILED,
+                           .reason = "r",
+                           .result = result};
         assert_ok(queue_finish(s, &f, T0, &err));
         CLEANUP(document_release) struct document d = {0};
         assert_ok(document_get(s, NULL, id_of(n), &d, &err));

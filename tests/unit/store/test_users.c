@@ -92,7 +92,8 @@ static void tokens_are_told_once_verified_listed_and_revoked(void **state)
     assert_ok(token_revoke(f->store, "user:foo", other.id, &err));
     assert_int_equal(token_verify(f->store, second, T0, &got, &err), DENIED);
     assert_int_equal(token_revoke(f->store, "user:foo", other.id, &err), NOT_FOUND);
-    assert_int_equal(token_create(f->store, "user:foo", TOKEN_USER, "x", T0, T0, &got, secret, &err), INVALID);
+    assert_int_equal(token_create(f->store, "user:foo", TOKEN_USER, "x", T0, T0, &got, secret, &err),
+                     INVALID);
     for (int scope = TOKEN_USER; scope <= TOKEN_ADMIN; scope++)
         assert_int_equal(token_scope_of(token_scope_word(scope)), scope);
     assert_int_equal(token_scope_of("root"), 0);
