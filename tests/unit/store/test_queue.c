@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "store/sql.h"
 #include "store_test.h"
 
 #define ALICE "user:alice"
@@ -389,6 +390,32 @@ static void a_restart_extends_leases_and_keeps_the_order(void **state)
     assert_document(s, 1, STATE_FINISHED, "");
 }
 
+static void a_restart_counts_the_lanes_anew(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct connection *db = NULL;
+    ROWS rows = {0};
+    for (int n = 1; n <= 3; n++)
+        enqueue(f->store, ALICE, n, (struct enqueue){0});
+    enqueue(f->store, BOB, 4, (struct enqueue){0});
+    assert_int_equal(lease_one(f->store, T0, NULL), 1);
+    store_close(f->store);
+    const char *path = strchr(f->database, ':') + 1;
+    assert_ok(connection_open(&driver_sqlite, path, false, &db, &err));
+    assert_ok(SQL(db, NULL, &err, "UPDATE lanes SET running = 9, head_priority = NULL, head_job = NULL"));
+    connection_free(db);
+
+    struct store *s = fixture_open(f, T0);
+    assert_ok(connection_open(&driver_sqlite, path, true, &db, &err));
+    assert_ok(SQL(db, &rows, &err, "SELECT running, head_job FROM lanes ORDER BY owner"));
+    assert_int_equal(row_int(&rows, 0, 0), 1);
+    assert_string_equal(row_text(&rows, 0, 1), id_of(2));
+    assert_int_equal(row_int(&rows, 1, 0), 0);
+    connection_free(db);
+    assert_int_equal(lease_one(s, T0, NULL), 4);
+}
+
 static void a_result_and_progress_reach_the_document_but_not_a_failed_one(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
@@ -511,6 +538,7 @@ int main(void)
         T(a_leased_job_is_cancelled_when_its_worker_says_that_it_is_over),
         T(a_job_with_a_time_waits_for_it),
         T(a_restart_extends_leases_and_keeps_the_order),
+        T(a_restart_counts_the_lanes_anew),
         T(a_result_and_progress_reach_the_document_but_not_a_failed_one),
         T(commits_stir_the_topics_that_changed),
         T(the_timer_wakes_jobs_by_itself_and_an_earlier_one_first),
