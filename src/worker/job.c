@@ -658,6 +658,7 @@ static void send_outcome(struct job *job, const char *outcome, const char *reaso
     if (job_call(job, &post, NULL, &err) != OK)
         log_event("worker.finish-refused", "job=%s attempt=%d outcome=%s reason=%s", job->lease.job,
                   job->lease.attempt, outcome, log_value(err.message, text));
+    (void)fault_point("worker.finished");
 }
 
 void job_finish(struct job *job, const char *outcome, const char *reason, json_t *result, bool keep_logs)
