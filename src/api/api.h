@@ -32,7 +32,7 @@ enum body_kind {
     BODY_NONE,
     BODY_JSON,     /* at most 1 MiB; request->body is an object */
     BODY_DOCUMENT, /* JSON as above, or multipart: a part `document` (the JSON) and files */
-    BODY_FORM,     /* multipart only: values and files (classify) */
+    BODY_FORM,     /* multipart: values and files; or JSON as above (classify) */
     BODY_RAW,      /* any bytes, streamed to the blob store: request->raw */
     BODY_BYTES,    /* any bytes, at most 1 MiB, in memory: request->bytes */
 };

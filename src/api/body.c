@@ -171,7 +171,7 @@ static bool is_type(const char *content_type, const char *type)
 static enum status check_type(struct body *b, const char *type, struct error *err)
 {
     bool form_taken = b->kind == BODY_DOCUMENT || b->kind == BODY_FORM;
-    bool json_taken = b->kind == BODY_DOCUMENT || b->kind == BODY_JSON;
+    bool json_taken = form_taken || b->kind == BODY_JSON;
     if (!form_taken && !json_taken)
         return OK;
     b->multipart = form_taken && type && is_type(type, "multipart/form-data");
@@ -294,9 +294,7 @@ enum status body_end(struct exchange *x, struct error *err)
         r->n_bytes = b->text.size;
         return OK;
     case BODY_FORM:
-        if (!b->multipart)
-            return error_set(err, UNSUPPORTED, "the body is missing: expected multipart/form-data");
-        return end_parts(b, err);
+        return b->multipart ? end_parts(b, err) : end_json(b, err);
     case BODY_DOCUMENT:
         if (b->multipart)
             TRY(end_parts(b, err));

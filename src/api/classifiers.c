@@ -200,29 +200,37 @@ static enum status batch_read(const struct request *r, struct response *response
     return OK;
 }
 
+/* What the job is queued with; the labels are those of the training job when it is leased.  New. */
+static json_t *classify_spec(const struct batch *b, const struct document *classifier,
+                             const char *training_job)
+{
+    const json_t *is = classifier->body;
+    json_array_append_new(b->inputs,
+                          job_input(CLASSIFIER_PROTOTXT, classifier->id, CLASSIFIER_PROTOTXT, false));
+    json_array_append_new(b->inputs,
+                          job_input("trained.caffemodel", training_job, "trained.caffemodel", false));
+    json_t *spec = json_object();
+    json_object_set(spec, "images", b->images);
+    json_object_set_new(spec, "scale", json_real(field_number(json_object_get(is, "scale"))));
+    json_object_set_new(spec, "width", json_integer((int)field_number(json_object_get(is, "image-width"))));
+    json_object_set_new(spec, "height", json_integer((int)field_number(json_object_get(is, "image-height"))));
+    json_object_set_new(spec, "color", json_boolean(json_get_bool(is, "color", false)));
+    return json_pack("{s:o, s:O, s:s}", "spec", spec, "inputs", b->inputs, "labels-of", training_job);
+}
+
 static enum status classify(struct request *r, struct response *response, struct error *err)
 {
     CLEANUP(document_release) struct document classifier = {0};
     TRY(resource_find(r, &resource_classifier, r->args[0], &classifier, err));
-    const char *job_id = json_get_string(classifier.body, "training-job-id", "");
     CLEANUP(batch_release) struct batch batch = {0};
     id_new(batch.id);
     TRY(batch_read(r, response, &batch, err));
-    json_array_append_new(batch.inputs,
-                          job_input(CLASSIFIER_PROTOTXT, classifier.id, CLASSIFIER_PROTOTXT, false));
-    json_array_append_new(batch.inputs, job_input("trained.caffemodel", job_id, "trained.caffemodel", false));
-
-    const json_t *body_in = classifier.body;
-    CLEANUP(json_decrefp)
-    json_t *body = json_pack("{s:s, s:O}", "classifier-id", classifier.id, "results", batch.results);
-    CLEANUP(json_decrefp)
-    json_t *spec =
-        json_pack("{s:{s:O, s:f, s:i, s:i, s:b}, s:O, s:s}", "spec", "images", batch.images, "scale",
-                  field_number(json_object_get(body_in, "scale")), "width",
-                  (int)field_number(json_object_get(body_in, "image-width")), "height",
-                  (int)field_number(json_object_get(body_in, "image-height")), "color",
-                  (int)json_get_bool(body_in, "color", false), "inputs", batch.inputs, "labels-of", job_id);
-    const char *after[] = {job_id};
+    const char *training_job = json_get_string(classifier.body, "training-job-id", "");
+    CLEANUP(json_decrefp) json_t *spec = classify_spec(&batch, &classifier, training_job);
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    json_object_set_new(body, "classifier-id", json_string(classifier.id));
+    json_object_set(body, "results", batch.results);
+    const char *after[] = {training_job};
     const char *refs[] = {classifier.id};
     struct new_job job = {.kind = "classify", .spec = spec, .after = after, .n_after = 1};
     struct new_document document = {

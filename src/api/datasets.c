@@ -40,6 +40,7 @@ static const struct field dataset_out[] = {
     {"training", FIELD_OBJECT, READ_ONLY, "What to learn from.", .fields = side_out},
     {"test", FIELD_OBJECT, READ_ONLY | ALSO_SHOWN, "What to test with.", .also = "testing",
      .fields = side_out},
+    {"layers_type", FIELD_STRING, READ_ONLY, "Kind of data layer that its datafiles are for."},
     {"labels", FIELD_ARRAY, READ_ONLY | NULLABLE, "Labels, in the order of their numbers."},
     {"image-shape", FIELD_ARRAY, READ_ONLY | NULLABLE,
      "Channels, height, width of its images, when all are alike."},
@@ -51,10 +52,11 @@ const struct resource resource_dataset = {
     .type = "dataset", .collection = "datasets", .fields = dataset_out, .processed = true};
 
 struct side {
-    const char *key, *pointer, *archive;
+    const char *key, *archive;
     struct document datafile;
-    const char *file_name, *layers_type;
-    double percentage;
+    const char *file_name, *layers_type; /* the datafile's */
+    double percentage;                   /* as sent */
+    double share;                        /* 0: taken whole */
 };
 
 static void side_release(struct side *side)
@@ -66,8 +68,9 @@ static enum status side_read(struct request *r, struct response *response, struc
                              struct error *err)
 {
     json_t *in = json_object_get(r->body, side->key);
-    TRY(resource_find_named(r, response, &resource_datafile, side->pointer,
-                            json_get_string(in, "datafile-id", ""), &side->datafile, err));
+    CLEANUP(freep) char *pointer = xasprintf("/%s/datafile-id", side->key);
+    TRY(resource_find_named(r, response, &resource_datafile, pointer, json_get_string(in, "datafile-id", ""),
+                            &side->datafile, err));
     side->file_name = json_get_string(side->datafile.body, "file-name", "");
     side->layers_type = json_get_string(side->datafile.body, "layers_type", "");
     side->percentage = field_number(json_object_get(in, "split-percentage"));
@@ -81,43 +84,49 @@ static json_t *side_body(const struct side *side, const char *id)
                      side->percentage, "url", url);
 }
 
+static json_t *side_spec(const struct side *side)
+{
+    return json_pack("{s:s, s:f}", "input", side->datafile.id, "share", side->share);
+}
+
 static json_t *side_input(const struct side *side)
 {
     return job_input(side->datafile.id, side->datafile.id, side->file_name, false);
 }
 
+/* What the split job is queued with.  New. */
+static json_t *split_spec(const struct side *training, const struct side *test, const char *layers_type)
+{
+    json_t *inputs = json_array();
+    json_array_append_new(inputs, side_input(training));
+    if (strcmp(training->datafile.id, test->datafile.id) != 0)
+        json_array_append_new(inputs, side_input(test));
+    return json_pack("{s:{s:s, s:o, s:o}, s:o}", "spec", "layer_type", layers_type, "training",
+                     side_spec(training), "test", side_spec(test), "inputs", inputs);
+}
+
 static enum status dataset_create(struct request *r, struct response *response, struct error *err)
 {
-    CLEANUP(side_release)
-    struct side training = {
-        .key = "training", .pointer = "/training/datafile-id", .archive = "training.tar.gz"};
-    CLEANUP(side_release)
-    struct side test = {.key = "test", .pointer = "/test/datafile-id", .archive = "testing.tar.gz"};
+    CLEANUP(side_release) struct side training = {.key = "training", .archive = "training.tar.gz"};
+    CLEANUP(side_release) struct side test = {.key = "test", .archive = "testing.tar.gz"};
     TRY(side_read(r, response, &training, err));
     TRY(side_read(r, response, &test, err));
     bool same = !strcmp(training.datafile.id, test.datafile.id);
-    double training_share = 0, test_share = 0;
-    if (same && shares_read(training.percentage, test.percentage, &training_share, &test_share, err) != OK)
+    if (same && shares_read(training.percentage, test.percentage, &training.share, &test.share, err) != OK)
         return problem_of_field(response, "/training/split-percentage", err);
-    if (strcmp(training.layers_type, test.layers_type) != 0 && *training.layers_type && *test.layers_type)
-        return problem_at(response, test.pointer, err, INVALID,
+    if (*training.layers_type && *test.layers_type && strcmp(training.layers_type, test.layers_type) != 0)
+        return problem_at(response, "/test/datafile-id", err, INVALID,
                           "test: its datafile is for %s layers, but that of training for %s",
                           test.layers_type, training.layers_type);
+    const char *layers_type = *training.layers_type ? training.layers_type : test.layers_type;
 
     char id[ID_MAX];
     id_new(id);
-    CLEANUP(json_decrefp)
-    json_t *body =
-        json_pack("{s:o, s:o}", "training", side_body(&training, id), "test", side_body(&test, id));
-    CLEANUP(json_decrefp) json_t *inputs = json_array();
-    json_array_append_new(inputs, side_input(&training));
-    if (!same)
-        json_array_append_new(inputs, side_input(&test));
-    CLEANUP(json_decrefp)
-    json_t *spec = json_pack("{s:{s:s, s:{s:s, s:f}, s:{s:s, s:f}}, s:O}", "spec", "layer_type",
-                             *training.layers_type ? training.layers_type : test.layers_type, "training",
-                             "input", training.datafile.id, "share", training_share, "test", "input",
-                             test.datafile.id, "share", test_share, "inputs", inputs);
+    CLEANUP(json_decrefp) json_t *spec = split_spec(&training, &test, layers_type);
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    json_object_set_new(body, "training", side_body(&training, id));
+    json_object_set_new(body, "test", side_body(&test, id));
+    json_object_set_new(body, "layers_type", json_string(layers_type));
     const char *datafiles[] = {training.datafile.id, test.datafile.id};
     int n_datafiles = same ? 1 : 2;
     struct new_job job = {.kind = "split", .spec = spec, .after = datafiles, .n_after = n_datafiles};

@@ -122,7 +122,7 @@ static const char *body_words(enum body_kind body)
     case BODY_DOCUMENT:
         return " The body is JSON, or a form: the JSON as its part <code>document</code>, and files.";
     case BODY_FORM:
-        return " The body is a form (multipart/form-data).";
+        return " The body is a form (multipart/form-data), or JSON without files.";
     case BODY_RAW:
     case BODY_BYTES:
         return " The body is the bytes.";

@@ -57,9 +57,11 @@ struct http_server {
 
 /*
  *   HEAD -> BEGIN -> BODY <-> PIECE,  BODY -> END -> ANSWERED
+ *   without a body: HEAD -> WHOLE -> BEGIN -> ANSWERED; the library closes a
+ *   connection that is answered at its head, so one waits for the second call
  *   refused with a body under way: -> SWALLOW -> ANSWERED, or DRAIN (already answered)
  */
-enum step { STEP_HEAD, STEP_BEGIN, STEP_BODY, STEP_PIECE, STEP_END, STEP_SWALLOW, STEP_DRAIN, STEP_ANSWERED };
+enum step { STEP_HEAD, STEP_WHOLE, STEP_BEGIN, STEP_BODY, STEP_PIECE, STEP_END, STEP_SWALLOW, STEP_DRAIN, STEP_ANSWERED };
 
 struct http_call {
     struct pool_job job;
@@ -317,7 +319,10 @@ static enum MHD_Result take_head(struct http_call *c, const char *method, const 
         http_reply_header(&c->reply, "Connection", "close");
         return queue_reply(c);
     }
-    return suspend_for(c, STEP_BEGIN, run_begin);
+    if (c->length != 0)
+        return suspend_for(c, STEP_BEGIN, run_begin);
+    c->step = STEP_WHOLE;
+    return MHD_YES;
 }
 
 static enum MHD_Result take_bytes(struct http_call *c, const char *bytes, size_t *size)
@@ -351,6 +356,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     switch (c->step) {
     case STEP_HEAD:
         return take_head(c, method, version);
+    case STEP_WHOLE:
+        return suspend_for(c, STEP_BEGIN, run_begin);
     case STEP_BEGIN:
         if (c->next == HTTP_ANSWER)
             return answer_early(c, true, c->length != 0);
@@ -637,7 +644,6 @@ bool http_stop(struct http_server *s, int64_t grace_ms)
     if (!closing)
         return false;
     MHD_stop_daemon(s->daemon);
-    http_free(s);
     return true;
 }
 

@@ -78,14 +78,14 @@ enum status http_new(const struct http_options *options, struct http_server **re
 enum status http_serve(struct http_server *s, struct error *err);
 const char *http_address(const struct http_server *s); /* "127.0.0.1:41234", as bound */
 
-void http_free(struct http_server *s); /* one that does not serve; NULL is fine */
+void http_free(struct http_server *s); /* one that does not serve, or has stopped; NULL is fine */
 
 /* From here on no connection is taken and heads get 503. */
 void http_quiesce(struct http_server *s);
 /*
- * Waits up to grace_ms for running calls, then cuts connections, and frees
- * all.  The owner of waiting calls must have woken them.  False: a call never
- * ended; nothing was freed and the process should end.
+ * Waits up to grace_ms for running calls, then cuts connections.  The owner
+ * of waiting calls must have woken them.  False: a call never ended; the
+ * server must not be freed.
  */
 bool http_stop(struct http_server *s, int64_t grace_ms);
 int http_connections(const struct http_server *s);

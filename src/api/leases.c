@@ -432,8 +432,6 @@ static json_t *finish_patch(struct store *store, const struct job *job, enum out
                             const json_t *result)
 {
     bool done = outcome == OUTCOME_DONE;
-    if (!done && outcome != OUTCOME_FAILED && outcome != OUTCOME_CANCELLED)
-        return NULL;
     json_t *patch = done ? result_known(job->kind, result) : json_object();
     bool train = !strcmp(job->kind, "train"), classify = !strcmp(job->kind, "classify");
     if (train || classify) {

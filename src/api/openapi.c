@@ -156,7 +156,7 @@ static json_t *form_schema(const struct route *r)
 static json_t *body_of(const struct route *r)
 {
     json_t *content = json_object();
-    if (r->body == BODY_JSON || r->body == BODY_DOCUMENT)
+    if (r->body == BODY_JSON || r->body == BODY_DOCUMENT || r->body == BODY_FORM)
         json_object_set_new(content, "application/json", json_pack("{s:o}", "schema", input_schema(r)));
     if (r->body == BODY_FORM || r->body == BODY_DOCUMENT)
         json_object_set_new(content, "multipart/form-data", json_pack("{s:o}", "schema", form_schema(r)));

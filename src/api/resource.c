@@ -81,18 +81,22 @@ json_t *resource_encode(const struct resource *resource, const struct document *
     return shown;
 }
 
-static void respond_etag(struct response *response, const struct document *d)
+#define ETAG_MAX (REV_MAX + 2)
+
+/* The revision as an entity tag.  Returns out. */
+static const char *document_etag(const struct document *d, char out[ETAG_MAX])
 {
-    char rev[REV_MAX], etag[REV_MAX + 2];
-    snprintf(etag, sizeof etag, "\"%s\"", document_rev(d->id, d->rev, rev));
-    response_header(response, "ETag", etag);
+    char rev[REV_MAX];
+    snprintf(out, ETAG_MAX, "\"%s\"", document_rev(d->id, d->rev, rev));
+    return out;
 }
 
 void resource_respond(struct response *response, int status, const struct resource *resource,
                       const struct document *document)
 {
+    char etag[ETAG_MAX];
     response_json(response, status, resource_encode(resource, document));
-    respond_etag(response, document);
+    response_header(response, "ETag", document_etag(document, etag));
 }
 
 enum status resource_find(const struct request *r, const struct resource *resource, const char *id,
@@ -167,7 +171,14 @@ enum status resource_get(struct request *r, struct response *response, struct er
     const struct resource *resource = resource_of_request(r);
     CLEANUP(document_release) struct document document = {0};
     TRY(resource_find(r, resource, r->args[0], &document, err));
-    resource_respond(response, 200, resource, &document);
+    char etag[ETAG_MAX];
+    const char *known = request_header(r, "If-None-Match");
+    if (known && etag_matches(known, document_etag(&document, etag), true)) {
+        response_empty(response, 304);
+        response_header(response, "ETag", etag);
+    } else {
+        resource_respond(response, 200, resource, &document);
+    }
     return OK;
 }
 
@@ -228,14 +239,11 @@ enum status resource_list(struct request *r, struct response *response, struct e
 /* Errors: CONFLICT when there is an If-Match and the document has another revision. */
 static enum status if_match_holds(const struct request *r, const struct document *d, struct error *err)
 {
-    const char *header = request_header(r, "If-Match");
-    if (!header)
+    char etag[ETAG_MAX];
+    const char *wanted = request_header(r, "If-Match");
+    if (!wanted || etag_matches(wanted, document_etag(d, etag), false))
         return OK;
-    char rev[REV_MAX], quoted[REV_MAX + 2];
-    snprintf(quoted, sizeof quoted, "\"%s\"", document_rev(d->id, d->rev, rev));
-    if (etag_matches(header, quoted, false))
-        return OK;
-    return error_set(err, CONFLICT, "the document is at revision %s by now", rev);
+    return error_set(err, CONFLICT, "the document is at revision %s by now", etag);
 }
 
 enum status resource_delete(struct request *r, struct response *response, struct error *err)

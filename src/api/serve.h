@@ -32,9 +32,10 @@ const char *api_address(const struct api *api); /* "127.0.0.1:41234" */
 
 /*
  * Takes no more requests, answers those that wait, lets running ones end
- * within grace_ms, cuts the rest, and frees all.  False: one never ended;
- * nothing was freed, and the process should end without store_close.
+ * within grace_ms, and cuts the rest.  False: one never ended; the process
+ * should end without store_close or api_free.
  */
 bool api_stop(struct api *api, int64_t grace_ms);
+void api_free(struct api *api); /* once stopped, and after store_close: until then the store tells it of changes */
 
 #endif

@@ -26,8 +26,9 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     to->idle_ms = from->idle_ms ? from->idle_ms : 75000;
 }
 
-static void api_free(struct api *api)
+void api_free(struct api *api)
 {
+    http_free(api->http);
     waits_free(api->waits);
     free((char *)api->options.listen);
     free((char *)api->options.data);
@@ -63,7 +64,6 @@ enum status api_start(const struct api_options *options, struct store *store, st
     }
     if (status != OK) {
         store_on_change(store, NULL, NULL);
-        http_free(api->http);
         return api_free(api), status;
     }
     *ret_api = api;
@@ -80,11 +80,7 @@ bool api_stop(struct api *api, int64_t grace_ms)
     atomic_store(&api->stopping, true);
     http_quiesce(api->http);
     waits_end(api->waits);
-    if (!http_stop(api->http, grace_ms))
-        return false;
-    store_on_change(api->store, NULL, NULL);
-    api_free(api);
-    return true;
+    return http_stop(api->http, grace_ms);
 }
 
 void api_stir(struct api *api, const char *topic)

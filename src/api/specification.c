@@ -454,8 +454,8 @@ enum status classifier_specification_check(const struct specification_text *text
     CLEANUP(netdef_freep) struct netdef *def = NULL;
     TRY(net_read_text(text->bytes, text->size, text->name, &net, err));
     struct netdef_options options = {.phase = CAFFE__PHASE__TEST};
-    if (message_check_paths(&net->base, err) != OK || netdef_create(net, &options, &def, err) != OK ||
-        classifier_check_input(def, classifier, err) != OK)
+    if (netdef_create(net, &options, &def, err) != OK || classifier_check_input(def, classifier, err) != OK ||
+        message_check_paths(&net->base, err) != OK)
         return error_context(err, "%s", text->name);
     return OK;
 }

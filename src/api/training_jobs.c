@@ -48,6 +48,8 @@ static const struct field status_out[] = {
     {"last-iteration", FIELD_INT, READ_ONLY, "Iteration last reported."},
     {"max-iterations", FIELD_INT, READ_ONLY, "Where it ends."},
     {"seconds-left", FIELD_NUMBER, READ_ONLY | NULLABLE, "Estimate, in a first attempt only."},
+    {"accuracy", FIELD_NUMBER, READ_ONLY | NULLABLE, "Of the last test, when the net computes one."},
+    {"images-per-second", FIELD_NUMBER, READ_ONLY | NULLABLE, "Pace of training."},
     {"metrics", FIELD_OBJECT, READ_ONLY, "Each metric's latest value."},
     {"logs", FIELD_STRING, READ_ONLY, "Path of the log."},
     {NULL},
@@ -56,16 +58,25 @@ static const struct field status_out[] = {
 const struct resource resource_training_job = {
     .type = "training-job", .collection = "training-jobs", .fields = training_job_out, .processed = true};
 
-static json_t *training_inputs(const char *id, const char *solver, const char *dataset)
+/* What the job is queued with.  in: the request's body.  New. */
+static json_t *train_spec(const char *id, const struct document *solver, const char *dataset,
+                          const json_t *in)
 {
     json_t *inputs = json_array();
-    json_array_append_new(inputs, job_input(SOLVER_PROTOTXT, solver, SOLVER_PROTOTXT, false));
-    json_array_append_new(inputs, job_input(SOLVER_NET_PROTOTXT, solver, SOLVER_NET_PROTOTXT, false));
+    json_array_append_new(inputs, job_input(SOLVER_PROTOTXT, solver->id, SOLVER_PROTOTXT, false));
+    json_array_append_new(inputs, job_input(SOLVER_NET_PROTOTXT, solver->id, SOLVER_NET_PROTOTXT, false));
     json_array_append_new(inputs, job_input("training.tar.gz", dataset, "training.tar.gz", false));
     json_array_append_new(inputs, job_input("testing.tar.gz", dataset, "testing.tar.gz", false));
     json_array_append_new(inputs, job_input("snapshot.caffemodel", id, "snapshot.caffemodel", true));
     json_array_append_new(inputs, job_input("snapshot.solverstate", id, "snapshot.solverstate", true));
-    return inputs;
+
+    int layer_type = (int)json_get_int(solver->body, "LayerType", 0);
+    json_t *spec = json_object();
+    json_object_set_new(spec, "layer_type", json_string(layer_type_name(layer_type)));
+    json_object_set(spec, "threads", json_object_get(in, "threads"));
+    json_object_set(spec, "max_iter", json_object_get(solver->body, "max-iterations"));
+    return json_pack("{s:o, s:o, s:O}", "spec", spec, "inputs", inputs, "max_seconds",
+                     json_object_get(in, "max-seconds"));
 }
 
 static enum status training_job_create(struct request *r, struct response *response, struct error *err)
@@ -74,18 +85,12 @@ static enum status training_job_create(struct request *r, struct response *respo
     TRY(resource_find_named(r, response, &resource_solver, "/solver-id",
                             json_get_string(r->body, "solver-id", ""), &solver, err));
     const char *dataset = json_get_string(solver.body, "dataset-id", "");
-    int64_t max_iterations = json_get_int(solver.body, "max-iterations", 0);
     char id[ID_MAX];
     id_new(id);
+    CLEANUP(json_decrefp) json_t *spec = train_spec(id, &solver, dataset, r->body);
     CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
     json_object_set_new(body, "dataset-id", json_string(dataset));
-    json_object_set_new(body, "max-iterations", json_integer(max_iterations));
-    CLEANUP(json_decrefp)
-    json_t *spec = json_pack("{s:{s:s, s:I, s:I}, s:o, s:I}", "spec", "layer_type",
-                             layer_type_name((int)json_get_int(solver.body, "LayerType", 0)), "threads",
-                             (json_int_t)json_get_int(r->body, "threads", 0), "max_iter",
-                             (json_int_t)max_iterations, "inputs", training_inputs(id, solver.id, dataset),
-                             "max_seconds", (json_int_t)json_get_int(r->body, "max-seconds", 0));
+    json_object_set(body, "max-iterations", json_object_get(solver.body, "max-iterations"));
     const char *after[] = {dataset};
     const char *refs[] = {solver.id, dataset};
     struct new_job job = {
@@ -160,6 +165,10 @@ static enum status training_job_status(struct request *r, struct response *respo
     json_object_set(answer, "loss", loss ? loss : json_null());
     json_object_set_new(answer, "last-iteration", json_integer(iteration));
     json_object_set_new(answer, "max-iterations", json_integer(max_iterations));
+    json_t *accuracy = json_object_get(progress, "accuracy");
+    json_t *speed = json_object_get(progress, "images_per_second");
+    json_object_set(answer, "accuracy", accuracy ? accuracy : json_null());
+    json_object_set(answer, "images-per-second", speed ? speed : json_null());
     json_object_set_new(answer, "seconds-left", seconds_left(r, job.id, iteration, max_iterations));
     json_object_set(answer, "metrics", metrics);
     response_json(response, 200, answer);

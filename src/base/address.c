@@ -55,7 +55,8 @@ static bool v6_is_public(const uint8_t a[16])
         return false;
     if (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x0d && a[3] == 0xb8) /* documentation */
         return false;
-    /* Only 2000::/3 is given out; the rest holds fc00::/7, fe80::/10, fec0::/10, ff00::/8, 100::/64, 64:ff9b:1::/48. */
+    /* Only 2000::/3 is given out; the rest holds fc00::/7, fe80::/10, fec0::/10, ff00::/8, 100::/64,
+     * 64:ff9b:1::/48. */
     return a[0] >> 5 == 1;
 }
 

@@ -39,10 +39,11 @@ bool fault_reached(const char *name)
 
 static enum status read_point(const char *text, struct fault *f, struct error *err)
 {
-    char action[8] = "exit";
+    char count[10] = "", action[8] = "exit";
     if (f->n == FAULTS_MAX)
         return error_set(err, INVALID, "more than %d fault points", FAULTS_MAX);
-    int fields = sscanf(text, "%47[^:]:%lu:%7s", f->points[f->n].name, &f->points[f->n].count, action);
+    int fields = sscanf(text, "%47[^:]:%9[0-9]:%7s", f->points[f->n].name, count, action);
+    f->points[f->n].count = strtoul(count, NULL, 10);
     bool is_error = strcmp(action, "error") == 0;
     if (fields < 2 || !f->points[f->n].count || (!is_error && strcmp(action, "exit") != 0))
         return error_set(err, INVALID, "fault point '%s' is not NAME:COUNT[:exit|error]", text);

@@ -14,11 +14,12 @@
 #include "base/address.h"
 
 #define CONNECT_TIMEOUT_MS 5000L
-#define STALL_SECONDS      30L
-#define MAX_REDIRECTS      5L
-#define BODY_MAX           ((int64_t)16 << 20)
-#define ERROR_BODY_MAX     65536
-#define EXPECT_FROM_BYTES  (1 << 20) /* larger bodies wait for "100 Continue", so that a refusal comes cheap */
+#define STALL_SECONDS 30L
+#define MAX_REDIRECTS 5L
+#define BODY_MAX ((int64_t)16 << 20)
+#define ERROR_BODY_MAX 65536
+#define EXPECT_FROM_BYTES (1 << 20) /* larger bodies wait for "100 Continue", so that a refusal comes cheap  \
+                                     */
 
 /*
  * Two handles, because a handle reuses its connections: a guarded request
@@ -33,11 +34,11 @@ struct transfer {
     const struct http_request *request;
     struct http_response response;
     struct error error;
-    enum status failed;  /* what a callback stopped the transfer with */
-    bool cut;            /* an error's body passed what is kept: the rest is not read */
-    int64_t received;    /* bytes of body */
-    int64_t sent;        /* bytes of the request's body */
-    int64_t body_start;  /* place of body_fd; -1: cannot seek */
+    enum status failed;             /* what a callback stopped the transfer with */
+    bool cut;                       /* an error's body passed what is kept: the rest is not read */
+    int64_t received;               /* bytes of body */
+    int64_t sent;                   /* bytes of the request's body */
+    int64_t body_start;             /* place of body_fd; -1: cannot seek */
     char refused[ADDRESS_TEXT_MAX]; /* the address that the guard refused; "" */
 };
 
@@ -88,7 +89,8 @@ static void copy_value(char *out, size_t size, const char *value, size_t length)
     out[length] = '\0';
 }
 
-static bool header_is(const char *line, size_t size, const char *name, const char **ret_value, size_t *ret_length)
+static bool header_is(const char *line, size_t size, const char *name, const char **ret_value,
+                      size_t *ret_length)
 {
     size_t n = strlen(name);
     if (size <= n || strncasecmp(line, name, n) || line[n] != ':')
@@ -295,7 +297,8 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
     set_body(easy, t);
 }
 
-static enum status describe_failure(CURLcode code, const struct transfer *t, const char *message, struct error *err)
+static enum status describe_failure(CURLcode code, const struct transfer *t, const char *message,
+                                    struct error *err)
 {
     const char *url = t->request->url;
     const char *text = *message ? message : curl_easy_strerror(code);
@@ -319,8 +322,9 @@ static enum status describe_failure(CURLcode code, const struct transfer *t, con
         break;
     }
     if (t->refused[0])
-        return error_set(err, INVALID, "'%s' leads to the address %s, which is not on the public internet: refused",
-                         url, t->refused);
+        return error_set(err, INVALID,
+                         "'%s' leads to the address %s, which is not on the public internet: refused", url,
+                         t->refused);
     return error_set(err, UNAVAILABLE, "cannot reach '%s': %s", url, text);
 }
 
@@ -351,7 +355,8 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
     if (code == CURLE_WRITE_ERROR && t.cut)
         code = CURLE_OK;
     if (code == CURLE_OK) {
-        t.response.retry_after_ms = retry_after > 0 && retry_after < INT32_MAX ? (int64_t)retry_after * 1000 : 0;
+        t.response.retry_after_ms =
+            retry_after > 0 && retry_after < INT32_MAX ? (int64_t)retry_after * 1000 : 0;
         *ret_response = t.response;
         return OK;
     }

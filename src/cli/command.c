@@ -5,6 +5,7 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"serve", command_serve, "Service", "Run the service: take jobs over HTTP, keep their data, run them"},
     {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},

@@ -4,6 +4,8 @@
 
 #include "cli/command.h"
 
+int command_serve(int argc, char **argv);
+
 int command_train(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_time(int argc, char **argv);
@@ -11,7 +13,6 @@ int command_time(int argc, char **argv);
 int command_convert_imageset(int argc, char **argv);
 int command_convert_mnist(int argc, char **argv);
 
-int command_serve(int argc, char **argv);
 int command_worker(int argc, char **argv);
 int command_classify_images(int argc, char **argv); /* hidden: the child of a classify job */
 

@@ -16,6 +16,7 @@
 
 #define MAX_SLOTS 1024
 #define MAX_POOLS 32
+#define MAX_GIB 1048576
 
 static const char help[] =
     "usage: et worker --server=URL --token-file=FILE [options]\n\n"
@@ -26,6 +27,7 @@ static const char help[] =
     "  --work=DIR           folder for jobs (or ET_WORK; default $XDG_CACHE_HOME/et/work)\n"
     "  --slots=N            jobs at a time (or ET_SLOTS; default 1)\n"
     "  --pool=NAME          pool to take jobs from, repeated in order of preference; default cpu\n"
+    "  --max-fetch=GIB      largest file that a URL may bring (or ET_MAX_FETCH; default 64)\n"
     "  --exit-with-parent   stop when the process that started this one is gone\n"
     "\nexample:\n"
     "  et worker --server=https://et.example.org --token-file=worker-token --slots=2\n";
@@ -37,16 +39,17 @@ struct settings {
     bool exit_with_parent;
 };
 
-enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, EXIT_WITH_PARENT };
+enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT };
 
-static int read_slots(const char *text, struct settings *s)
+/* A number from 1 to max.  An exit status, or -1 to go on. */
+static int read_number(const char *flag, const char *text, long max, long *ret_number)
 {
     char *end;
     errno = 0;
     long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < 1 || n > MAX_SLOTS)
-        return command_usage("worker", "--slots takes a number from 1 to %d, not '%s'", MAX_SLOTS, text);
-    s->worker.slots = (int)n;
+    if (errno || end == text || *end || n < 1 || n > max)
+        return command_usage("worker", "%s takes a number from 1 to %ld, not '%s'", flag, max, text);
+    *ret_number = n;
     return -1;
 }
 
@@ -59,13 +62,14 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"work", required_argument, NULL, WORK},
         {"slots", required_argument, NULL, SLOTS},
         {"pool", required_argument, NULL, POOL},
+        {"max-fetch", required_argument, NULL, MAX_FETCH},
         {"exit-with-parent", no_argument, NULL, EXIT_WITH_PARENT},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    const char *slots = getenv("ET_SLOTS");
+    const char *slots = getenv("ET_SLOTS"), *max_fetch = getenv("ET_MAX_FETCH");
     s->worker = (struct worker_options){
-        .server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK"), .slots = 1, .pools = s->pools};
+        .server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK"), .pools = s->pools};
     s->token_file = getenv("ET_TOKEN_FILE");
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
@@ -81,9 +85,13 @@ static int read_settings(int argc, char **argv, struct settings *s)
         case SLOTS:
             slots = optarg;
             break;
+        case MAX_FETCH:
+            max_fetch = optarg;
+            break;
         case POOL:
             if (s->worker.n_pools == MAX_POOLS || !*optarg || strpbrk(optarg, ":,= "))
-                return command_usage("worker", "--pool takes a name, at most %d times, not '%s'", MAX_POOLS, optarg);
+                return command_usage("worker", "--pool takes a name, at most %d times, not '%s'", MAX_POOLS,
+                                     optarg);
             s->pools[s->worker.n_pools++] = optarg;
             break;
         case EXIT_WITH_PARENT:
@@ -100,7 +108,13 @@ static int read_settings(int argc, char **argv, struct settings *s)
         return command_usage("worker", "'%s' is one word too many", argv[optind]);
     if (!s->worker.server || !*s->worker.server)
         return command_usage("worker", "worker needs --server");
-    return slots ? read_slots(slots, s) : -1;
+    long n_slots = 1, gib = 64;
+    int end = slots ? read_number("--slots", slots, MAX_SLOTS, &n_slots) : -1;
+    if (end < 0 && max_fetch)
+        end = read_number("--max-fetch", max_fetch, MAX_GIB, &gib);
+    s->worker.slots = (int)n_slots;
+    s->worker.max_fetch_bytes = (int64_t)gib << 30;
+    return end;
 }
 
 static enum status read_token(const struct settings *s, char **ret_token, struct error *err)

@@ -57,12 +57,13 @@ static void tx_tell(struct tx *tx)
 {
     struct store *s = tx->store;
     struct topics *t = &tx->topics;
-    if (s->changed && t->n) {
+    if (t->n)
         qsort(t->names, t->n, sizeof(*t->names), compare_names);
-        for (size_t i = 0; i < t->n; i++)
-            if (i == 0 || strcmp(t->names[i], t->names[i - 1]) != 0)
-                s->changed(s->changed_context, t->names[i]);
-    }
+    pthread_mutex_lock(&s->changed_lock);
+    for (size_t i = 0; s->changed && i < t->n; i++)
+        if (i == 0 || strcmp(t->names[i], t->names[i - 1]) != 0)
+            s->changed(s->changed_context, t->names[i]);
+    pthread_mutex_unlock(&s->changed_lock);
     if (s->timer && tx->due_ms != INT64_MAX)
         timer_poke(s->timer, tx->due_ms);
 }

@@ -55,7 +55,7 @@ static enum status sqlite_connect(const struct driver *self, const char *where, 
     TRY(run_text(link,
                  read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-4000"
                            : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;"
-                             "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-64000",
+                             "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-64000; PRAGMA temp_store=MEMORY",
                  err));
     *ret_link = TAKE(link);
     return OK;

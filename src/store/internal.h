@@ -36,6 +36,7 @@ struct store {
     pthread_rwlock_t blob_lock;         /* read: a put moves its file in; write: a sweep removes files */
     pthread_mutex_t tick_lock;          /* one tick at a time; guards swept_ms */
     int64_t swept_ms;                   /* of the last sweep of blobs */
+    pthread_mutex_t changed_lock;       /* guards the two below, and is held while they are called */
     void (*changed)(void *context, const char *topic);
     void *changed_context;
 };

@@ -72,6 +72,7 @@ enum status store_open(const char *url, const struct store_options *options, str
     CLEANUP(store_closep) struct store *s = xcalloc(1, sizeof(*s));
     pthread_rwlock_init(&s->blob_lock, NULL);
     pthread_mutex_init(&s->tick_lock, NULL);
+    pthread_mutex_init(&s->changed_lock, NULL);
     s->passwords = password_cache_new();
     s->keys = idempotency_keys_new();
     s->swept_ms = options->now_ms;
@@ -93,6 +94,7 @@ void store_close(struct store *s)
     idempotency_keys_free(s->keys);
     pthread_rwlock_destroy(&s->blob_lock);
     pthread_mutex_destroy(&s->tick_lock);
+    pthread_mutex_destroy(&s->changed_lock);
     sodium_memzero(s->secret, sizeof(s->secret));
     free(s->where);
     free(s->blobs);
@@ -107,8 +109,10 @@ void store_closep(struct store **s)
 
 void store_on_change(struct store *s, void (*changed)(void *context, const char *topic), void *context)
 {
+    pthread_mutex_lock(&s->changed_lock);
     s->changed_context = context;
     s->changed = changed;
+    pthread_mutex_unlock(&s->changed_lock);
 }
 
 static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err)

@@ -40,8 +40,8 @@ void store_closep(struct store **s);
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
  * ready), "job:ID" (its log, metrics, progress or state changed).  It runs on
- * the committer thread: it must be quick and never call the store.
- * Set it before other threads use the store.
+ * the committer thread: it must be quick and never call the store.  NULL
+ * ends it: when this returns, none is being called any more.
  */
 void store_on_change(struct store *s, void (*changed)(void *context, const char *topic), void *context);
 

@@ -12,11 +12,11 @@
 #include "base/buf.h"
 #include "base/file.h"
 
-#define BLOCK_BYTES     65536
-#define DEPTH_MAX       32
-#define RATIO_MAX       200
-#define RATIO_FROM      ((int64_t)1 << 30)
-#define DEFAULT_BYTES   ((int64_t)1 << 40)
+#define BLOCK_BYTES 65536
+#define DEPTH_MAX 32
+#define RATIO_MAX 200
+#define RATIO_FROM ((int64_t)1 << 30)
+#define DEFAULT_BYTES ((int64_t)1 << 40)
 #define DEFAULT_ENTRIES 10000000
 
 struct archive_reader {
@@ -26,7 +26,7 @@ struct archive_reader {
     int64_t n_entries, n_bytes;
     char path[ARCHIVE_PATH_MAX + 1]; /* of the current entry, clean; "" before the first */
     bool is_folder;
-    bool in_entry;                   /* its data is not read to the end */
+    bool in_entry; /* its data is not read to the end */
     /* The folder that was written to last, open: entries come folder by folder. */
     int folder_fd, folder_of;
     char folder[ARCHIVE_PATH_MAX + 1];
@@ -59,8 +59,10 @@ enum status archive_reader_open(int fd, const char *name, const struct archive_l
     archive_read_support_format_tar(r->archive);
     archive_read_support_format_zip(r->archive);
     if (archive_read_open_fd(r->archive, fd, BLOCK_BYTES) != ARCHIVE_OK)
-        return error_set(err, INVALID, "'%s' is not an archive (tar, tar.gz, tar.bz2, tar.xz, tar.zst or zip) or is cut short: %s",
-                         name, archive_error_string(r->archive));
+        return error_set(
+            err, INVALID,
+            "'%s' is not an archive (tar, tar.gz, tar.bz2, tar.xz, tar.zst or zip) or is cut short: %s", name,
+            archive_error_string(r->archive));
     *ret_reader = TAKE(r);
     return OK;
 }
@@ -84,7 +86,8 @@ void archive_reader_freep(struct archive_reader **r)
 
 /* ---- entries ---- */
 
-static enum status refuse(const struct archive_reader *r, const char *entry, const char *why, struct error *err)
+static enum status refuse(const struct archive_reader *r, const char *entry, const char *why,
+                          struct error *err)
 {
     return error_set(err, INVALID, "archive '%s': entry '%.300s' %s: refused", r->name, entry, why);
 }
@@ -94,10 +97,12 @@ static enum status damaged(const struct archive_reader *r, struct error *err)
     const char *text = archive_error_string(r->archive);
     text = text ? text : "unknown error";
     if (!r->path[0])
-        return error_set(err, INVALID, "'%s' is not an archive (tar, tar.gz, tar.bz2, tar.xz, tar.zst or zip), "
-                         "or is damaged from its start: %s", r->name, text);
-    return error_set(err, INVALID, "archive '%s' is cut short or damaged at or after entry '%.300s': %s", r->name,
-                     r->path, text);
+        return error_set(err, INVALID,
+                         "'%s' is not an archive (tar, tar.gz, tar.bz2, tar.xz, tar.zst or zip), "
+                         "or is damaged from its start: %s",
+                         r->name, text);
+    return error_set(err, INVALID, "archive '%s' is cut short or damaged at or after entry '%.300s': %s",
+                     r->name, r->path, text);
 }
 
 /* "./A//x.png" -> "A/x.png"; "" for the archive's own root. */
@@ -208,14 +213,16 @@ enum status archive_reader_next(struct archive_reader *r, struct archive_item *r
             return refuse(r, raw, "is a file with a folder's name", err);
         int64_t size = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
         if (size > r->max_bytes - r->n_bytes)
-            return error_set(err, TOO_LARGE, "archive '%s': with entry '%.300s' it expands to more than %lld bytes",
-                             r->name, raw, (long long)r->max_bytes);
+            return error_set(err, TOO_LARGE,
+                             "archive '%s': with entry '%.300s' it expands to more than %lld bytes", r->name,
+                             raw, (long long)r->max_bytes);
         r->in_entry = true;
         if (!path[0] || is_junk(path))
             continue;
         memcpy(r->path, path, strlen(path) + 1);
         r->is_folder = is_folder;
-        *ret_item = (struct archive_item){.path = r->path, .is_folder = is_folder, .size = is_folder ? 0 : size};
+        *ret_item =
+            (struct archive_item){.path = r->path, .is_folder = is_folder, .size = is_folder ? 0 : size};
         *ret_more = true;
         return OK;
     }
@@ -230,14 +237,15 @@ enum status archive_reader_read(struct archive_reader *r, void *bytes, size_t ro
     r->in_entry = n > 0;
     r->n_bytes += n;
     if (r->n_bytes > r->max_bytes)
-        return error_set(err, TOO_LARGE, "archive '%s': with entry '%.300s' it expands to more than %lld bytes", r->name,
+        return error_set(err, TOO_LARGE,
+                         "archive '%s': with entry '%.300s' it expands to more than %lld bytes", r->name,
                          r->path, (long long)r->max_bytes);
     *ret_size = (size_t)n;
     return OK;
 }
 
-enum status archive_reader_read_all(struct archive_reader *r, size_t max_bytes, char **ret_bytes, size_t *ret_size,
-                                    struct error *err)
+enum status archive_reader_read_all(struct archive_reader *r, size_t max_bytes, char **ret_bytes,
+                                    size_t *ret_size, struct error *err)
 {
     struct buf all;
     buf_init(&all, max_bytes);
@@ -259,7 +267,8 @@ enum status archive_reader_read_all(struct archive_reader *r, size_t max_bytes, 
 
 /* ---- extracting ---- */
 
-/* Opens the folder `path` (clean, "" for the root) below root_fd, made where it is not there; -1 and errno. */
+/* Opens the folder `path` (clean, "" for the root) below root_fd, made where it is not there; -1 and errno.
+ */
 static int descend(int root_fd, const char *path)
 {
     int at = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -288,7 +297,8 @@ static enum status open_folder(struct archive_reader *r, int root_fd, const char
     if (r->folder_fd < 0 && errno == ENOTDIR)
         return refuse(r, r->path, "lies in a folder that another entry made a file", err);
     if (r->folder_fd < 0)
-        return error_set(err, status_from_errno(errno), "cannot make the folder of '%s': %s", r->path, strerror(errno));
+        return error_set(err, status_from_errno(errno), "cannot make the folder of '%s': %s", r->path,
+                         strerror(errno));
     r->folder_of = root_fd;
     memmove(r->folder, path, strlen(path) + 1);
     return OK;
@@ -303,7 +313,8 @@ static enum status write_entry(struct archive_reader *r, int fd, struct error *e
         if (!n)
             return OK;
         if (fd_write_all(fd, part, n))
-            return error_set(err, status_from_errno(errno), "cannot write '%s': %s", r->path, strerror(errno));
+            return error_set(err, status_from_errno(errno), "cannot write '%s': %s", r->path,
+                             strerror(errno));
     }
 }
 
@@ -319,7 +330,8 @@ enum status archive_reader_extract(struct archive_reader *r, int folder_fd, stru
     TRY(open_folder(r, folder_fd, folder, err));
     if (unlinkat(r->folder_fd, name, 0) && errno == EISDIR)
         return refuse(r, r->path, "is a file where another entry made a folder", err);
-    CLEANUP(fd_closep) int fd = openat(r->folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    CLEANUP(fd_closep)
+    int fd = openat(r->folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set(err, status_from_errno(errno), "cannot create '%s': %s", r->path, strerror(errno));
     return write_entry(r, fd, err);

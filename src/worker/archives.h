@@ -25,7 +25,7 @@ struct archive_limits {
 struct archive_item {
     const char *path; /* clean: "A/x.png"; lent until the next call */
     bool is_folder;
-    int64_t size;     /* as the archive says, or -1 when it does not: not to be relied on */
+    int64_t size; /* as the archive says, or -1 when it does not: not to be relied on */
 };
 
 struct archive_reader;
@@ -45,8 +45,8 @@ enum status archive_reader_read(struct archive_reader *r, void *bytes, size_t ro
                                 struct error *err);
 
 /* All of the current entry, for the caller to free.  Errors: TOO_LARGE past max_bytes. */
-enum status archive_reader_read_all(struct archive_reader *r, size_t max_bytes, char **ret_bytes, size_t *ret_size,
-                                    struct error *err);
+enum status archive_reader_read_all(struct archive_reader *r, size_t max_bytes, char **ret_bytes,
+                                    size_t *ret_size, struct error *err);
 
 /*
  * Writes the current entry below folder_fd, making the folders on its way;

@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "base/process.h"
 
-#define CANCEL_GRACE_MS  10000
+#define CANCEL_GRACE_MS 10000
 #define RELEASE_GRACE_MS 15000
 
 extern char **environ;
@@ -28,12 +28,12 @@ struct child {
     int pidfd;
     int out, err, progress; /* read ends; -1 once at their end */
     struct line_reader lines;
-    enum status failed;     /* of writing down its output */
+    enum status failed; /* of writing down its output */
     struct error error;
-    enum job_end asked;     /* what SIGTERM or SIGKILL was sent for */
+    enum job_end asked; /* what SIGTERM or SIGKILL was sent for */
     bool out_of_time;
-    int64_t kill_at;        /* monotonic; 0: no SIGKILL is planned */
-    int64_t deadline;       /* of max_seconds; 0: none */
+    int64_t kill_at;  /* monotonic; 0: no SIGKILL is planned */
+    int64_t deadline; /* of max_seconds; 0: none */
 };
 
 /* ---- lines ---- */
@@ -66,7 +66,8 @@ static char **make_environment(void)
         n++;
     char **list = xcalloc(n + 2, sizeof(*list));
     for (size_t i = 0; i < n; i++)
-        if (strncmp(environ[i], "ET_TOKEN=", 9) && strncmp(environ[i], PARENT_VARIABLE "=", sizeof(PARENT_VARIABLE)))
+        if (strncmp(environ[i], "ET_TOKEN=", 9) &&
+            strncmp(environ[i], PARENT_VARIABLE "=", sizeof(PARENT_VARIABLE)))
             list[k++] = xstrdup(environ[i]);
     list[k] = xasprintf(PARENT_VARIABLE "=%d", (int)getpid());
     return list;
@@ -91,7 +92,8 @@ static int spawn(pid_t *ret_pid, const char *folder, const char *const *argv, in
     for (size_t i = 0; i < ARRAY_SIZE(reset); i++)
         sigaddset(&defaults, reset[i]);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
@@ -102,7 +104,8 @@ static int spawn(pid_t *ret_pid, const char *folder, const char *const *argv, in
     posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, progress, CHILD_PROGRESS_FD);
     char **environment = make_environment();
-    int number = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environment);
+    int number =
+        posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environment);
     free_environment(environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -166,7 +169,8 @@ static void drain(struct child *c, int *fd)
             continue;
         }
         struct error err;
-        enum status status = job_output(c->job, fd == &c->out ? JOB_STDOUT : JOB_STDERR, bytes, (size_t)n, &err);
+        enum status status =
+            job_output(c->job, fd == &c->out ? JOB_STDOUT : JOB_STDERR, bytes, (size_t)n, &err);
         if (status != OK && c->failed == OK) {
             c->failed = status;
             c->error = err;

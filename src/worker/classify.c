@@ -94,21 +94,23 @@ static bool is_error(const json_t *result)
 }
 
 /* Errors of fetching and of the net together.  Some image must have got its label. */
-static enum status put_together(struct classify *c, const json_t *answer, json_t **ret_result, struct error *err)
+static enum status put_together(struct classify *c, const json_t *answer, json_t **ret_result,
+                                struct error *err)
 {
     json_object_update(c->results, json_object_get(answer, "results"));
     const char *key, *first = NULL;
     json_t *value;
     int n_errors = 0;
-    json_object_foreach(c->results, key, value) {
+    json_object_foreach(c->results, key, value)
+    {
         if (!is_error(value))
             continue;
         n_errors++;
         first = first ? first : json_string_value(value) + strlen("error: ");
     }
     if (n_errors && (size_t)n_errors == json_object_size(c->results))
-        return error_set(err, c->unreached ? UNAVAILABLE : INVALID, "none of the %d images can be classified: %s",
-                         n_errors, first);
+        return error_set(err, c->unreached ? UNAVAILABLE : INVALID,
+                         "none of the %d images can be classified: %s", n_errors, first);
     json_t *scores = json_object_get(answer, "scores");
     *ret_result = json_pack("{s:O, s:o, s:i}", "results", c->results, "scores",
                             scores ? json_incref(scores) : json_object(), "skipped", n_errors);

@@ -12,13 +12,13 @@
 
 struct classifier {
     struct net *net;
-    int input, output;               /* blobs */
+    int input, output; /* blobs */
     int batch, channels, height, width;
     int64_t n_classes;
     float scale;
-    const json_t *labels;            /* lent; an array */
-    float *data;                     /* batch x channels x height x width */
-    float *scores;                   /* batch x n_classes */
+    const json_t *labels; /* lent; an array */
+    float *data;          /* batch x channels x height x width */
+    float *scores;        /* batch x n_classes */
 };
 
 static void classifier_release(struct classifier *c)
@@ -67,12 +67,14 @@ static enum status check_shapes(struct classifier *c, struct error *err)
     char text[SHAPE_TEXT_MAX];
     if (in->n_axes != 4 || in->dim[0] < 1 || in->dim[1] != c->channels || in->dim[2] != c->height ||
         in->dim[3] != c->width)
-        return error_set(err, INVALID, "the net's input '%s' has the shape %s, but the classifier's images are %d x %d "
-                         "x %d (channels, height, width)", def->blobs[c->input].name, shape_text(in, text), c->channels,
-                         c->height, c->width);
+        return error_set(err, INVALID,
+                         "the net's input '%s' has the shape %s, but the classifier's images are %d x %d "
+                         "x %d (channels, height, width)",
+                         def->blobs[c->input].name, shape_text(in, text), c->channels, c->height, c->width);
     c->batch = in->dim[0];
     if (out->n_axes < 1 || out->dim[0] != c->batch || shape_count(out) < c->batch)
-        return error_set(err, INVALID, "the net's output '%s' has the shape %s, which is not one row of classes an image",
+        return error_set(err, INVALID,
+                         "the net's output '%s' has the shape %s, which is not one row of classes an image",
                          def->blobs[c->output].name, shape_text(out, text));
     c->n_classes = shape_count(out) / c->batch;
     c->data = xcalloc((size_t)shape_count(in), sizeof(float));
@@ -141,7 +143,8 @@ static void give_label(const struct classifier *c, json_t *result, const char *k
 }
 
 /* Fills one batch from images[*at..], runs it, and notes the labels. */
-static enum status run_batch(struct classifier *c, const json_t *images, size_t *at, json_t *result, struct error *err)
+static enum status run_batch(struct classifier *c, const json_t *images, size_t *at, json_t *result,
+                             struct error *err)
 {
     size_t n_floats = (size_t)c->channels * (size_t)c->height * (size_t)c->width;
     CLEANUP(freep) const char **keys = xcalloc((size_t)c->batch, sizeof(*keys));
@@ -167,7 +170,8 @@ static enum status run_batch(struct classifier *c, const json_t *images, size_t 
 
 enum status classify_images(const json_t *spec, json_t **ret_result, struct error *err)
 {
-    CLEANUP(classifier_release) struct classifier c = {
+    CLEANUP(classifier_release)
+    struct classifier c = {
         .channels = json_get_bool(spec, "color", false) ? 3 : 1,
         .height = (int)json_get_int(spec, "height", 0),
         .width = (int)json_get_int(spec, "width", 0),

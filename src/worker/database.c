@@ -16,7 +16,8 @@ enum status database_note(struct database *d, const char *path, struct error *er
     if (!kind)
         return OK;
     if (d->folder)
-        return error_set(err, INVALID, "'%s' belongs to a second database, beside the %s in '%s': one is needed", path,
+        return error_set(err, INVALID,
+                         "'%s' belongs to a second database, beside the %s in '%s': one is needed", path,
                          d->kind, d->folder);
     const char *slash = strrchr(path, '/');
     d->kind = kind;

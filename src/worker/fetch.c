@@ -3,17 +3,26 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "worker/kinds.h"
 
+#define SLOW_AFTER_MS 60000
+#define SLOW_BYTES 1024 /* a second, on average since the start */
+
 struct target {
     int fd;
-    const char *path;
+    const char *path, *url;
+    int64_t size, started_at;
 };
 
 static enum status write_piece(void *context, const void *bytes, size_t size, struct error *err)
 {
-    const struct target *t = context;
+    struct target *t = context;
+    int64_t elapsed_ms = clock_monotonic_ms() - t->started_at;
+    t->size += (int64_t)size;
+    if (elapsed_ms > SLOW_AFTER_MS && t->size < elapsed_ms / 1000 * SLOW_BYTES)
+        return error_set(err, UNAVAILABLE, "'%s' sends less than %d bytes a second", t->url, SLOW_BYTES);
     if (fd_write_all(t->fd, bytes, size))
         return error_set(err, status_from_errno(errno), "cannot write '%s': %s", t->path, strerror(errno));
     return OK;
@@ -26,7 +35,7 @@ enum status job_fetch_url(struct job *job, const char *url, const char *file_nam
     CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
-    struct target target = {fd, path};
+    struct target target = {fd, path, url, 0, clock_monotonic_ms()};
     struct http_request get = {
         .url = url,
         .sink = write_piece,

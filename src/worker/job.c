@@ -19,13 +19,13 @@
 #include "base/log.h"
 #include "worker/snapshot.h"
 
-#define PAUSE_FIRST_MS  100
-#define PAUSE_MAX_MS    5000
-#define SEND_EVERY_MS   100          /* between two sendings of the same kind */
-#define SEND_LOG_BYTES  (256 * 1024) /* of log at a time */
-#define POINTS_MAX      10000        /* that wait; past it every other is dropped */
-#define RETRY_BEAT_MS   1000
-#define TAIL_BYTES      4096
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MAX_MS 5000
+#define SEND_EVERY_MS 100           /* between two sendings of the same kind */
+#define SEND_LOG_BYTES (256 * 1024) /* of log at a time */
+#define POINTS_MAX 10000            /* that wait; past it every other is dropped */
+#define RETRY_BEAT_MS 1000
+#define TAIL_BYTES 4096
 
 static const char *const stream_names[] = {"stdout", "stderr"};
 static const char *const stream_files[] = {"std-out.txt", "std-err.txt"};
@@ -45,20 +45,20 @@ struct job {
     pthread_t heart, courier;
     bool has_heart, has_courier;
 
-    volatile bool stop; /* ending is not GOES_ON */
-    volatile bool over; /* ABANDONED or LOST: no more exchanges */
+    volatile bool stop;     /* ending is not GOES_ON */
+    volatile bool over;     /* ABANDONED or LOST: no more exchanges */
     volatile bool finished; /* the heart ends */
-    int wake;           /* eventfd, raised with `stop` */
+    int wake;               /* eventfd, raised with `stop` */
 
     pthread_mutex_t lock;
     pthread_cond_t stirred; /* monotonic clock */
     enum job_end ending;
-    bool drain;    /* the courier ends when nothing waits */
+    bool drain; /* the courier ends when nothing waits */
     struct stream streams[2];
     char tail[TAIL_BYTES]; /* end of stderr */
     size_t tail_size;
-    json_t *points;        /* array of metrics that wait */
-    json_t *progress;      /* NULL: none waits */
+    json_t *points;                        /* array of metrics that wait */
+    json_t *progress;                      /* NULL: none waits */
     char *snapshot_model, *snapshot_state; /* file names; NULL: none waits */
 };
 
@@ -158,7 +158,8 @@ static enum status call_by(struct job *job, int who, const struct lease_call *ca
     each.stop = &job->over;
     bool told = false;
     for (int64_t pause = PAUSE_FIRST_MS;; pause = MIN(2 * pause, PAUSE_MAX_MS)) {
-        enum status status = lease_send(job->http[who], job->host->server_url, &job->lease, &each, ret_json, err);
+        enum status status =
+            lease_send(job->http[who], job->host->server_url, &job->lease, &each, ret_json, err);
         if (status == CONFLICT)
             job_end(job, JOB_LOST);
         if (status != UNAVAILABLE) {
@@ -200,16 +201,16 @@ static enum status write_download(void *context, const void *bytes, size_t size,
 }
 
 /* One try from the beginning. */
-static enum status download_once(struct job *job, const char *name, const char *path, char sha256[HASH_HEX_MAX],
-                                 struct error *err)
+static enum status download_once(struct job *job, const char *name, const char *path,
+                                 char sha256[HASH_HEX_MAX], struct error *err)
 {
     CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
     struct download d = {.fd = fd, .path = path, .hash = hash_new(HASH_SHA256)};
     CLEANUP(freep) char *url_path = xasprintf("inputs/%s", name);
-    struct lease_call get = {.method = "GET", .path = url_path, .sink = write_download, .context = &d,
-                             .stop = &job->stop};
+    struct lease_call get = {
+        .method = "GET", .path = url_path, .sink = write_download, .context = &d, .stop = &job->stop};
     enum status status = lease_send(job->http[OWN], job->host->server_url, &job->lease, &get, NULL, err);
     hash_finish(d.hash, sha256);
     return status;
@@ -235,7 +236,8 @@ enum status job_get_input(struct job *job, const char *name, const char *file_na
     }
 }
 
-static enum status put_file(struct job *job, int who, const char *file_name, const char *blob_name, struct error *err)
+static enum status put_file(struct job *job, int who, const char *file_name, const char *blob_name,
+                            struct error *err)
 {
     CLEANUP(freep) char *path = path_join(job->folder, file_name);
     CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -255,7 +257,8 @@ static enum status put_file(struct job *job, int who, const char *file_name, con
     if (fault_point("worker.upload"))
         return error_set(err, NO_SPACE, "cannot upload '%s': armed to fail", blob_name);
     CLEANUP(freep) char *url_path = xasprintf("blobs/%s", blob_name);
-    struct lease_call put = {.method = "PUT", .path = url_path, .body_fd = fd, .body_size = size, .sha256 = sha256};
+    struct lease_call put = {
+        .method = "PUT", .path = url_path, .body_fd = fd, .body_size = size, .sha256 = sha256};
     return call_by(job, who, &put, NULL, err);
 }
 
@@ -298,7 +301,8 @@ static enum status write_stream(struct job *job, enum job_stream stream, const v
     return status;
 }
 
-enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size, struct error *err)
+enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size,
+                       struct error *err)
 {
     return write_stream(job, stream, bytes, size, true, err);
 }
@@ -348,8 +352,9 @@ void job_metric(struct job *job, const char *name, int64_t step, double value)
         for (size_t i = n; i-- > 0;)
             if (i % 2)
                 json_array_remove(job->points, i);
-    json_array_append_new(job->points, json_pack("{s:s, s:I, s:o, s:I}", "name", name, "step", (json_int_t)step,
-                                                 "value", json_number(value), "at", (json_int_t)clock_now_ms()));
+    json_array_append_new(job->points,
+                          json_pack("{s:s, s:I, s:o, s:I}", "name", name, "step", (json_int_t)step, "value",
+                                    json_number(value), "at", (json_int_t)clock_now_ms()));
     stir(job);
     pthread_mutex_unlock(&job->lock);
 }
@@ -397,8 +402,8 @@ static void send_log(struct job *job, int stream, int64_t written)
     CLEANUP(json_decrefp) json_t *answer = NULL;
     enum status status = n > 0 ? OK : error_set(&err, FAILED, "cannot read '%s' again", stream_files[stream]);
     if (status == OK) {
-        CLEANUP(freep) char *path =
-            xasprintf("log?stream=%s&offset=%lld", stream_names[stream], (long long)s->sent);
+        CLEANUP(freep)
+        char *path = xasprintf("log?stream=%s&offset=%lld", stream_names[stream], (long long)s->sent);
         struct lease_call put = {.method = "PUT", .path = path, .body = bytes, .body_size = n, .also = 416};
         status = call_by(job, COURIER, &put, &answer, &err);
     }
@@ -410,8 +415,9 @@ static void send_log(struct job *job, int stream, int64_t written)
     if (job->over)
         return;
     char reason[LOG_VALUE_MAX];
-    log_event("worker.log-refused", "job=%s attempt=%d stream=%s reason=%s", job->lease.job, job->lease.attempt,
-              stream_names[stream], log_value(status ? err.message : "the offset does not move", reason));
+    log_event("worker.log-refused", "job=%s attempt=%d stream=%s reason=%s", job->lease.job,
+              job->lease.attempt, stream_names[stream],
+              log_value(status ? err.message : "the offset does not move", reason));
     s->refused = true;
 }
 
@@ -442,8 +448,8 @@ static void send_snapshot(struct job *job, const char *model, const char *state)
     if (status == OK)
         log_event("worker.snapshot", "job=%s attempt=%d file=%s", job->lease.job, job->lease.attempt, state);
     else if (!job->over)
-        log_event("worker.snapshot-refused", "job=%s attempt=%d reason=%s", job->lease.job, job->lease.attempt,
-                  log_value(err.message, reason));
+        log_event("worker.snapshot-refused", "job=%s attempt=%d reason=%s", job->lease.job,
+                  job->lease.attempt, log_value(err.message, reason));
     unlink(model_path);
     unlink(state_path);
 }
@@ -520,14 +526,17 @@ static bool beat(struct job *job)
 {
     CLEANUP(json_decrefp) json_t *body = json_object();
     CLEANUP(json_decrefp) json_t *answer = NULL;
-    struct lease_call post = {.method = "POST", .path = "heartbeat", .json = body, .timeout_ms = job->lease.lease_ms,
+    struct lease_call post = {.method = "POST",
+                              .path = "heartbeat",
+                              .json = body,
+                              .timeout_ms = job->lease.lease_ms,
                               .stop = &job->finished};
     struct error err = {0};
     if (fault_point("worker.heartbeat"))
         return true;
     enum status status =
         lease_send(job->http[HEART], job->host->server_url, &job->lease, &post, &answer, &err);
-    if (status == CONFLICT)
+    if (status == CONFLICT || status == DENIED || status == NOT_FOUND)
         job_end(job, JOB_LOST);
     else if (status == OK && json_get_bool(answer, "cancel", false))
         job_end(job, JOB_CANCELLED);
@@ -598,7 +607,8 @@ static void stop_threads(struct job *job)
     stop_heart(job);
 }
 
-enum status job_start(const struct job_host *host, struct lease *lease, struct job **ret_job, struct error *err)
+enum status job_start(const struct job_host *host, struct lease *lease, struct job **ret_job,
+                      struct error *err)
 {
     CLEANUP(job_freep) struct job *job = xcalloc(1, sizeof(*job));
     job->host = host;
@@ -634,10 +644,10 @@ enum status job_start(const struct job_host *host, struct lease *lease, struct j
     return status;
 }
 
-
 static void send_outcome(struct job *job, const char *outcome, const char *reason, json_t *result)
 {
-    CLEANUP(json_decrefp) json_t *body = json_pack("{s:s, s:s, s:O}", "outcome", outcome, "reason", reason, "result", result);
+    CLEANUP(json_decrefp)
+    json_t *body = json_pack("{s:s, s:s, s:O}", "outcome", outcome, "reason", reason, "result", result);
     if (!body) /* a reason that is no UTF-8 */
         body = json_pack("{s:s, s:s, s:O}", "outcome", outcome, "reason", "(not readable)", "result", result);
     struct lease_call post = {.method = "POST", .path = "finish", .json = body};
@@ -659,8 +669,8 @@ void job_finish(struct job *job, const char *outcome, const char *reason, json_t
         if (put_file(job, OWN, stream_files[i], stream_files[i], &err) != OK)
             log_event("worker.log-refused", "job=%s attempt=%d stream=%s reason=%s", job->lease.job,
                       job->lease.attempt, stream_names[i], log_value(err.message, text));
-    /* Its next beat would meet a finished attempt.  Once the outcome is sent again and again, the lease may lapse:
-     * the server extends it when it comes back. */
+    /* Its next beat would meet a finished attempt.  Once the outcome is sent again and again, the lease may
+     * lapse: the server extends it when it comes back. */
     stop_heart(job);
     if (!job->over)
         send_outcome(job, outcome, reason, result);

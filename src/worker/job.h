@@ -18,8 +18,8 @@
 /* What all jobs of a worker share; lent to them. */
 struct job_host {
     const char *server_url;
-    const char *folder;   /* job folders are made here */
-    int threads;          /* of one job that asks for none: cores / slots */
+    const char *folder;      /* job folders are made here */
+    int threads;             /* of one job that asks for none: cores / slots */
     int64_t max_fetch_bytes; /* of one URL; 0: no limit */
 };
 
@@ -31,7 +31,8 @@ enum job_stream { JOB_STDOUT, JOB_STDERR };
 struct job; /* job.c's own */
 
 /* Makes the folder and starts heart and courier.  The lease is taken over on OK. */
-enum status job_start(const struct job_host *host, struct lease *lease, struct job **ret_job, struct error *err);
+enum status job_start(const struct job_host *host, struct lease *lease, struct job **ret_job,
+                      struct error *err);
 /*
  * Waits until courier and heart have ended (job_finish does that), removes
  * the folder and frees.
@@ -70,7 +71,8 @@ enum status job_put_blob(struct job *job, const char *file_name, const char *blo
 /* ---- what the courier carries; any thread ---- */
 
 /* Raw output of the child.  NO_SPACE, FAILED when the folder's disk does not take it. */
-enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size, struct error *err);
+enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size,
+                       struct error *err);
 /* A line of the service's own on stderr. */
 void job_log(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The child's last line on stderr that is not empty, for "failed: ...".  Writes "" when there is none. */
@@ -91,6 +93,7 @@ void job_snapshot(struct job *job, const char *model_file, const char *state_fil
  * Sends all that waits, the two logs as blobs when `keep_logs`, and the
  * outcome, then stops heart and courier.  OK also when the job was lost.
  */
-void job_finish(struct job *job, const char *outcome, const char *reason, json_t *result /* lent */, bool keep_logs);
+void job_finish(struct job *job, const char *outcome, const char *reason, json_t *result /* lent */,
+                bool keep_logs);
 
 #endif

@@ -43,8 +43,8 @@ enum status labels_of_path(struct labels *l, const char *path, int *ret_label, s
 {
     const char *slash = strrchr(path, '/');
     if (!slash)
-        return error_set(err, INVALID, "'%s' lies in no folder: one folder a label is needed, as in 'A/%s'", path,
-                         path);
+        return error_set(err, INVALID, "'%s' lies in no folder: one folder a label is needed, as in 'A/%s'",
+                         path, path);
     CLEANUP(freep) char *folder = strndup(path, (size_t)(slash - path));
     const json_t *known = json_object_get(l->by_folder, folder);
     if (known) {
@@ -57,7 +57,8 @@ enum status labels_of_path(struct labels *l, const char *path, int *ret_label, s
     int index = known ? (int)json_integer_value(known) : add(l, name);
     struct label *label = &l->items[index];
     if (label->folder)
-        return error_set(err, INVALID, "folders '%s' and '%s' would both be the label '%s': give each its own name",
+        return error_set(err, INVALID,
+                         "folders '%s' and '%s' would both be the label '%s': give each its own name",
                          label->folder, folder, name);
     json_object_set_new_nocheck(l->by_folder, folder, json_integer(index));
     label->folder = TAKE(folder);

@@ -13,10 +13,10 @@ enum { SIDE_TRAINING, SIDE_TEST };
 
 struct label {
     char *name;
-    char *folder;         /* in the archive that is read now; NULL: not seen in it */
-    int64_t n_images[2];  /* readable ones, a side */
+    char *folder;        /* in the archive that is read now; NULL: not seen in it */
+    int64_t n_images[2]; /* readable ones, a side */
     int64_t n_unreadable;
-    char *unreadable;     /* path of the first of those, and why */
+    char *unreadable; /* path of the first of those, and why */
 };
 
 struct labels {

@@ -104,12 +104,14 @@ static enum status report_refusal(const struct http_response *response, const ch
     return error_set(err, status, "the server answered %d to '%s'", response->status, url);
 }
 
-enum status lease_ask(struct http_client *http, const struct lease_server *server, const struct lease_request *request,
-                      const volatile bool *stop, json_t **ret_jobs, struct error *err)
+enum status lease_ask(struct http_client *http, const struct lease_server *server,
+                      const struct lease_request *request, const volatile bool *stop, json_t **ret_jobs,
+                      struct error *err)
 {
-    CLEANUP(json_decrefp) json_t *body =
-        json_pack("{s:s, s:s, s:[], s:i, s:I}", "request_id", request->request_id, "worker", request->worker, "pools",
-                  "slots", request->slots, "wait_ms", (json_int_t)request->wait_ms);
+    CLEANUP(json_decrefp)
+    json_t *body =
+        json_pack("{s:s, s:s, s:[], s:i, s:I}", "request_id", request->request_id, "worker", request->worker,
+                  "pools", "slots", request->slots, "wait_ms", (json_int_t)request->wait_ms);
     for (int i = 0; i < request->n_pools; i++)
         json_array_append_new(json_object_get(body, "pools"), json_string(request->pools[i]));
     CLEANUP(freep) char *text = json_text(body);
@@ -148,7 +150,8 @@ enum status lease_ask(struct http_client *http, const struct lease_server *serve
 enum status lease_send(struct http_client *http, const char *server_url, const struct lease *lease,
                        const struct lease_call *call, json_t **ret_json, struct error *err)
 {
-    CLEANUP(freep) char *url = xasprintf("%s/leases/%s/%d/%s", server_url, lease->job, lease->attempt, call->path);
+    CLEANUP(freep)
+    char *url = xasprintf("%s/leases/%s/%d/%s", server_url, lease->job, lease->attempt, call->path);
     CLEANUP(freep) char *text = call->json ? json_text(call->json) : NULL;
     CLEANUP(freep) char *sha256 = call->sha256 ? xasprintf("ET-Sha256: %s", call->sha256) : NULL;
     CLEANUP(freep) char *range = call->range ? xasprintf("Range: %s", call->range) : NULL;

@@ -48,21 +48,22 @@ struct lease_request {
  * POST /leases.  *ret_jobs: an array, empty when there is no work.
  * Errors: UNAVAILABLE (ask again with the same request_id), DENIED, CANCELLED.
  */
-enum status lease_ask(struct http_client *http, const struct lease_server *server, const struct lease_request *request,
-                      const volatile bool *stop, json_t **ret_jobs, struct error *err);
+enum status lease_ask(struct http_client *http, const struct lease_server *server,
+                      const struct lease_request *request, const volatile bool *stop, json_t **ret_jobs,
+                      struct error *err);
 
 /* A request below /leases/JOB/ATTEMPT/. */
 struct lease_call {
-    const char *method, *path;  /* "POST", "heartbeat" */
-    const json_t *json;         /* a body as JSON, or */
-    const void *body;           /* bytes, or */
-    int body_fd;                /* body_size bytes from the descriptor's place */
+    const char *method, *path; /* "POST", "heartbeat" */
+    const json_t *json;        /* a body as JSON, or */
+    const void *body;          /* bytes, or */
+    int body_fd;               /* body_size bytes from the descriptor's place */
     int64_t body_size;
-    const char *sha256;         /* of the body, to be checked by the server; or NULL */
-    int also;                   /* a further status that counts as success; 0: none */
+    const char *sha256; /* of the body, to be checked by the server; or NULL */
+    int also;           /* a further status that counts as success; 0: none */
     enum status (*sink)(void *context, const void *bytes, size_t size, struct error *err);
     void *context;
-    const char *range;          /* "bytes=100-", or NULL */
+    const char *range; /* "bytes=100-", or NULL */
     int64_t timeout_ms;
     const volatile bool *stop;
 };

@@ -1,6 +1,7 @@
 /*
  * progress.h - the lines that `et train --progress-fd` writes, understood:
- *   {"iteration": 100, "max_iterations": 1000, "loss": 0.25, "lr": 0.01, "images_per_second": 5120.5, "outputs": {...}}
+ *   {"iteration": 100, "max_iterations": 1000, "loss": 0.25, "lr": 0.01, "images_per_second": 5120.5,
+ * "outputs": {...}}
  *   {"test": 0, "iteration": 100, "outputs": {"accuracy": 0.97, "loss": 0.1}}
  *   {"snapshot": {"iteration": 100, "model": "PATH", "state": "PATH", "service": true}}
  *
@@ -14,15 +15,16 @@
 
 struct progress_sink {
     void (*metric)(void *context, const char *name, int64_t step, double value);
-    void (*progress)(void *context, json_t *progress); /* taken: {"iteration", "max_iterations", "loss", ...} */
+    void (*progress)(void *context,
+                     json_t *progress); /* taken: {"iteration", "max_iterations", "loss", ...} */
     void (*snapshot)(void *context, const char *model, const char *state, bool service);
     void *context;
 };
 
 struct progress {
     struct progress_sink sink;
-    json_t *latest;   /* what was last given to sink.progress */
-    double accuracy;  /* of the first test net's last test */
+    json_t *latest;  /* what was last given to sink.progress */
+    double accuracy; /* of the first test net's last test */
     bool has_accuracy;
 };
 

@@ -50,6 +50,6 @@ bool snapshot_is_whole(const char *model_path, const char *state_path)
     if (make_seal(model_path, &want, &unread) != OK)
         return false;
     CLEANUP(fd_closep) int fd = open(state_path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && lseek(fd, -(off_t)sizeof(got), SEEK_END) >= 0 && read(fd, &got, sizeof(got)) == sizeof(got) &&
-           !memcmp(&want, &got, sizeof(got));
+    return fd >= 0 && lseek(fd, -(off_t)sizeof(got), SEEK_END) >= 0 &&
+           read(fd, &got, sizeof(got)) == sizeof(got) && !memcmp(&want, &got, sizeof(got));
 }

@@ -32,7 +32,7 @@ struct split {
     struct archive_writer *writers[2];
     struct labels labels;
     int64_t n_images[2], n_skipped;
-    int shape[3];      /* channels, height, width of all so far */
+    int shape[3]; /* channels, height, width of all so far */
     bool shapes_differ;
 };
 
@@ -88,8 +88,8 @@ static void skip_image(struct split *s, struct label *label, const char *path, c
         job_log(s->job, "skipped %s: %s", path, why);
 }
 
-static enum status add_image(struct split *s, struct archive_reader *reader, const struct archive_item *item, int side,
-                             struct error *err)
+static enum status add_image(struct split *s, struct archive_reader *reader, const struct archive_item *item,
+                             int side, struct error *err)
 {
     int index;
     TRY(labels_of_path(&s->labels, item->path, &index, err));
@@ -139,8 +139,10 @@ static enum status add_images(struct split *s, const char *input, int side, stru
     if (!n_files)
         return error_set(err, INVALID, "datafile '%s' holds no files", input);
     if (n_files == 1 && side != SIDE_TEST)
-        return error_set(err, INVALID, "datafile '%s' holds one file only, '%s': one folder a label is needed, "
-                         "each with its images", input, only);
+        return error_set(err, INVALID,
+                         "datafile '%s' holds one file only, '%s': one folder a label is needed, "
+                         "each with its images",
+                         input, only);
     return OK;
 }
 
@@ -148,13 +150,15 @@ static enum status add_images(struct split *s, const char *input, int side, stru
 static enum status check_labels(struct split *s, struct error *err)
 {
     if (s->n_skipped > NAMED_MAX)
-        job_log(s->job, "skipped %lld images in all; the first %d are named above", (long long)s->n_skipped, NAMED_MAX);
+        job_log(s->job, "skipped %lld images in all; the first %d are named above", (long long)s->n_skipped,
+                NAMED_MAX);
     for (int i = 0; i < s->labels.n; i++) {
         const struct label *l = &s->labels.items[i];
         int64_t n = l->n_images[0] + l->n_images[1];
         if (!n)
-            return error_set(err, INVALID, "label '%s' has no image left: none of its %lld files can be read (%s)",
-                             l->name, (long long)l->n_unreadable, l->unreadable);
+            return error_set(err, INVALID,
+                             "label '%s' has no image left: none of its %lld files can be read (%s)", l->name,
+                             (long long)l->n_unreadable, l->unreadable);
         for (int side = 0; side < 2; side++)
             if (!l->n_images[side])
                 job_log(s->job, "label '%s' has no %s image: all %lld are on the other side", l->name,
@@ -176,19 +180,20 @@ static enum status split_images(struct split *s, json_t **ret_result, struct err
         for (int side = 0; side < 2; side++)
             TRY(add_images(s, s->sides[side].input, side, err));
     TRY(check_labels(s, err));
-    json_t *shape = s->shapes_differ ? json_null() : json_pack("[iii]", s->shape[0], s->shape[1], s->shape[2]);
+    json_t *shape =
+        s->shapes_differ ? json_null() : json_pack("[iii]", s->shape[0], s->shape[1], s->shape[2]);
     job_log(s->job, "%lld images to train with, %lld to test with, %d labels, %lld skipped",
             (long long)s->n_images[0], (long long)s->n_images[1], s->labels.n, (long long)s->n_skipped);
-    *ret_result = json_pack("{s:o, s:o, s:o, s:o, s:I}", "training", count_json(s->n_images[SIDE_TRAINING]), "test",
-                            count_json(s->n_images[SIDE_TEST]), "labels", labels_json(&s->labels), "image-shape", shape,
-                            "skipped", (json_int_t)s->n_skipped);
+    *ret_result = json_pack("{s:o, s:o, s:o, s:o, s:I}", "training", count_json(s->n_images[SIDE_TRAINING]),
+                            "test", count_json(s->n_images[SIDE_TEST]), "labels", labels_json(&s->labels),
+                            "image-shape", shape, "skipped", (json_int_t)s->n_skipped);
     return OK;
 }
 
 /* ---- databases ---- */
 
-static enum status copy_entry(struct split *s, struct archive_reader *reader, const struct archive_item *item, int side,
-                              struct error *err)
+static enum status copy_entry(struct split *s, struct archive_reader *reader, const struct archive_item *item,
+                              int side, struct error *err)
 {
     if (item->size < 0)
         return error_set(err, INVALID, "entry '%s' does not say how large it is", item->path);
@@ -223,7 +228,8 @@ static enum status copy_database(struct split *s, int side, struct error *err)
         TRY(copy_entry(s, reader, &item, side, err));
     }
     if (!database.folder)
-        return error_set(err, INVALID, "datafile '%s' holds no LMDB (data.mdb) and no LevelDB (CURRENT)", input);
+        return error_set(err, INVALID, "datafile '%s' holds no LMDB (data.mdb) and no LevelDB (CURRENT)",
+                         input);
     job_log(s->job, "%s: %s in '%s'", side_names[side], database.kind, database.folder);
     return OK;
 }
@@ -231,11 +237,13 @@ static enum status copy_database(struct split *s, int side, struct error *err)
 static enum status split_databases(struct split *s, json_t **ret_result, struct error *err)
 {
     if (is_divided(s))
-        return error_set(err, INVALID, "a database (LMDB, LevelDB) cannot be divided: give a datafile each for "
+        return error_set(err, INVALID,
+                         "a database (LMDB, LevelDB) cannot be divided: give a datafile each for "
                          "training and test");
     for (int side = 0; side < 2; side++)
         TRY(copy_database(s, side, err));
-    *ret_result = json_pack("{s:{}, s:{}, s:n, s:n, s:i}", "training", "test", "labels", "image-shape", "skipped", 0);
+    *ret_result =
+        json_pack("{s:{}, s:{}, s:n, s:n, s:i}", "training", "test", "labels", "image-shape", "skipped", 0);
     return OK;
 }
 

@@ -48,8 +48,8 @@ static enum status open_folder(const struct train *t, const char *name, int *ret
     return *ret_fd < 0 ? error_set(err, FAILED, "cannot open '%s': %s", path, strerror(errno)) : OK;
 }
 
-static enum status open_archive(const struct train *t, int side, int *ret_fd, struct archive_reader **ret_reader,
-                                struct error *err)
+static enum status open_archive(const struct train *t, int side, int *ret_fd,
+                                struct archive_reader **ret_reader, struct error *err)
 {
     TRY(job_get_input(t->job, archive_names[side], archive_names[side], err));
     CLEANUP(freep) char *path = path_join(job_folder(t->job), archive_names[side]);
@@ -114,7 +114,8 @@ static enum status lay_out_database(struct train *t, int side, struct error *err
         TRY(archive_reader_extract(reader, folder, err));
     }
     if (!database.folder)
-        return error_set(err, INVALID, "'%s' holds no LMDB (data.mdb) and no LevelDB (CURRENT)", archive_names[side]);
+        return error_set(err, INVALID, "'%s' holds no LMDB (data.mdb) and no LevelDB (CURRENT)",
+                         archive_names[side]);
     CLEANUP(freep) char *from = xasprintf("%s/%s/%s", job_folder(t->job), unpacked, database.folder);
     CLEANUP(freep) char *to = path_join(job_folder(t->job), data_folders[side]);
     if (rename(from, to))
@@ -199,11 +200,19 @@ static void on_line(void *context, const char *line)
 static enum status run_child(struct train *t, bool resume, struct error *err)
 {
     int64_t threads = json_get_int(job_lease(t->job)->spec, "threads", 0);
-    CLEANUP(freep) char *threads_flag =
+    CLEANUP(freep)
+    char *threads_flag =
         xasprintf("--threads=%lld", (long long)(threads > 0 ? threads : job_host(t->job)->threads));
     const char *argv[] = {
-        "et", "train", "--solver=solver.prototxt", threads_flag, "--snapshot-every=" SNAPSHOT_EVERY_S,
-        "--service-snapshot=snapshot", "--progress-fd=3", resume ? "--snapshot=snapshot.solverstate" : NULL, NULL,
+        "et",
+        "train",
+        "--solver=solver.prototxt",
+        threads_flag,
+        "--snapshot-every=" SNAPSHOT_EVERY_S,
+        "--service-snapshot=snapshot",
+        "--progress-fd=3",
+        resume ? "--snapshot=snapshot.solverstate" : NULL,
+        NULL,
     };
     struct child_options options = {.argv = argv, .line = on_line, .context = t};
     return child_run(t->job, &options, err);
@@ -223,8 +232,10 @@ static enum status put_model(struct train *t, struct error *err)
     CLEANUP(freep) char *hdf5 = xasprintf("%s.h5", binary);
     const char *model = is_there(t, binary) ? binary : is_there(t, hdf5) ? hdf5 : t->model;
     if (!model || !is_there(t, model))
-        return error_set(err, INVALID, "training ended without a snapshot at iteration %lld: is snapshot_after_train "
-                         "off in the solver?", (long long)max_iter);
+        return error_set(err, INVALID,
+                         "training ended without a snapshot at iteration %lld: is snapshot_after_train "
+                         "off in the solver?",
+                         (long long)max_iter);
     return job_put_blob(t->job, model, "trained.caffemodel", err);
 }
 
@@ -235,8 +246,9 @@ static enum status run(struct train *t, json_t **ret_result, struct error *err)
     TRY(fetch_snapshot(t, &resume, err));
     TRY(run_child(t, resume, err));
     TRY(put_model(t, err));
-    *ret_result = json_pack("{s:o, s:i, s:o}", "labels", t->labels.n ? labels_json(&t->labels) : json_null(), "skipped",
-                            0, "accuracy", t->progress.has_accuracy ? json_real(t->progress.accuracy) : json_null());
+    *ret_result =
+        json_pack("{s:o, s:i, s:o}", "labels", t->labels.n ? labels_json(&t->labels) : json_null(), "skipped",
+                  0, "accuracy", t->progress.has_accuracy ? json_real(t->progress.accuracy) : json_null());
     return OK;
 }
 

@@ -18,27 +18,26 @@
 #include "base/log.h"
 #include "worker/kinds.h"
 
-#define POLL_MS         20000
-#define PAUSE_FIRST_MS  100
-#define PAUSE_MAX_MS    5000
+#define POLL_MS 20000
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MAX_MS 5000
 #define ABANDON_AFTER_MS 25000 /* from worker_stop() */
-#define MAX_FETCH_BYTES ((int64_t)1 << 40)
 
 struct slot {
     struct worker *worker;
     struct job *job; /* NULL: free */
     pthread_t thread;
-    bool ended;      /* to be joined */
+    bool ended; /* to be joined */
 };
 
 struct worker {
     struct worker_options options;
     char *server, *token, *name, *folder;
-    int lock_fd;           /* of folder */
+    int lock_fd; /* of folder */
     struct job_host host;
     struct http_client *http;
     volatile bool stop;
-    int64_t stopped_at;    /* monotonic */
+    int64_t stopped_at; /* monotonic */
     pthread_mutex_t lock;
     pthread_cond_t stirred; /* monotonic clock */
     struct slot *slots;
@@ -139,7 +138,7 @@ enum status worker_new(const struct worker_options *options, struct worker **ret
         .server_url = w->server,
         .folder = w->folder,
         .threads = MAX(cores / options->slots, 1),
-        .max_fetch_bytes = MAX_FETCH_BYTES,
+        .max_fetch_bytes = options->max_fetch_bytes,
     };
     random_hex(16, w->request_id);
     *ret_worker = TAKE(w);
@@ -207,8 +206,9 @@ static void *run_job(void *context)
     struct error err = {0};
     CLEANUP(json_decrefp) json_t *result = NULL;
     const struct job_kind *kind = job_kind_find(lease->kind);
-    enum status status = kind ? kind->run(job, &result, &err)
-                              : error_set(&err, UNSUPPORTED, "this worker runs no jobs of kind '%s'", lease->kind);
+    enum status status =
+        kind ? kind->run(job, &result, &err)
+             : error_set(&err, UNSUPPORTED, "this worker runs no jobs of kind '%s'", lease->kind);
     const char *outcome = choose_outcome(job, status);
     if (!result)
         result = json_object();
@@ -216,9 +216,9 @@ static void *run_job(void *context)
         job_log(job, "%s: %s", outcome, err.message);
     job_finish(job, outcome, status == OK ? "" : err.message, result, kind && kind->keeps_logs);
     char reason[LOG_VALUE_MAX];
-    log_event("worker.job-ended", "job=%s attempt=%d kind=%s outcome=%s%s%s", lease->job, lease->attempt, lease->kind,
-              job_ending(job) >= JOB_ABANDONED ? "lost" : outcome, status == OK ? "" : " reason=",
-              status == OK ? "" : log_value(err.message, reason));
+    log_event("worker.job-ended", "job=%s attempt=%d kind=%s outcome=%s%s%s", lease->job, lease->attempt,
+              lease->kind, job_ending(job) >= JOB_ABANDONED ? "lost" : outcome,
+              status == OK ? "" : " reason=", status == OK ? "" : log_value(err.message, reason));
     pthread_mutex_lock(&slot->worker->lock);
     slot->ended = true;
     pthread_cond_broadcast(&slot->worker->stirred);
@@ -320,7 +320,8 @@ static enum status ask(struct worker *w, int n_free, struct error *err)
         return OK;
     size_t i;
     json_t *job;
-    json_array_foreach(jobs, i, job) {
+    json_array_foreach(jobs, i, job)
+    {
         struct error why = {0};
         char reason[LOG_VALUE_MAX];
         if (start_job(w, job, &why) != OK) /* its lease will lapse */

@@ -14,6 +14,7 @@ struct worker_options {
     const char *token;       /* of scope worker */
     const char *work_folder; /* made when it is not there */
     int slots;               /* jobs at a time; at least 1 */
+    int64_t max_fetch_bytes; /* of one URL; 0: no limit */
     int n_pools;
     const char *const *pools; /* in order of preference; none: ["cpu"] */
 };

@@ -1,14 +1,16 @@
 """What the tests of the resources share: a web server for URLs, a worker in
 Python that speaks docs/worker-protocol.md, and small prototxts."""
 
-import base64
 import hashlib
 import http.client
 import http.server
 import json
 import secrets
 import threading
+import unittest
 import urllib.parse
+
+import harness
 
 SOLVER = """net: "/home/me/net.prototxt"
 test_iter: 2
@@ -57,20 +59,10 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-class Reply:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
+class Reply(harness.Reply):
     @property
     def text(self):
         return self.body.decode()
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-    def __repr__(self):
-        return f"<{self.status} {self.body[:600]!r}>"
 
 
 def multipart(parts):
@@ -94,7 +86,7 @@ class Client:
         self.host, self.port = parts.hostname, parts.port
         self.authorization = None
         if user:
-            self.authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+            self.authorization = harness.basic(user, password)
         if token:
             self.authorization = "Bearer " + token
 
@@ -271,3 +263,53 @@ class Chain:
         return self.make("/classifiers", {
             "specification": CLASSIFIER, "training-job-id": training_job, "scale": "255", "image-width": "8",
             "image-height": "8", "color": False, "gpu": False})
+
+
+class Case(unittest.TestCase):
+    """A server without workers for the class; a new user for each test."""
+
+    arguments = ["--allow-private-urls"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = harness.Server(["--registration", "open"] + cls.arguments)
+        cls.origin = Origin()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.origin.close()
+        cls.server.stop()
+
+    def setUp(self):
+        self.client = self.new_user()
+        self.name, self.owner = self.client.name, self.client.owner
+        self.worker = Worker(self.server.url, self.server.worker_token)
+        self.chain = Chain(self.client, self.worker)
+        self.addCleanup(self.leave_nothing)
+
+    def new_user(self):
+        name, password = "u" + secrets.token_hex(8), secrets.token_hex(8)
+        reply = Client(self.server.url).post("/users", {"username": name, "email": "", "password": password})
+        assert reply.status == 201, reply
+        client = Client(self.server.url, name, password)
+        client.name, client.owner = name, f"user:{name}"
+        return client
+
+    def leave_nothing(self):
+        """The next test's worker must find its own jobs only."""
+        for collection in ("datafiles", "datasets", "training-jobs", "classify-jobs"):
+            for state in ("pending", "processing"):
+                for document in self.client.get(f"/{collection}?state={state}&limit=1000").json["items"]:
+                    self.client.post(f"/{collection}/{document['id']}/cancel")
+
+    def in_background(self, call):
+        """Starts call; the result of the returned function is call's."""
+        result = []
+        thread = threading.Thread(target=lambda: result.append(call()))
+        thread.start()
+
+        def wait():
+            thread.join(60)
+            return result[0]
+
+        return wait

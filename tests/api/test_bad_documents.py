@@ -131,9 +131,9 @@ class BadDocuments(Case):
         dataset = self.chain.dataset()["id"]
         rows = [
             ({"specification": SOLVER.replace("base_lr", "base_ir")}, "base_lr", 4, 1),
-            ({"specification": SOLVER.replace("CPU", "CPV")}, "CPU", 9, 14),
+            ({"specification": SOLVER.replace("CPU", "CPV")}, "CPU", 8, 14),
             ({"specification-net": NET.replace("batch_size", "batchsize", 1)}, "batch_size", 3, 50),
-            ({"specification-net": NET.replace("num_output: 2", "num_output: two")}, "num_output", 6, None),
+            ({"specification-net": NET.replace("num_output: 2", "num_output: two")}, "integer", 6, 100),
             ({"specification-net": NET + "layer {"}, "", 8, None),
             ({"specification-net": NET.replace("InnerProduct", "InerProduct")}, "InnerProduct", None, None),
             ({"specification": "<html>404</html>"}, "", 1, 1),
@@ -159,6 +159,15 @@ class BadDocuments(Case):
                                                 "specification-net": net})
             for word in says:
                 self.assertIn(word, problem["detail"])
+
+    def test_the_net_reads_what_the_dataset_is_made_of(self):
+        for layers_type, net in [("DATA", NET), ("IMAGE_DATA", DATA_NET)]:
+            datafile = self.chain.datafile(layers_type=layers_type)["id"]
+            other = self.chain.datafile(layers_type=layers_type)["id"]
+            dataset = self.chain.make("/datasets", {"training": {"datafile-id": datafile},
+                                                    "test": {"datafile-id": other}})["id"]
+            self.refused("/solvers", {"dataset-id": dataset, "specification": SOLVER, "specification-net": net},
+                         says=layers_type, pointer="/dataset-id")
 
     def test_what_depends_on_the_data_is_checked_when_it_is_known(self):
         net = DATA_NET.replace("crop_size: 8", "mirror: false") + (

@@ -338,6 +338,24 @@ class Contract(Case):
         self.assertEqual(stale.status, 412, stale)
         self.assertEqual(self.client.delete(path, headers={"If-Match": f'"{datafile["_rev"]}"'}).status, 204)
 
+    def test_a_document_that_is_known_is_not_sent_again(self):
+        datafile = self.chain.datafile()
+        path, etag = f"/datafiles/{datafile['id']}", f'"{datafile["_rev"]}"'
+        self.assertEqual(self.client.get(path).headers["ETag"], etag)
+        known = self.client.get(path, headers={"If-None-Match": etag})
+        self.assertEqual((known.status, known.body, known.headers["ETag"]), (304, b"", etag))
+        self.assertEqual(self.client.get(path, headers={"If-None-Match": '"other"'}).status, 200)
+
+    def test_a_repeated_post_makes_one_document(self):
+        solver = self.chain.solver()["id"]
+        for path, body in [("/training-jobs", {"solver-id": solver}), ("/datafiles", {"url": "http://192.0.2.1/x"})]:
+            before = len(self.client.get(path).json["items"])
+            key = {"Idempotency-Key": path}
+            first, again = (self.client.post(path, body, headers=key) for _ in range(2))
+            self.assertEqual((first.status, first.json), (again.status, again.json))
+            self.assertEqual(first.status, 201)
+            self.assertEqual(len(self.client.get(path).json["items"]), before + 1)
+
     def test_cancel_ends_what_waits_and_asks_what_runs(self):
         job = self.chain.training_job()
         reply = self.client.post(f"/training-jobs/{job['id']}/cancel")

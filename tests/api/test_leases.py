@@ -66,7 +66,7 @@ class Leases(Case):
             for reply in [lease.heartbeat(), lease.log("x"), lease.metrics(), lease.put("a", b"x"),
                           lease.input("a"), lease.finish()]:
                 self.assertIn(reply.status, (401, 403), reply)
-        self.assertEqual(self.client.post(lease.base + "/heartbeat", {}).status, 403)
+        self.assertIn(self.client.post(lease.base + "/heartbeat", {}).status, (401, 403))
         document = self.client.get(f"/datafiles/{lease.id}").json
         self.assertEqual(document["state"], "leased")
 
@@ -77,7 +77,7 @@ class Leases(Case):
         one.base = two.base
         self.assertIn(one.heartbeat().status, (401, 403))
         one.base = f"/leases/{one.id}/7"
-        self.assertIn(one.heartbeat().status, (403, 409))
+        self.assertIn(one.heartbeat().status, (401, 403, 409))
         one.base = f"/leases/{one.id}/x"
         self.assertEqual(one.heartbeat().status, 404)
 

@@ -37,10 +37,14 @@ static void shares_that_mean_nothing_are_refused(void **state)
         const char *what;
         double training, test;
     } rows[] = {
-        {"negative", -0.1, 0.3},           {"more than the whole", 0.9, 0.3},
-        {"more than a hundred", 80, 30},   {"one side only", 0.7, 0},
-        {"the other side only", 0, 30},    {"a fraction beside a percentage", 0.7, 30},
-        {"infinite", 1.0 / 0.0, 0.3},      {"not a number", 0.0 / 0.0, 0.3},
+        {"negative", -0.1, 0.3},
+        {"more than the whole", 0.9, 0.3},
+        {"more than a hundred", 80, 30},
+        {"one side only", 0.7, 0},
+        {"the other side only", 0, 30},
+        {"a fraction beside a percentage", 0.7, 30},
+        {"infinite", 1.0 / 0.0, 0.3},
+        {"not a number", 0.0 / 0.0, 0.3},
         {"two wholes", 1, 1},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

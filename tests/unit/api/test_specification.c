@@ -2,24 +2,25 @@
 
 #include "api/specification.h"
 
-#define SOLVER                                                                                      \
-    "net: \"/home/me/lenet.prototxt\"\ntest_iter: 10\ntest_interval: 50\nbase_lr: 0.01\n"           \
-    "lr_policy: \"inv\"\ngamma: 0.0001\npower: 0.75\nmax_iter: 1000\nsnapshot_prefix: \"/tmp/me\"\n" \
+#define SOLVER                                                                                               \
+    "net: \"/home/me/lenet.prototxt\"\ntest_iter: 10\ntest_interval: 50\nbase_lr: 0.01\n"                    \
+    "lr_policy: \"inv\"\ngamma: 0.0001\npower: 0.75\nmax_iter: 1000\nsnapshot_prefix: \"/tmp/me\"\n"         \
     "solver_mode: GPU\n"
 
-#define IMAGES(name, phase)                                                                            \
-    "layer { name: \"" name "\" type: \"ImageData\" top: \"data\" top: \"label\" include { phase: " phase \
-    " } image_data_param { source: \"/home/me/list.txt\" root_folder: \"/home/me/\" batch_size: 8 "     \
+#define IMAGES(name, phase)                                                                                  \
+    "layer { name: \"" name "\" type: \"ImageData\" top: \"data\" top: \"label\" include { phase: " phase    \
+    " } image_data_param { source: \"/home/me/list.txt\" root_folder: \"/home/me/\" batch_size: 8 "          \
     "is_color: false new_height: 28 new_width: 28 } }\n"
 
-#define HEAD                                                                                      \
-    "layer { name: \"ip\" type: \"InnerProduct\" bottom: \"data\" top: \"ip\" "                   \
-    "inner_product_param { num_output: 10 weight_filler { type: \"xavier\" } } }\n"               \
+#define HEAD                                                                                                 \
+    "layer { name: \"ip\" type: \"InnerProduct\" bottom: \"data\" top: \"ip\" "                              \
+    "inner_product_param { num_output: 10 weight_filler { type: \"xavier\" } } }\n"                          \
     "layer { name: \"loss\" type: \"SoftmaxWithLoss\" bottom: \"ip\" bottom: \"label\" top: \"loss\" }\n"
 
 static const struct shape unknown = {.n_axes = -1};
 
-static enum status read_both(const char *solver, const char *net, struct specification *ret, struct error *err)
+static enum status read_both(const char *solver, const char *net, struct specification *ret,
+                             struct error *err)
 {
     struct specification_text solver_text = {solver, "specification-url", strlen(solver)};
     struct specification_text net_text = {net, "specification-net-url", strlen(net)};
@@ -103,13 +104,14 @@ static void legacy_data_layers_read_the_databases_of_the_job(void **state)
 {
     (void)state;
     struct specification made = read_ok(
-        SOLVER, "layers { name: \"m\" type: DATA top: \"data\" top: \"label\" data_param { source: \"x_train\" "
-                "backend: LMDB batch_size: 64 } include: { phase: TRAIN } }\n"
-                "layers { name: \"m\" type: DATA top: \"data\" top: \"label\" data_param { source: \"x_test\" "
-                "backend: LMDB batch_size: 100 } include: { phase: TEST } }\n"
-                "layers { name: \"ip\" type: INNER_PRODUCT bottom: \"data\" top: \"ip\" "
-                "inner_product_param { num_output: 10 } }\n"
-                "layers { name: \"loss\" type: SOFTMAX_LOSS bottom: \"ip\" bottom: \"label\" top: \"l\" }\n");
+        SOLVER,
+        "layers { name: \"m\" type: DATA top: \"data\" top: \"label\" data_param { source: \"x_train\" "
+        "backend: LMDB batch_size: 64 } include: { phase: TRAIN } }\n"
+        "layers { name: \"m\" type: DATA top: \"data\" top: \"label\" data_param { source: \"x_test\" "
+        "backend: LMDB batch_size: 100 } include: { phase: TEST } }\n"
+        "layers { name: \"ip\" type: INNER_PRODUCT bottom: \"data\" top: \"ip\" "
+        "inner_product_param { num_output: 10 } }\n"
+        "layers { name: \"loss\" type: SOFTMAX_LOSS bottom: \"ip\" bottom: \"label\" top: \"l\" }\n");
     Caffe__NetParameter *net = net_of(&made);
     assert_int_equal(made.layer_type, 5);
     assert_string_equal(net->layer[0]->type, "Data");
@@ -123,9 +125,9 @@ static void legacy_data_layers_read_the_databases_of_the_job(void **state)
 static void a_data_layer_of_both_phases_becomes_two(void **state)
 {
     (void)state;
-    struct specification made =
-        read_ok(SOLVER, "layer { name: \"d\" type: \"ImageData\" top: \"data\" top: \"label\" image_data_param { "
-                        "source: \"x\" batch_size: 8 new_height: 4 new_width: 4 } }\n" HEAD);
+    struct specification made = read_ok(
+        SOLVER, "layer { name: \"d\" type: \"ImageData\" top: \"data\" top: \"label\" image_data_param { "
+                "source: \"x\" batch_size: 8 new_height: 4 new_width: 4 } }\n" HEAD);
     Caffe__NetParameter *net = net_of(&made);
     assert_int_equal(net->n_layer, 4);
     for (int i = 0; i < 2; i++) {
@@ -143,8 +145,9 @@ static void a_layer_kept_out_of_a_phase_is_of_the_other(void **state)
 {
     (void)state;
     struct specification made = read_ok(
-        SOLVER, "layer { name: \"d\" type: \"ImageData\" top: \"data\" top: \"label\" exclude { phase: TEST } "
-                "image_data_param { source: \"x\" new_height: 4 new_width: 4 } }\n" IMAGES("t", "TEST") HEAD);
+        SOLVER,
+        "layer { name: \"d\" type: \"ImageData\" top: \"data\" top: \"label\" exclude { phase: TEST } "
+        "image_data_param { source: \"x\" new_height: 4 new_width: 4 } }\n" IMAGES("t", "TEST") HEAD);
     Caffe__NetParameter *net = net_of(&made);
     assert_int_equal(net->n_layer, 4);
     assert_string_equal(net->layer[0]->image_data_param->source, "training.txt");
@@ -164,15 +167,17 @@ static void what_cannot_be_trained_is_refused_with_its_reason(void **state)
          IMAGES("a", "TRAIN") HEAD, "lr_policy", 2},
         {"a typo in the net", SOLVER, "name: \"x\"\nlayer { name: \"a\" tipe: \"ImageData\" }\n", "type", 2},
         {"no net at all", SOLVER, "", "no ImageData or Data layer", 0},
-        {"an unknown policy", "base_lr: 0.1 lr_policy: \"stepp\" max_iter: 5", IMAGES("a", "TRAIN") HEAD, "'stepp'",
-         0},
+        {"an unknown policy", "base_lr: 0.1 lr_policy: \"stepp\" max_iter: 5", IMAGES("a", "TRAIN") HEAD,
+         "'stepp'", 0},
         {"no end", "base_lr: 0.1 lr_policy: \"fixed\"", IMAGES("a", "TRAIN") HEAD, "max_iter", 0},
         {"no data to learn from", SOLVER, IMAGES("a", "TEST") HEAD, "phase TRAIN", 0},
         {"data that no dataset has", SOLVER,
-         "layer { name: \"h\" type: \"HDF5Data\" top: \"data\" top: \"label\" hdf5_data_param { source: \"x\" } }\n" HEAD,
+         "layer { name: \"h\" type: \"HDF5Data\" top: \"data\" top: \"label\" hdf5_data_param { source: "
+         "\"x\" } }\n" HEAD,
          "'h'", 0},
         {"both kinds of data", SOLVER,
-         IMAGES("a", "TRAIN") "layer { name: \"b\" type: \"Data\" top: \"data\" top: \"label\" include { phase: TEST } "
+         IMAGES("a", "TRAIN") "layer { name: \"b\" type: \"Data\" top: \"data\" top: \"label\" include { "
+                              "phase: TEST } "
                               "data_param { source: \"x\" batch_size: 1 } }\n" HEAD,
          "'b'", 0},
         {"a file of the machine", SOLVER,
@@ -188,8 +193,9 @@ static void what_cannot_be_trained_is_refused_with_its_reason(void **state)
                               "inner_product_param { num_output: 10 } }\n",
          "dato", 0},
         {"a kernel larger than the image", SOLVER,
-         IMAGES("a", "TRAIN") IMAGES("b", "TEST") "layer { name: \"conv1\" type: \"Convolution\" bottom: \"data\" top: "
-                                                  "\"c\" convolution_param { num_output: 2 kernel_size: 40 } }\n",
+         IMAGES("a", "TRAIN")
+             IMAGES("b", "TEST") "layer { name: \"conv1\" type: \"Convolution\" bottom: \"data\" top: "
+                                 "\"c\" convolution_param { num_output: 2 kernel_size: 40 } }\n",
          "conv1", 0},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -205,10 +211,11 @@ static void what_cannot_be_trained_is_refused_with_its_reason(void **state)
     }
 }
 
-#define CLASSIFIER(c, h, w)                                                                                 \
-    "name: \"x\"\ninput: \"data\"\ninput_dim: 64\ninput_dim: " c "\ninput_dim: " h "\ninput_dim: " w          \
+#define CLASSIFIER(c, h, w)                                                                                  \
+    "name: \"x\"\ninput: \"data\"\ninput_dim: 64\ninput_dim: " c "\ninput_dim: " h "\ninput_dim: " w         \
     "\nlayer { name: \"ip\" type: \"InnerProduct\" bottom: \"data\" top: \"ip\" "                            \
-    "inner_product_param { num_output: 10 } }\nlayer { name: \"p\" type: \"Softmax\" bottom: \"ip\" top: \"p\" }\n"
+    "inner_product_param { num_output: 10 } }\nlayer { name: \"p\" type: \"Softmax\" bottom: \"ip\" top: "   \
+    "\"p\" }\n"
 
 static void a_classifier_takes_images_of_the_size_it_says(void **state)
 {
@@ -221,8 +228,10 @@ static void a_classifier_takes_images_of_the_size_it_says(void **state)
         {"grey", CLASSIFIER("1", "28", "20"), {false, 20, 28}, NULL},
         {"colour", CLASSIFIER("3", "28", "28"), {true, 28, 28}, NULL},
         {"an Input layer",
-         "layer { name: \"d\" type: \"Input\" top: \"d\" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } } "
-         "layer { name: \"ip\" type: \"InnerProduct\" bottom: \"d\" top: \"o\" inner_product_param { num_output: 2 } }",
+         "layer { name: \"d\" type: \"Input\" top: \"d\" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } "
+         "} } "
+         "layer { name: \"ip\" type: \"InnerProduct\" bottom: \"d\" top: \"o\" inner_product_param { "
+         "num_output: 2 } }",
          {false, 4, 4},
          NULL},
         {"colour for a grey net", CLASSIFIER("1", "28", "28"), {true, 28, 28}, "color"},

@@ -67,7 +67,8 @@ static void only_global_unicast_addresses_are_public(void **state)
         struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
         bool is_v6 = strchr(rows[i].address, ':');
         assert_int_equal(inet_pton(is_v6 ? AF_INET6 : AF_INET, rows[i].address,
-                                   is_v6 ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr), 1);
+                                   is_v6 ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr),
+                         1);
         bool got = address_is_public(is_v6 ? (void *)&v6 : (void *)&v4);
         if (got != rows[i].is_public)
             fail_msg("%s: %s", rows[i].address, got ? "public" : "not public");

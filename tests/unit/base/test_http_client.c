@@ -34,7 +34,8 @@ static void read_request(struct server *s, int fd)
         s->seen[s->seen_size] = '\0';
         char *end = strstr(s->seen, "\r\n\r\n");
         char *length = strcasestr(s->seen, "Content-Length:");
-        if (end && s->seen_size >= (size_t)(end + 4 - s->seen) + (length ? strtoul(length + 15, NULL, 10) : 0))
+        if (end &&
+            s->seen_size >= (size_t)(end + 4 - s->seen) + (length ? strtoul(length + 15, NULL, 10) : 0))
             return;
         ssize_t n = recv(fd, s->seen + s->seen_size, sizeof(s->seen) - 1 - s->seen_size, 0);
         if (n <= 0)
@@ -75,8 +76,10 @@ static void answer(struct server *s, int fd)
             if (send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL) != sizeof(zeros))
                 return;
     } else if (!strncmp(path, "/to/", 4)) {
-        snprintf(text, sizeof(text), "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 6\r\n"
-                 "Connection: close\r\n\r\nbody 1", path + 4);
+        snprintf(text, sizeof(text),
+                 "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 6\r\n"
+                 "Connection: close\r\n\r\nbody 1",
+                 path + 4);
         say(fd, text);
     } else {
         say(fd, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
@@ -163,7 +166,10 @@ static void bodies_are_sent_from_memory_and_from_a_descriptor(void **state)
     struct fixture *f = *state;
     struct error err = {0};
     struct http_response r;
-    struct http_request post = {.url = url(f, "/x"), .body = "{\"a\":1}", .body_size = 7, .bearer = "secret",
+    struct http_request post = {.url = url(f, "/x"),
+                                .body = "{\"a\":1}",
+                                .body_size = 7,
+                                .bearer = "secret",
                                 .headers = (const char *const[]){"Content-Type: application/json", NULL}};
     assert_ok(http_perform(f->client, &post, &r, &err));
     http_response_release(&r);
@@ -178,8 +184,12 @@ static void bodies_are_sent_from_memory_and_from_a_descriptor(void **state)
     fputs("0123456789", file);
     fflush(file);
     lseek(fileno(file), 4, SEEK_SET);
-    struct http_request put = {.method = "PUT", .url = url(f, "/y"), .body_fd = fileno(file), .body_size = 6,
-                               .user = "u", .password = "p"};
+    struct http_request put = {.method = "PUT",
+                               .url = url(f, "/y"),
+                               .body_fd = fileno(file),
+                               .body_size = 6,
+                               .user = "u",
+                               .password = "p"};
     assert_ok(http_perform(f->client, &put, &r, &err));
     http_response_release(&r);
     assert_non_null(strstr(f->server.seen, "PUT /y HTTP/1.1\r\n"));

@@ -11,8 +11,8 @@
 /* One entry of an archive that a test makes. */
 struct row {
     const char *path;
-    unsigned kind;     /* AE_IFREG... */
-    const char *data;  /* of a file; the target of a link */
+    unsigned kind;    /* AE_IFREG... */
+    const char *data; /* of a file; the target of a link */
     bool hard;
 };
 
@@ -58,7 +58,8 @@ static int make_archive(enum packing packing, const struct row *rows)
 }
 
 /* Reads all of it into `seen`: "path=data;" for files, "path/;" for folders. */
-static enum status read_archive(int fd, const struct archive_limits *limits, struct buf *seen, struct error *err)
+static enum status read_archive(int fd, const struct archive_limits *limits, struct buf *seen,
+                                struct error *err)
 {
     CLEANUP(archive_reader_freep) struct archive_reader *r = NULL;
     TRY(archive_reader_open(fd, "x", limits, &r, err));
@@ -78,7 +79,10 @@ static void every_kind_is_told_by_its_content(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {"A/", AE_IFDIR, "", 0}, {"./A//x", AE_IFREG, "1", 0}, {"B/y z", AE_IFREG, "22", 0}, {0},
+        {"A/", AE_IFDIR, "", 0},
+        {"./A//x", AE_IFREG, "1", 0},
+        {"B/y z", AE_IFREG, "22", 0},
+        {0},
     };
     for (enum packing p = TAR; p <= ZIP; p++) {
         struct error err = {0};
@@ -170,7 +174,8 @@ static void what_is_no_archive_or_cut_short_says_so(void **state)
     for (size_t i = 0; i < sizeof(noise) - 1; i++)
         noise[i] = (char)('!' + (n = n * 1664525 + 1013904223) / 65536 % 90);
     noise[200000] = '\0';
-    const struct row rows[] = {{"A/x", AE_IFREG, "1", 0}, {"A/y", AE_IFREG, noise, 0}, {"A/z", AE_IFREG, noise, 0}, {0}};
+    const struct row rows[] = {
+        {"A/x", AE_IFREG, "1", 0}, {"A/y", AE_IFREG, noise, 0}, {"A/z", AE_IFREG, noise, 0}, {0}};
     for (enum packing p = TAR_GZ; p <= TAR_ZST; p++) {
         int fd = make_archive(p, rows);
         assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) * 3 / 4), 0);

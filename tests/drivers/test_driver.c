@@ -1,0 +1,177 @@
+/* What every driver does: values, transactions, and the dialect that the store's statements use. */
+#include "driver_test.h"
+
+struct database {
+    char *folder, *where;
+    struct connection *writer, *reader;
+};
+
+static int setup(void **state)
+{
+    struct error err;
+    struct database *d = xcalloc(1, sizeof(*d));
+    d->folder = test_folder();
+    d->where = path_join(d->folder, "test.db");
+    assert_ok(connection_open(tested_driver(), d->where, false, &d->writer, &err));
+    assert_ok(SQL(d->writer, NULL, &err, "CREATE TABLE t (k TEXT PRIMARY KEY, i BIGINT, r DOUBLE PRECISION, s TEXT, b BYTEA)"));
+    assert_ok(connection_open(tested_driver(), d->where, true, &d->reader, &err));
+    *state = d;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct database *d = *state;
+    connection_free(d->reader);
+    connection_free(d->writer);
+    dir_remove(d->folder, NULL);
+    free(d->where);
+    free(d->folder);
+    free(d);
+    return 0;
+}
+
+static int64_t count(struct connection *c)
+{
+    struct error err;
+    ROWS rows = {0};
+    assert_ok(SQL(c, &rows, &err, "SELECT COUNT(*) FROM t"));
+    return row_int(&rows, 0, 0);
+}
+
+static enum status insert(struct connection *c, const char *key, struct error *err)
+{
+    return SQL(c, NULL, err, "INSERT INTO t(k) VALUES ($1)", V(key));
+}
+
+static void values_come_back_as_they_went(void **state)
+{
+    struct database *d = *state;
+    struct error err;
+    static const int64_t numbers[] = {0, -1, INT64_MAX, INT64_MIN};
+    static const char bytes[] = "\0a\xff\0";
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        ROWS rows = {0};
+        assert_ok(SQL(d->writer, &rows, &err,
+                      "INSERT INTO t(k, i, r, s, b) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (k) DO UPDATE"
+                      " SET i = excluded.i RETURNING k, i, r, s, b",
+                      V("key"), V(numbers[i]), V(1e-310), V("n\xc3\xa9\x01'\""), value_bytes(bytes, 4)));
+        assert_int_equal(rows.n, 1);
+        assert_true(row_int(&rows, 0, 1) == numbers[i]);
+        assert_true(row_real(&rows, 0, 2) == 1e-310);
+        assert_string_equal(row_text(&rows, 0, 3), "n\xc3\xa9\x01'\"");
+        size_t size = 0;
+        assert_memory_equal(row_bytes(&rows, 0, 4, &size), bytes, 4);
+        assert_int_equal(size, 4);
+    }
+    ROWS rows = {0};
+    assert_ok(SQL(d->writer, &rows, &err, "INSERT INTO t(k, s, b) VALUES ($1, $2, $3) RETURNING s, b, i", V("empty"), V(""),
+                  value_bytes(NULL, 0)));
+    assert_false(row_is_null(&rows, 0, 0));
+    assert_false(row_is_null(&rows, 0, 1));
+    assert_true(row_is_null(&rows, 0, 2));
+}
+
+static void a_reader_sees_what_is_committed_and_nothing_else(void **state)
+{
+    struct database *d = *state;
+    struct error err;
+    assert_ok(connection_begin(d->writer, &err));
+    assert_ok(insert(d->writer, "a", &err));
+    assert_int_equal(count(d->reader), 0);
+    assert_ok(connection_commit(d->writer, &err));
+    assert_int_equal(count(d->reader), 1);
+
+    assert_ok(connection_begin(d->reader, &err));
+    assert_int_equal(count(d->reader), 1);
+    assert_ok(insert(d->writer, "b", &err));
+    assert_int_equal(count(d->reader), 1);
+    connection_rollback(d->reader);
+    assert_int_equal(count(d->reader), 2);
+    assert_int_not_equal(insert(d->reader, "c", &err), OK);
+}
+
+static void rollback_undoes_all_and_a_savepoint_its_part(void **state)
+{
+    struct database *d = *state;
+    struct error err;
+    assert_ok(connection_begin(d->writer, &err));
+    assert_ok(insert(d->writer, "a", &err));
+    connection_rollback(d->writer);
+    connection_rollback(d->writer);
+    assert_int_equal(count(d->writer), 0);
+
+    assert_ok(connection_begin(d->writer, &err));
+    assert_ok(insert(d->writer, "a", &err));
+    assert_ok(SQL(d->writer, NULL, &err, "SAVEPOINT request"));
+    assert_ok(insert(d->writer, "b", &err));
+    assert_ok(SQL(d->writer, NULL, &err, "ROLLBACK TO SAVEPOINT request"));
+    assert_ok(SQL(d->writer, NULL, &err, "RELEASE SAVEPOINT request"));
+    assert_ok(connection_commit(d->writer, &err));
+    assert_int_equal(count(d->reader), 1);
+}
+
+static void a_failed_statement_is_told_and_works_the_next_time(void **state)
+{
+    struct database *d = *state;
+    struct error err;
+    assert_ok(connection_begin(d->writer, &err));
+    assert_false(connection_failed(d->writer));
+    assert_ok(insert(d->writer, "a", &err));
+    assert_int_equal(insert(d->writer, "a", &err), FAILED);
+    assert_true(connection_failed(d->writer));
+    connection_rollback(d->writer);
+    assert_ok(connection_begin(d->writer, &err));
+    assert_false(connection_failed(d->writer));
+    assert_ok(insert(d->writer, "a", &err));
+    assert_ok(connection_commit(d->writer, &err));
+}
+
+static void wrong_statements_are_refused(void **state)
+{
+    struct database *d = *state;
+    struct error err;
+    assert_int_equal(SQL(d->writer, NULL, &err, "SELECT $2, $1", V(1), V(2)), FAILED);
+    assert_int_equal(SQL(d->writer, NULL, &err, "SELECT $1", V(1), V(2)), FAILED);
+    assert_int_equal(SQL(d->writer, NULL, &err, "SELECT nothing FROM nowhere"), FAILED);
+}
+
+static void the_dialect_has_what_the_statements_need(void **state)
+{
+    static const struct {
+        const char *sql;
+        int64_t answer;
+    } cases[] = {
+        {"WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 10) SELECT SUM(i) FROM n", 55},
+        {"SELECT CAST(1 AS BIGINT) << 5", 32},
+        {"SELECT COALESCE(MAX(i), 0) FROM t", 0},
+        {"SELECT CASE WHEN 2 > 1 THEN 7 ELSE 8 END", 7},
+    };
+    struct database *d = *state;
+    struct error err;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        ROWS rows = {0};
+        assert_ok(sql_run(d->writer, &rows, &err, cases[i].sql, NULL, 0));
+        assert_int_equal(row_int(&rows, 0, 0), cases[i].answer);
+    }
+    ROWS rows = {0};
+    assert_ok(insert(d->writer, "a", &err));
+    assert_ok(SQL(d->writer, &rows, &err, "UPDATE t SET (i, s) = (SELECT 5, 'x') WHERE k = $1 RETURNING i, s", V("a")));
+    assert_int_equal(row_int(&rows, 0, 0), 5);
+    assert_string_equal(row_text(&rows, 0, 1), "x");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(values_come_back_as_they_went),
+        T(a_reader_sees_what_is_committed_and_nothing_else),
+        T(rollback_undoes_all_and_a_savepoint_its_part),
+        T(a_failed_statement_is_told_and_works_the_next_time),
+        T(wrong_statements_are_refused),
+        T(the_dialect_has_what_the_statements_need),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
