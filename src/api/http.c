@@ -310,6 +310,8 @@ static enum MHD_Result take_head(struct http_call *c, const char *method, const 
                         .n_lines = l.n, .lines = l.lines};
     int status = 400;
     const char *fault = n > l.n ? "it has more than 100 headers" : head_fault(&head, &c->length);
+    if (!fault)
+        fault = target_fault(c->uri);
     if (!fault && atomic_load(&s->quiet)) {
         fault = "the server is stopping";
         status = 503;
@@ -597,7 +599,8 @@ enum status http_serve(struct http_server *s, struct error *err)
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        /* Being strict is head.c's: what the library refuses at this point it answers twice. */
+        MHD_OPTION_STRICT_FOR_CLIENT, 0,
         MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,

@@ -49,7 +49,7 @@ static const char help[] =
 struct serving {
     struct setting *settings;
     struct api_options api;
-    char *data, *database, *blobs, *token_file, *server;
+    char *data, *database, *blobs, *token_file, *work, *server;
     int lock;
     int workers;
     struct local_worker worker;
@@ -62,6 +62,7 @@ static void serving_release(struct serving *s)
     free(s->database);
     free(s->blobs);
     free(s->token_file);
+    free(s->work);
     free(s->server);
     fd_closep(&s->lock);
 }
@@ -109,6 +110,7 @@ static enum status read_settings(struct serving *s, struct error *err)
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
     s->blobs = path_join(s->data, "blobs");
     s->token_file = path_join(s->data, "worker-token");
+    s->work = path_join(s->data, "work");
     s->api.data = s->data;
     return OK;
 }
@@ -229,7 +231,7 @@ static enum status serve(struct serving *s, int signals, struct error *err)
         return store_close(store), status;
 
     s->server = local_url(api_address(api));
-    local_worker_init(&s->worker, s->server, s->token_file, s->workers);
+    local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
     printf("listening on http://%s\n", api_address(api));
