@@ -12,14 +12,15 @@ static bool same_axes(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
 /*
  * from -> to, both with the plain order of their axes.  When the axes differ
  * (a weight matrix seen as N x K here, as O,I,H,W there) the plain orders are
- * the same bytes.
+ * the same bytes.  Winograd's layout is made from a plain one only.
  */
 static enum status change_plan(struct layout_change *c, struct planner *planner, const dnnl_memory_desc_t *from,
                                const dnnl_memory_desc_t *from_plain, const dnnl_memory_desc_t *to,
                                const dnnl_memory_desc_t *to_plain, bool add, struct error *err)
 {
     c->is_needed = true;
-    if (same_axes(from, to)) {
+    bool is_direct = to->format_kind == dnnl_blocked || dnnl_memory_desc_equal(from, to_plain);
+    if (same_axes(from, to) && is_direct) {
         TRY(kernel_init_reorder(&c->first, from, to, add, err));
     } else {
         c->between = plan_keep(planner, dnnl_memory_desc_get_size(from_plain));
