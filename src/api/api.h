@@ -10,6 +10,7 @@
 #ifndef ET_API_H
 #define ET_API_H
 
+#include "api/fields.h"
 #include "base/json.h"
 #include "store/store.h"
 
@@ -17,19 +18,23 @@ struct api;
 
 enum scope {
     SCOPE_NONE,   /* open to all */
-    SCOPE_USER,   /* Basic, or a Bearer token of scope user (admin may too, as itself) */
+    SCOPE_USER,   /* Basic, or a Bearer token of scope user or admin that has an owner */
     SCOPE_WORKER, /* POST /leases */
     SCOPE_ADMIN,
-    SCOPE_LEASE,  /* the token of one attempt; the handler checks it against its path */
+    SCOPE_LEASE,  /* the token of one attempt: args[0] is the job, args[1] the attempt, and the token is right;
+                     that the attempt is still current is checked for BODY_RAW and BODY_BYTES only, else by
+                     the handler */
     SCOPE_METRICS, /* loopback, or admin */
+    SCOPE_ANY,     /* a user, or the operator's admin token, whose owner is "" */
 };
 
 enum body_kind {
     BODY_NONE,
     BODY_JSON,     /* at most 1 MiB; request->body is an object */
     BODY_DOCUMENT, /* JSON as above, or multipart: a part `document` (the JSON) and files */
-    BODY_FORM,     /* multipart only: values and files (classify) */
+    BODY_FORM,     /* multipart: values and files; or JSON as above (classify) */
     BODY_RAW,      /* any bytes, streamed to the blob store: request->raw */
+    BODY_BYTES,    /* any bytes, at most 1 MiB, in memory: request->bytes */
 };
 
 /* A file that arrived: in the blob store, not yet referenced by anything. */
@@ -58,17 +63,28 @@ struct request {
     const char *method, *path;
     const char *args[4];          /* the {..} of the route's path, decoded, in order */
     struct principal who;
-    json_t *body;                 /* borrowed; NULL when there is none */
+    json_t *body;                 /* borrowed; NULL when there is none; checked and cleaned by route->in */
     int n_uploads;
     struct upload *uploads;
     int n_values;
     struct form_value *values;
-    struct upload raw;            /* BODY_RAW; sha256 "" when there was no body */
+    struct upload raw;            /* BODY_RAW; sha256 "" when there was no body, not even an empty one */
+    const char *bytes;            /* BODY_BYTES; NUL-terminated (not counted) */
+    size_t n_bytes;
+    /*
+     * Idempotency-Key of a POST and the hash of the request; NULL: none.  The
+     * server replays and saves the answer after the handler; a handler that
+     * calls documents_create may have it saved in that transaction instead.
+     */
+    const char *idempotency_key, *request_hash;
     int64_t now_ms;
     int64_t arrived_ms;           /* monotonic: for handlers that wait */
     bool waited;                  /* this is a further call after response_wait */
+    bool last;                    /* and the last: the deadline is over, or the server stops; waiting again is 204 */
     void *state;                  /* the handler's own across waits, freed with free() */
 };
+/* The upload of that part, or NULL. */
+const struct upload *request_upload(const struct request *r, const char *part);
 const char *request_query(const struct request *r, const char *name);  /* NULL: absent */
 const char *request_header(const struct request *r, const char *name); /* NULL: absent */
 bool request_client_gone(const struct request *r); /* asked before handing out something that would be lost */
@@ -83,7 +99,9 @@ void response_header(struct response *r, const char *name, const char *value);
 /*
  * Nothing to say yet: call the handler again when `topic` stirs or at
  * deadline_ms (monotonic), whichever comes first.  Then request->waited is
- * true.  Topics: "feed:OWNER", "pool:NAME", "job:ID".
+ * true.  Several calls wait for any of several topics, till the earliest
+ * deadline.  A stir while the handler ran is not missed.
+ * Topics: "feed:OWNER", "pool:NAME", "job:ID".
  */
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
 /* Any thread: wakes who waits for the topic. */
@@ -96,11 +114,18 @@ bool api_allows_private_urls(const struct api *api);
  * A handler returns OK with the response filled, or an error that becomes a
  * problem document (RFC 9457): INVALID 400, DENIED 403, NOT_FOUND 404,
  * CONFLICT 409, TOO_LARGE 413, UNSUPPORTED 415, UNAVAILABLE 503, NO_SPACE
- * 507, FAILED 500.  problem_* say more exact things where they are needed.
+ * 507, FAILED 500.  problem_* say more exact things where they are needed;
+ * they count only when the handler returns an error.
  */
-typedef enum status (*handler)(struct request *request, struct response *response, struct error *err);
+/* error_set, and the JSON pointer of the field of the body that is wrong: "/training/datafile-id". */
+enum status problem_at(struct response *r, const char *pointer, struct error *err, enum status status,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Another HTTP status than the error's own: 412, 416, 422. */
+void problem_http_status(struct response *r, int http_status);
+/* One more member of the problem document: "used-by": [ids].  Takes json. */
+void problem_member(struct response *r, const char *name, json_t *json);
 
-struct field; /* fields.h: one row a field of a document */
+typedef enum status (*handler)(struct request *request, struct response *response, struct error *err);
 
 struct route {
     const char *method, *path; /* "POST", "/training-jobs/{id}/cancel" */
@@ -108,9 +133,13 @@ struct route {
     enum scope scope;
     enum body_kind body;
     const char *summary;       /* "Queue a training job." */
-    const struct field *in;    /* accepted body; NULL: none, or the handler's own */
+    const struct field *in;    /* accepted body, decoded before the handler runs (PATCH: all optional);
+                                  NULL: none, or the handler's own */
     const struct field *out;   /* answer; NULL: said in summary */
     int success;               /* 201 */
+    const struct field *query; /* query parameters: for the document; FIELD_INT ones are checked; NULL: none */
+    const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
+                                  BODY_DOCUMENT a file stands for the field of its name */
 };
 /* Resources' tables, put together in routes.c; each ends with a row whose method is NULL. */
 extern const struct route *const route_tables[];

@@ -63,8 +63,9 @@ enum status file_read(const char *path, size_t max_bytes, char **ret_bytes, size
     return status;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
+int fd_write_all(int fd, const void *data, size_t size)
 {
+    const char *bytes = data;
     while (size) {
         ssize_t n = write(fd, bytes, size);
         if (n < 0 && errno == EINTR)
@@ -86,7 +87,7 @@ enum status file_write(const char *path, const void *bytes, size_t size, unsigne
     CLEANUP(fd_closep) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
-    if (write_all(fd, bytes, size) || fsync(fd) || rename(temporary, path)) {
+    if (fd_write_all(fd, bytes, size) || fsync(fd) || rename(temporary, path)) {
         int number = errno;
         unlink(temporary);
         return error_set(err, status_from_errno(number), "cannot write '%s': %s", path, strerror(number));

@@ -11,6 +11,9 @@
 void fd_closep(int *fd);       /* CLEANUP; negative is none */
 void file_closep(FILE **file); /* CLEANUP; NULL is none */
 
+/* Writes all of it, however many calls that takes.  0, or -1 with errno. */
+int fd_write_all(int fd, const void *data, size_t size);
+
 /*
  * The bytes of path, for the caller to free, NUL-terminated (not counted).
  * Errors: NOT_FOUND; TOO_LARGE past max_bytes; FAILED.

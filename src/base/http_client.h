@@ -7,12 +7,14 @@
 #ifndef ET_HTTP_CLIENT_H
 #define ET_HTTP_CLIENT_H
 
+#include <sys/socket.h>
+
 #include "base/buf.h"
 
 struct http_client;
 
 struct http_request {
-    const char *method;          /* "GET"; NULL: GET, or POST when there is a body */
+    const char *method; /* "GET"; NULL: GET, or POST when there is a body */
     const char *url;
     const char *const *headers;  /* "Name: value", ends with NULL; may be NULL */
     const char *bearer;          /* token, or NULL */
@@ -21,27 +23,30 @@ struct http_request {
     /* The body: bytes, or a descriptor read from its current place to body_size bytes. */
     const void *body;
     int64_t body_size;
-    int body_fd;                 /* used when body is NULL and body_size is not 0 */
+    int body_fd; /* used when body is NULL and body_size is not 0 */
 
-    /* Where the answer's body goes: called in pieces; anything but OK stops the transfer. NULL: response.body. */
+    /* Where the answer's body goes: called in pieces; anything but OK stops the transfer. NULL:
+     * response.body. */
     enum status (*sink)(void *context, const void *bytes, size_t size, struct error *err);
     void *context;
-    int64_t max_bytes;           /* of the answer; 0: 16 MiB without a sink, else no limit */
+    int64_t max_bytes; /* of the answer; 0: 16 MiB without a sink, else no limit */
 
-    int64_t timeout_ms;          /* whole request; 0: none but the stall limit */
-    bool guarded;                /* a URL that a user gave: http and https only, at most 5 redirects,
-                                    no address that is private, loopback, link-local or multicast,
-                                    checked at connect time for every hop */
-    const volatile bool *stop;   /* becomes true: give up soon with CANCELLED; may be NULL */
+    int64_t timeout_ms; /* whole request; 0: none but the stall limit */
+    bool guarded;       /* a URL that a user gave: http and https only, at most 5 redirects,
+                           no address that is private, loopback, link-local or multicast,
+                           checked at connect time for every hop */
+    bool (*allow_address)(const struct sockaddr *address); /* the guard's rule; NULL: address_is_public() */
+    bool follow;               /* follow up to 5 redirects; a guarded request always does */
+    const volatile bool *stop; /* becomes true: give up soon with CANCELLED; may be NULL */
 };
 
 struct http_response {
-    int status;                  /* 200 */
-    struct buf body;             /* without a sink, or when status is 400 or more (64 KiB at most) */
+    int status;      /* 200 */
+    struct buf body; /* without a sink, or when status is 400 or more (64 KiB at most) */
     char content_type[128];
     char etag[128];
     char location[1024];
-    int64_t retry_after_ms;      /* 0: not said */
+    int64_t retry_after_ms; /* 0: not said */
 };
 
 enum status http_client_new(struct http_client **ret_client, struct error *err);

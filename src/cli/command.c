@@ -1,9 +1,27 @@
 #include "cli/command.h"
+#include "cli/commands.h"
 
 #include <stdio.h>
 #include <string.h>
 
 const struct command commands[] = {
+    {"serve", command_serve, "Service", "Run the service: take jobs over HTTP, keep their data, run them"},
+    {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
+    {"login", command_login, "Client", "Get a token from a server and keep it"},
+    {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
+    {"ps", command_ps, "Client", "List your jobs"},
+    {"status", command_status, "Client", "Tell where a job stands"},
+    {"logs", command_logs, "Client", "Print or follow a job's log"},
+    {"cancel", command_cancel, "Client", "Save and stop a job"},
+    {"wait", command_wait, "Client", "Wait until a job has ended"},
+    {"get", command_get, "Client", "Download a trained model or another file"},
+    {"classify", command_classify, "Client", "Label pictures with a trained net"},
+    {"train", command_train, "Caffe", "Train or fine-tune a net"},
+    {"test", command_test, "Caffe", "Score a net"},
+    {"time", command_time, "Caffe", "Time each layer of a net"},
+    {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
+    {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
+    {"classify-images", command_classify_images, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -39,6 +57,16 @@ static const struct command *command_find(const char *name)
     return NULL;
 }
 
+/* What a link named `caffe` shows, in the manner of Caffe's own tool. */
+static void print_caffe_help(void)
+{
+    puts("usage: caffe COMMAND [flags]\n\ncommands:");
+    for (const struct command *c = commands; c->name; c++)
+        if (c->group && !strcmp(c->group, "Caffe"))
+            printf("  %-15s %s\n", c->name, c->summary);
+    puts("\n'caffe COMMAND --help' explains a command, with an example.");
+}
+
 static void print_help(void)
 {
     puts("et - queue, run and follow training jobs, keep their data and models, serve their predictions\n");
@@ -58,15 +86,16 @@ static void print_help(void)
 
 int command_run(const char *called, int argc, char **argv)
 {
-    (void)called;
+    bool is_caffe = !strcmp(called, "caffe");
+    void (*print)(void) = is_caffe ? print_caffe_help : print_help;
     if (argc < 2)
-        return print_help(), EXIT_USAGE;
+        return print(), EXIT_USAGE;
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
-        return print_help(), EXIT_DONE;
+        return print(), EXIT_DONE;
     if (!strcmp(argv[1], "--version"))
         return puts("et " ET_VERSION), EXIT_DONE;
     const struct command *c = command_find(argv[1]);
-    if (!c)
+    if (!c || (is_caffe && (!c->group || strcmp(c->group, "Caffe"))))
         return command_usage(NULL, "no command '%s'", argv[1]);
     return c->run(argc - 1, argv + 1);
 }

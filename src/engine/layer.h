@@ -7,13 +7,24 @@
  * layer that says nothing about representations gets plain rows (C order,
  * e.g. NCHW floats); the plan puts the reorders around it.
  *
- * Life:  setup (once: read the layer's own settings)
- *        plan  (once a shape: choose representations, make primitives)
+ * Life:  setup (once: read the layer's own settings; shapes and params are
+ *              there, pointers are not)
+ *        plan  (once, after setup: choose representations, make primitives;
+ *              plan.h says what may be asked for)
  *        forward, backward (many times; these allocate nothing)
  *        release
  *
  * Meaning of backward is Caffe's: the bottoms' gradients are overwritten,
- * the parameters' gradients are added to.
+ * the parameters' gradients are added to.  backward runs only when the
+ * definition says that the layer needs it, and writes the gradient of
+ * bottom i only where bottoms[i].diff is not NULL.
+ *
+ * A blob that a layer changes "in place" is, to the plan, a new value with
+ * the same name.  Whether both lie in the same memory is the plan's affair:
+ * a layer reads bottoms[i].data and writes tops[i].data, always.  One trace
+ * of Caffe remains: where it lets an element-wise layer (in_place below)
+ * overwrite its bottom, the layer's backward sees the top as its bottom too,
+ * so that BNLL or AbsVal in place have the gradients that Caffe gives them.
  */
 #ifndef ET_LAYER_H
 #define ET_LAYER_H
@@ -21,27 +32,30 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #include "engine/rng.h"
+#include "engine/source.h"
 #include "netdef/netdef.h"
 
 struct planner; /* plan.h: what plan() may ask for */
 
 struct view {
-    struct shape shape;      /* logical */
-    dnnl_memory_desc_t desc; /* representation of data; plain unless the layer asked otherwise */
+    struct shape shape;           /* logical */
+    dnnl_memory_desc_t desc;      /* representation of data; plain unless the layer asked otherwise */
     dnnl_memory_desc_t diff_desc;
+    size_t n_floats;              /* of data, padding included: shape_count when plain */
     float *data;
-    float *diff;             /* NULL when no gradient flows here */
+    float *diff;                  /* NULL when no gradient flows here */
 };
 
 struct param {
     const struct param_def *def;
-    dnnl_memory_desc_t desc; /* plain, or what the weights-gradient kernel writes */
-    size_t n_floats;         /* of data and of diff, padding (always 0) included */
-    float *data;             /* shared by sharers and by the test net */
-    float *diff;
-    bool diff_is_empty;      /* diff counts as 0 though its bytes are old */
-    bool is_learned;         /* lr_mult is not 0 and a gradient arrives */
-    uint64_t version;        /* raised by whoever writes data; kernels keep converted copies by it */
+    dnnl_memory_desc_t desc;  /* of data and diff: plain, or what the weights-gradient kernel writes */
+    dnnl_memory_desc_t plain; /* Caffe's order with the same logical axes as desc */
+    size_t n_floats;          /* of data and of diff, padding (always 0) included */
+    float *data;              /* shared by sharers and by the test net */
+    float *diff;              /* NULL in a net made for inference */
+    bool diff_is_empty;       /* diff counts as 0 though its bytes are old */
+    bool is_learned;          /* lr_mult is not 0 and a gradient arrives */
+    uint64_t version;         /* raised by whoever writes data; kernels keep converted copies by it */
 };
 
 /*
@@ -60,6 +74,9 @@ struct layer {
     Caffe__Phase phase;
     struct rng *rng;      /* the layer's own */
     int threads;
+    const char *folder;   /* relative file names start here; NULL: current folder.  Lent for the net's life */
+    void *scratch;        /* what plan_scratch asked for; any content; shared by all layers */
+    void *workspace;      /* what plan_workspace asked for; kept from forward to backward */
 };
 
 /* Which buffers backward reads; the memory plan may reuse all others. */
@@ -71,15 +88,30 @@ struct layer_ops {
     unsigned backward_needs;
     /*
      * true for element-wise layers with f(0) = 0, one bottom and one top:
-     * they run on any representation, padding included.
+     * they run on any representation, padding included (n_floats elements).
      */
     bool any_representation;
+    /*
+     * true for element-wise layers whose top may lie in the memory of the
+     * first bottom, and that bottom's gradient in that of the top's.
+     * any_representation implies it.
+     */
+    bool in_place;
+    /*
+     * true when every top has the bytes of the first bottom (Flatten,
+     * Reshape, Split): forward may be NULL, nothing is copied.  With one top,
+     * the gradient is passed on in the same way and backward may be NULL too.
+     */
+    bool tops_are_bottom;
     enum status (*setup)(struct layer *l, struct error *err);
     enum status (*plan)(struct layer *l, struct planner *p, struct error *err);
     /* Only data layers and those that write files can fail while running. */
     enum status (*forward)(struct layer *l, struct error *err);
     void (*backward)(struct layer *l);
     void (*release)(struct layer *l);
+    /* Data layers only: where the layer stands, for a snapshot. */
+    void (*tell)(struct layer *l, struct source_position *ret_position);
+    enum status (*seek)(struct layer *l, const struct source_position *position, struct error *err);
 };
 
 const struct layer_ops *layer_ops_find(const char *type); /* NULL: not in this build */

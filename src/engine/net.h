@@ -19,12 +19,14 @@ struct net_options {
     uint64_t seed;
     const char *folder;    /* relative file names of data layers start here; NULL: current folder */
     struct net *share;     /* take the parameters of this net where layer names agree (a solver's test nets) */
-    bool inference;        /* no backward will be asked for: memory is reused freely */
+    bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
+    bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
 };
 
 /*
  * Opens data layers, plans, allocates and fills the parameters by their
- * fillers.  net keeps its own copy of what it needs of `param`.
+ * fillers.  net keeps its own copy of what it needs of `param`.  The number
+ * of threads is the whole process's (OpenMP): the last net made sets it.
  * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file.
  */
 enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
@@ -39,7 +41,7 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err);
 void net_backward(struct net *net);
 void net_clear_diffs(struct net *net); /* of the parameters */
 
-/* One layer alone, for `et time`. */
+/* One layer alone with the reorders before it, for `et time`. */
 enum status net_forward_layer(struct net *net, int layer, struct error *err);
 void net_backward_layer(struct net *net, int layer);
 
@@ -51,8 +53,14 @@ struct param *net_param(struct net *net, int index); /* index of netdef's params
 void param_export(const struct param *p, const float *values, float *ret_plain);
 void param_import(const struct param *p, const float *plain, float *ret_values);
 
-/* Blob values in plain order after a forward pass; copies shape_count floats. */
+/*
+ * Blob values in plain order after a forward pass; copies shape_count
+ * floats.  For the net's outputs, blobs of layers without bottoms, and with
+ * keep_blobs all.
+ */
 void net_blob_read(struct net *net, int blob, float *ret_plain);
+/* The gradient of a blob after a backward pass, with keep_blobs.  false when none flows there. */
+bool net_blob_diff_read(struct net *net, int blob, float *ret_plain);
 /* Writes an input blob (Input layer) before a forward pass. */
 void net_blob_write(struct net *net, int blob, const float *plain);
 

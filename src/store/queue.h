@@ -89,7 +89,8 @@ struct finish {
     int attempt;
     enum outcome outcome;
     const char *reason;           /* NULL: "" */
-    const json_t *result;         /* merge patch (RFC 7396) for the document's body; NULL: none */
+    const json_t *result;         /* merge patch (RFC 7396) for the document's body, when the job has ended,
+                                     however it did; NULL: none */
     const struct blob_ref *blobs; /* references for the document, beside those it has */
     int n_blobs;
 };

@@ -1,0 +1,80 @@
+#include "api/resource.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/http_client.h"
+
+#define PROTOTXT_MAX     (1 << 20)
+#define FETCH_TIMEOUT_MS 10000
+
+static enum status read_upload(const struct request *r, const struct upload *upload, char **ret_bytes,
+                               size_t *ret_size, struct error *err)
+{
+    if (upload->size > PROTOTXT_MAX)
+        return error_set(err, INVALID, "%lld bytes; a prototxt has at most %d", (long long)upload->size,
+                         PROTOTXT_MAX);
+    CLEANUP(fd_closep) int fd = -1;
+    int64_t size;
+    TRY(blob_open(api_store(r->api), upload->sha256, &fd, &size, err));
+    CLEANUP(freep) char *bytes = xmalloc((size_t)size + 1);
+    size_t have = 0;
+    while (have < (size_t)size) {
+        ssize_t n = pread(fd, bytes + have, (size_t)size - have, (off_t)have);
+        if (n <= 0)
+            return error_set(err, FAILED, "cannot read the upload");
+        have += (size_t)n;
+    }
+    bytes[have] = 0;
+    *ret_bytes = TAKE(bytes);
+    *ret_size = have;
+    return OK;
+}
+
+static enum status read_url(const struct request *r, const char *url, char **ret_bytes, size_t *ret_size,
+                            struct error *err)
+{
+    bool private = api_allows_private_urls(r->api);
+    TRY(url_check(url, private, err));
+    CLEANUP(http_client_freep) struct http_client *client = NULL;
+    TRY(http_client_new(&client, err));
+    struct http_request request = {
+        .url = url, .guarded = !private, .timeout_ms = FETCH_TIMEOUT_MS, .max_bytes = PROTOTXT_MAX};
+    CLEANUP(http_response_release) struct http_response answer = {0};
+    if (http_perform(client, &request, &answer, err) != OK) {
+        err->status = INVALID;
+        return error_context(err, "'%.200s' cannot be read", url);
+    }
+    if (answer.status != 200)
+        return error_set(err, INVALID, "'%.200s' cannot be read: the server answers %d", url, answer.status);
+    *ret_bytes = buf_take(&answer.body, ret_size);
+    return OK;
+}
+
+enum status specification_fetch(const struct request *r, struct response *response, const char *url_field,
+                                const char *inline_field, char **ret_bytes, size_t *ret_size,
+                                struct error *err)
+{
+    const struct upload *upload = request_upload(r, url_field);
+    const char *text = json_get_string(r->body, inline_field, NULL);
+    const char *url = json_get_string(r->body, url_field, NULL);
+    CLEANUP(freep) char *pointer = xasprintf("/%s", upload || !text ? url_field : inline_field);
+    enum status status;
+    if (upload) {
+        status = read_upload(r, upload, ret_bytes, ret_size, err);
+    } else if (text) {
+        *ret_bytes = xstrdup(text);
+        *ret_size = strlen(text);
+        status = OK;
+    } else if (url) {
+        status = read_url(r, url, ret_bytes, ret_size, err);
+    } else {
+        status = error_set(err, INVALID,
+                           "missing: give a URL, a file part of this name, or the text itself as "
+                           "'%s'",
+                           inline_field);
+    }
+    return status == OK ? OK : problem_of_field(response, pointer, err);
+}

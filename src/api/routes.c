@@ -1,0 +1,21 @@
+/*
+ * routes.c - the one list of all that the API answers.
+ */
+#include "api/resource.h"
+#include "api/server.h"
+
+const struct route *const route_tables[] = {
+    user_routes,
+    token_routes,
+    datafile_routes,
+    dataset_routes,
+    solver_routes,
+    training_job_routes,
+    classifier_routes,
+    blob_routes,
+    document_routes,
+    lease_routes,
+    health_routes,
+    docs_routes,
+    NULL,
+};

@@ -1,0 +1,122 @@
+#include "api/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define HANDLER_THREADS 16
+
+static void on_change(void *context, const char *topic)
+{
+    struct api *api = context;
+    waits_stir(api->waits, topic);
+}
+
+static void options_copy(struct api_options *to, const struct api_options *from)
+{
+    *to = *from;
+    to->listen = xstrdup(from->listen);
+    to->data = from->data ? xstrdup(from->data) : NULL;
+    to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
+    to->max_connections = from->max_connections ? from->max_connections : 10000;
+    to->head_ms = from->head_ms ? from->head_ms : 10000;
+    to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
+    to->body_rate = from->body_rate ? from->body_rate : 1024;
+    to->idle_ms = from->idle_ms ? from->idle_ms : 75000;
+}
+
+void api_free(struct api *api)
+{
+    http_free(api->http);
+    waits_free(api->waits);
+    free((char *)api->options.listen);
+    free((char *)api->options.data);
+    free(api->openapi);
+    free(api);
+}
+
+enum status api_start(const struct api_options *options, struct store *store, struct api **ret_api,
+                      struct error *err)
+{
+    struct api *api = xcalloc(1, sizeof(*api));
+    options_copy(&api->options, options);
+    api->store = store;
+    api->started_ms = clock_now_ms();
+    api->openapi = openapi_text();
+    enum status status = waits_new(&api->waits, err);
+    if (status == OK) {
+        store_on_change(store, on_change, api);
+        const struct http_options http = {
+            .listen = api->options.listen,
+            .n_threads = HANDLER_THREADS,
+            .max_connections = api->options.max_connections,
+            .head_ms = api->options.head_ms,
+            .body_window_ms = api->options.body_window_ms,
+            .body_rate = api->options.body_rate,
+            .idle_ms = api->options.idle_ms,
+            .callbacks = &exchange_callbacks,
+            .context = api,
+        };
+        status = http_new(&http, &api->http, err);
+        if (status == OK)
+            status = http_serve(api->http, err);
+    }
+    if (status != OK) {
+        store_on_change(store, NULL, NULL);
+        return api_free(api), status;
+    }
+    *ret_api = api;
+    return OK;
+}
+
+const char *api_address(const struct api *api)
+{
+    return http_address(api->http);
+}
+
+bool api_stop(struct api *api, int64_t grace_ms)
+{
+    atomic_store(&api->stopping, true);
+    http_quiesce(api->http);
+    waits_end(api->waits);
+    return http_stop(api->http, grace_ms);
+}
+
+void api_stir(struct api *api, const char *topic)
+{
+    waits_stir(api->waits, topic);
+}
+
+struct store *api_store(struct api *api)
+{
+    return api->store;
+}
+
+bool api_allows_private_urls(const struct api *api)
+{
+    return api->options.allow_private_urls;
+}
+
+const char *request_query(const struct request *r, const char *name)
+{
+    return query_get(&exchange_of(r)->query, name);
+}
+
+const char *request_header(const struct request *r, const char *name)
+{
+    return http_header(exchange_of(r)->call, name);
+}
+
+bool request_client_gone(const struct request *r)
+{
+    return http_gone(exchange_of(r)->call);
+}
+
+const struct upload *request_upload(const struct request *r, const char *part)
+{
+    for (int i = 0; i < r->n_uploads; i++)
+        if (!strcmp(r->uploads[i].part, part))
+            return &r->uploads[i];
+    return NULL;
+}

@@ -1,0 +1,194 @@
+/*
+ * training_jobs.c - a solver, run against its dataset by a worker.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "api/resource.h"
+#include "api/specification.h"
+
+static const struct field training_job_in[] = {
+    {"solver-id", FIELD_ID, REQUIRED, "Solver to train.", .of = "solver"},
+    {"priority", FIELD_INT, 0, "Higher goes first among one's own jobs.", .min = -1000, .max = 1000,
+     .otherwise = "0"},
+    {"threads", FIELD_INT, 0, "Threads to train with; 0 is the worker's cores by its slots.", .max = 1024,
+     .otherwise = "0"},
+    {"max-seconds", FIELD_INT, 0, "Fail the job when an attempt takes longer; 0 is no limit.",
+     .max = 31536000, .otherwise = "0"},
+    {"gpu", FIELD_BOOL, 0, "Insist on a machine with a GPU, and wait for one.", .otherwise = "false"},
+    {NULL},
+};
+
+static const struct field training_job_out[] = {
+    DOCUMENT_ROWS,
+    PROCESSED_ROWS,
+    {"solver-id", FIELD_STRING, READ_ONLY, "Solver that is trained."},
+    {"dataset-id", FIELD_STRING, READ_ONLY, "Data that it learns from."},
+    {"std-out-url", FIELD_STRING, READ_ONLY, "Standard output, when it is over.", .otherwise = "\"\""},
+    {"std-err-url", FIELD_STRING, READ_ONLY, "Standard error, when it is over.", .otherwise = "\"\""},
+    {"trained-model-url", FIELD_STRING, READ_ONLY, "The model, when it is finished.", .otherwise = "\"\""},
+    {"labels", FIELD_ARRAY, READ_ONLY | NULLABLE, "Labels, in the order of their numbers."},
+    {"accuracy", FIELD_NUMBER, READ_ONLY | NULLABLE, "Of the last test, when the net computes one."},
+    {"skipped", FIELD_INT, READ_ONLY, "Images that could not be read."},
+    {"priority", FIELD_INT, READ_ONLY, "Higher goes first."},
+    {"threads", FIELD_INT, READ_ONLY, "Threads asked for; 0 is the worker's choice."},
+    {"max-seconds", FIELD_INT, READ_ONLY, "Limit of an attempt; 0 is none."},
+    {"gpu", FIELD_BOOL, READ_ONLY, "Insists on a GPU."},
+    {NULL},
+};
+
+static const struct field status_out[] = {
+    {"id", FIELD_STRING, READ_ONLY, "Id of the training job."},
+    {"state", FIELD_STRING, READ_ONLY, "Where it stands.",
+     .words = "pending|processing|finished_successfully|failed"},
+    {"detail", FIELD_STRING, READ_ONLY, "The same, exactly.",
+     .words = "waiting|ready|leased|finished|failed|cancelled"},
+    {"processing-log", FIELD_STRING, READ_ONLY, "Reason of a failure."},
+    {"loss", FIELD_NUMBER, READ_ONLY | NULLABLE, "Training loss last reported."},
+    {"last-iteration", FIELD_INT, READ_ONLY, "Iteration last reported."},
+    {"max-iterations", FIELD_INT, READ_ONLY, "Where it ends."},
+    {"seconds-left", FIELD_NUMBER, READ_ONLY | NULLABLE, "Estimate, in a first attempt only."},
+    {"accuracy", FIELD_NUMBER, READ_ONLY | NULLABLE, "Of the last test, when the net computes one."},
+    {"images-per-second", FIELD_NUMBER, READ_ONLY | NULLABLE, "Pace of training."},
+    {"metrics", FIELD_OBJECT, READ_ONLY, "Each metric's latest value."},
+    {"logs", FIELD_STRING, READ_ONLY, "Path of the log."},
+    {NULL},
+};
+
+const struct resource resource_training_job = {
+    .type = "training-job", .collection = "training-jobs", .fields = training_job_out, .processed = true};
+
+/* What the job is queued with.  in: the request's body.  New. */
+static json_t *train_spec(const char *id, const struct document *solver, const char *dataset,
+                          const json_t *in)
+{
+    json_t *inputs = json_array();
+    json_array_append_new(inputs, job_input(SOLVER_PROTOTXT, solver->id, SOLVER_PROTOTXT, false));
+    json_array_append_new(inputs, job_input(SOLVER_NET_PROTOTXT, solver->id, SOLVER_NET_PROTOTXT, false));
+    json_array_append_new(inputs, job_input("training.tar.gz", dataset, "training.tar.gz", false));
+    json_array_append_new(inputs, job_input("testing.tar.gz", dataset, "testing.tar.gz", false));
+    json_array_append_new(inputs, job_input("snapshot.caffemodel", id, "snapshot.caffemodel", true));
+    json_array_append_new(inputs, job_input("snapshot.solverstate", id, "snapshot.solverstate", true));
+
+    int layer_type = (int)json_get_int(solver->body, "LayerType", 0);
+    json_t *spec = json_object();
+    json_object_set_new(spec, "layer_type", json_string(layer_type_name(layer_type)));
+    json_object_set(spec, "threads", json_object_get(in, "threads"));
+    json_object_set(spec, "max_iter", json_object_get(solver->body, "max-iterations"));
+    return json_pack("{s:o, s:o, s:O}", "spec", spec, "inputs", inputs, "max_seconds",
+                     json_object_get(in, "max-seconds"));
+}
+
+static enum status training_job_create(struct request *r, struct response *response, struct error *err)
+{
+    CLEANUP(document_release) struct document solver = {0};
+    TRY(resource_find_named(r, response, &resource_solver, "/solver-id",
+                            json_get_string(r->body, "solver-id", ""), &solver, err));
+    const char *dataset = json_get_string(solver.body, "dataset-id", "");
+    char id[ID_MAX];
+    id_new(id);
+    CLEANUP(json_decrefp) json_t *spec = train_spec(id, &solver, dataset, r->body);
+    CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
+    json_object_set_new(body, "dataset-id", json_string(dataset));
+    json_object_set(body, "max-iterations", json_object_get(solver.body, "max-iterations"));
+    const char *after[] = {dataset};
+    const char *refs[] = {solver.id, dataset};
+    struct new_job job = {
+        .kind = "train",
+        .pool = json_get_bool(r->body, "gpu", false) ? "gpu" : "cpu",
+        .priority = (int)json_get_int(r->body, "priority", 0),
+        .spec = spec,
+        .after = after,
+        .n_after = 1,
+    };
+    struct new_document document = {.id = id, .body = body, .job = &job, .refs = refs, .n_refs = 2};
+    return resource_create(r, response, &resource_training_job, &document, err);
+}
+
+static json_t *number_or_word(double value)
+{
+    return isnan(value)   ? json_string("NaN")
+           : isinf(value) ? json_string(value > 0 ? "Infinity" : "-Infinity")
+                          : json_real(value);
+}
+
+static enum status latest_metrics(struct store *store, const char *job, json_t **ret_metrics,
+                                  struct error *err)
+{
+    CLEANUP(metric_list_release) struct metric_list latest = {0};
+    TRY(metrics_latest(store, job, &latest, err));
+    json_t *metrics = json_object();
+    for (int i = 0; i < latest.n; i++) {
+        const struct metric_point *point = &latest.points[i];
+        json_object_set_new(
+            metrics, point->name,
+            json_pack("{s:I, s:o}", "step", (json_int_t)point->step, "value", number_or_word(point->value)));
+    }
+    *ret_metrics = metrics;
+    return OK;
+}
+
+/*
+ * Time left at the pace so far, or null.  An attempt that goes on from a
+ * snapshot began at an iteration that is not known here: no estimate.
+ */
+static json_t *seconds_left(struct request *r, const char *id, int64_t iteration, int64_t max_iterations)
+{
+    CLEANUP(job_release) struct job job = {0};
+    if (iteration < 1 || queue_job(api_store(r->api), id, &job, NULL) != OK || job.attempt != 1 ||
+        !job.leased_ms)
+        return json_null();
+    double elapsed = (double)(r->now_ms - job.leased_ms) / 1000;
+    return json_real(elapsed * (double)MAX(max_iterations - iteration, 0) / (double)iteration);
+}
+
+static enum status training_job_status(struct request *r, struct response *response, struct error *err)
+{
+    struct store *store = api_store(r->api);
+    CLEANUP(document_release) struct document job = {0};
+    TRY(resource_find(r, &resource_training_job, r->args[0], &job, err));
+    CLEANUP(json_decrefp) json_t *progress = NULL;
+    CLEANUP(json_decrefp) json_t *metrics = NULL;
+    TRY(progress_get(store, job.id, &progress, err));
+    TRY(latest_metrics(store, job.id, &metrics, err));
+    if (!progress)
+        progress = json_incref(json_object_get(job.body, "progress"));
+    json_t *loss = json_object_get(progress, "loss");
+    CLEANUP(freep) char *logs = xasprintf("/training-jobs/%s/logs", job.id);
+    int64_t iteration = json_get_int(progress, "iteration", 0);
+    int64_t max_iterations =
+        json_get_int(progress, "max_iterations", json_get_int(job.body, "max-iterations", 0));
+    json_t *answer =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", job.id, "state", document_state_word(job.state),
+                  "detail", document_state_name(job.state), "processing-log",
+                  json_get_string(job.body, "processing-log", ""), "logs", logs);
+    json_object_set(answer, "loss", loss ? loss : json_null());
+    json_object_set_new(answer, "last-iteration", json_integer(iteration));
+    json_object_set_new(answer, "max-iterations", json_integer(max_iterations));
+    json_t *accuracy = json_object_get(progress, "accuracy");
+    json_t *speed = json_object_get(progress, "images_per_second");
+    json_object_set(answer, "accuracy", accuracy ? accuracy : json_null());
+    json_object_set(answer, "images-per-second", speed ? speed : json_null());
+    json_object_set_new(answer, "seconds-left", seconds_left(r, job.id, iteration, max_iterations));
+    json_object_set(answer, "metrics", metrics);
+    response_json(response, 200, answer);
+    return OK;
+}
+
+const struct route training_job_routes[] = {
+    {"POST", "/training-jobs", training_job_create, SCOPE_USER, BODY_JSON, "Queue a training job.",
+     training_job_in, training_job_out, 201},
+    {"GET", "/training-jobs", resource_list, SCOPE_USER, BODY_NONE, "List training jobs.", NULL, list_fields,
+     200, list_query},
+    {"GET", "/training-jobs/{id}", resource_get, SCOPE_USER, BODY_NONE, "One training job.", NULL,
+     training_job_out, 200},
+    {"GET", "/training-jobs/{id}/status", training_job_status, SCOPE_USER, BODY_NONE, "How far it has come.",
+     NULL, status_out, 200},
+    {"GET", "/training-jobs/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
+     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
+    {"DELETE", "/training-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a training job.", NULL,
+     NULL, 204},
+    {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop training.", NULL,
+     cancel_fields, 200},
+    {NULL},
+};

@@ -1,0 +1,129 @@
+/*
+ * concat.c - bottoms one after the other along an axis.
+ *
+ * Along the channels, bottoms that all lie channels last, or all in whole
+ * blocks of 16, stay so: either way the top is rows, each made of a piece of
+ * every bottom.
+ */
+#include <string.h>
+
+#include "engine/elementwise.h"
+#include "engine/plan.h"
+
+struct concat {
+    int axis;
+    int64_t rows;
+    int64_t *pieces; /* floats of a row that come from a bottom */
+    int64_t row;
+};
+
+static enum status concat_setup(struct layer *l, struct error *err)
+{
+    (void)err;
+    struct concat *s = l->state;
+    const Caffe__ConcatParameter *param = l->def->param->concat_param;
+    int axis = param ? (param->has_concat_dim ? (int)param->concat_dim : param->axis) : 1;
+    s->axis = shape_axis(&l->bottoms[0].shape, axis);
+    s->pieces = xcalloc((size_t)l->n_bottoms, sizeof(*s->pieces));
+    return OK;
+}
+
+static bool all_lie(const struct layer *l, const struct planner *p, bool (*like)(const dnnl_memory_desc_t *))
+{
+    for (int i = 0; i < l->n_bottoms; i++)
+        if (!like(plan_bottom_desc(p, i)))
+            return false;
+    return true;
+}
+
+static bool whole_blocks(const struct layer *l)
+{
+    for (int i = 0; i < l->n_bottoms; i++)
+        if (l->bottoms[i].shape.dim[1] % 16 != 0)
+            return false;
+    return true;
+}
+
+static enum status concat_plan(struct layer *l, struct planner *p, struct error *err)
+{
+    (void)err;
+    struct concat *s = l->state;
+    const struct shape *top = &l->tops[0].shape;
+    int n_axes = top->n_axes;
+    dnnl_format_tag_t tag = dnnl_format_tag_undef;
+    bool is_last = false;
+    if (s->axis == 1 && all_lie(l, p, desc_is_blocked16) && whole_blocks(l)) {
+        tag = tag_blocked16(n_axes);
+    } else if (s->axis == 1 && all_lie(l, p, desc_is_nhwc)) {
+        tag = tag_nhwc(n_axes);
+        is_last = true;
+    }
+    s->rows = shape_count_range(top, 0, s->axis);
+    int64_t inner = shape_count_range(top, s->axis + 1, n_axes);
+    if (is_last) {
+        s->rows *= inner;
+        inner = 1;
+    }
+    s->row = top->dim[s->axis] * inner;
+    for (int i = 0; i < l->n_bottoms; i++)
+        s->pieces[i] = l->bottoms[i].shape.dim[s->axis] * inner;
+    if (tag == dnnl_format_tag_undef)
+        return OK;
+    dnnl_memory_desc_t desc;
+    for (int i = 0; i < l->n_bottoms; i++) {
+        desc_by_tag(&l->bottoms[i].shape, tag, &desc);
+        plan_bottom(p, i, &desc);
+    }
+    desc_by_tag(top, tag, &desc);
+    plan_top(p, 0, &desc);
+    return OK;
+}
+
+static enum status concat_forward(struct layer *l, struct error *err)
+{
+    (void)err;
+    const struct concat *s = l->state;
+    int64_t offset = 0;
+    for (int i = 0; i < l->n_bottoms; i++) {
+        const float *from = l->bottoms[i].data;
+        float *to = l->tops[0].data + offset;
+        int64_t piece = s->pieces[i];
+#pragma omp parallel for if (piece * s->rows >= ELEMENTWISE_PARALLEL)
+        for (int64_t r = 0; r < s->rows; r++)
+            memcpy(to + r * s->row, from + r * piece, (size_t)piece * sizeof(float));
+        offset += piece;
+    }
+    return OK;
+}
+
+static void concat_backward(struct layer *l)
+{
+    const struct concat *s = l->state;
+    int64_t offset = 0;
+    for (int i = 0; i < l->n_bottoms; i++) {
+        const float *from = l->tops[0].diff + offset;
+        float *to = l->bottoms[i].diff;
+        int64_t piece = s->pieces[i];
+        offset += piece;
+        if (!to)
+            continue;
+#pragma omp parallel for if (piece * s->rows >= ELEMENTWISE_PARALLEL)
+        for (int64_t r = 0; r < s->rows; r++)
+            memcpy(to + r * piece, from + r * s->row, (size_t)piece * sizeof(float));
+    }
+}
+
+static void concat_release(struct layer *l)
+{
+    freep(&((struct concat *)l->state)->pieces);
+}
+
+const struct layer_ops layer_concat = {
+    .type = "Concat",
+    .state_size = sizeof(struct concat),
+    .setup = concat_setup,
+    .plan = concat_plan,
+    .forward = concat_forward,
+    .backward = concat_backward,
+    .release = concat_release,
+};

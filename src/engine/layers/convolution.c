@@ -1,0 +1,358 @@
+/*
+ * convolution.c - bottoms (N,C,...), weights (O,C/group,k...), bias (O),
+ * tops (N,O,...), with 1 to 3 spatial axes; several bottoms share the weights.
+ *
+ * Layouts, by measurement: blocks of 16 channels where the channels are
+ * multiples of 16, channels last where not, a plain image into the first
+ * layer.  A candidate is refused when oneDNN has only reference code for one
+ * of its directions, and matrix multiplication is a last resort.  The master
+ * weights lie as the weights' gradient is written.
+ */
+#include <string.h>
+
+#include "engine/param_layout.h"
+
+struct convolution {
+    int n_spatial, group;
+    bool has_bias, own_axes; /* own_axes: the blob's axes are (N,C,spatial) */
+    dnnl_dim_t n, in, out;
+    dnnl_dims_t size, out_size, kernel, stride, pad, dilation; /* dilation as oneDNN counts: from 0 */
+    bool wants_data, wants_weights, wants_bias;
+    struct kernel forward, backward_data, backward_weights;
+    struct weights_copy forward_weights, data_weights;
+    struct weights_gradient weights_diff, bias_diff;
+};
+
+/* ---- settings ---- */
+
+static void spread(size_t n, const uint32_t *given, int n_axes, uint32_t otherwise, dnnl_dims_t ret)
+{
+    for (int i = 0; i < n_axes; i++)
+        ret[i] = n == 0 ? otherwise : given[n == 1 ? 0 : i];
+}
+
+static void read_geometry(struct convolution *s, const Caffe__ConvolutionParameter *p)
+{
+    spread(p->n_stride, p->stride, s->n_spatial, 1, s->stride);
+    spread(p->n_pad, p->pad, s->n_spatial, 0, s->pad);
+    spread(p->n_dilation, p->dilation, s->n_spatial, 1, s->dilation);
+    if (p->has_stride_h || p->has_stride_w) {
+        s->stride[0] = p->stride_h;
+        s->stride[1] = p->stride_w;
+    }
+    if (p->has_pad_h || p->has_pad_w) {
+        s->pad[0] = p->pad_h;
+        s->pad[1] = p->pad_w;
+    }
+    for (int i = 0; i < s->n_spatial; i++)
+        s->dilation[i]--;
+}
+
+static enum status convolution_setup(struct layer *l, struct error *err)
+{
+    struct convolution *s = l->state;
+    const Caffe__ConvolutionParameter *p = l->def->param->convolution_param;
+    const struct shape *bottom = &l->bottoms[0].shape, *top = &l->tops[0].shape;
+    int axis = shape_axis(bottom, p->axis);
+    s->n_spatial = bottom->n_axes - axis - 1;
+    if (s->n_spatial > 3)
+        return error_set(err, UNSUPPORTED, "convolution over %d axes; 3 are possible", s->n_spatial);
+    s->own_axes = axis == 1 && s->n_spatial > 0;
+    s->group = (int)p->group;
+    s->has_bias = p->bias_term;
+    s->n = shape_count_range(bottom, 0, axis);
+    s->in = bottom->dim[axis];
+    s->out = top->dim[axis];
+    read_geometry(s, p);
+    const struct shape *weights = &l->params[0]->def->shape;
+    for (int i = 0; i < s->n_spatial; i++) {
+        s->size[i] = bottom->dim[axis + 1 + i];
+        s->out_size[i] = top->dim[axis + 1 + i];
+        s->kernel[i] = weights->dim[2 + i];
+    }
+    if (s->n_spatial == 0) {
+        s->n_spatial = 1;
+        s->size[0] = s->out_size[0] = s->kernel[0] = s->stride[0] = 1;
+    }
+    return OK;
+}
+
+/* ---- choosing a layout ---- */
+
+struct candidate {
+    dnnl_format_tag_t src, dst;
+    dnnl_alg_kind_t algorithm;
+};
+
+struct choice {
+    dnnl_primitive_desc_t forward, data, weights;
+    dnnl_memory_desc_t src, dst;
+};
+
+static void choice_release(struct choice *c)
+{
+    pd_freep(&c->forward);
+    pd_freep(&c->data);
+    pd_freep(&c->weights);
+    *c = (struct choice){0};
+}
+
+static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag)
+{
+    dnnl_dims_t dims = {s->n, is_top ? s->out : s->in};
+    memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
+    dnnl_memory_desc_t desc;
+    dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, dnnl_f32, tag);
+    return desc;
+}
+
+/* Weights (O,I,k...) or (group,O,I,k...): Caffe's order is the plain one of both. */
+static struct shape weights_shape(const struct convolution *s)
+{
+    struct shape shape = {0};
+    if (s->group > 1)
+        shape.dim[shape.n_axes++] = s->group;
+    shape.dim[shape.n_axes++] = (int)(s->out / s->group);
+    shape.dim[shape.n_axes++] = (int)(s->in / s->group);
+    for (int i = 0; i < s->n_spatial; i++)
+        shape.dim[shape.n_axes++] = (int)s->kernel[i];
+    return shape;
+}
+
+static dnnl_memory_desc_t bias_desc(const struct convolution *s)
+{
+    dnnl_memory_desc_t desc;
+    dnnl_memory_desc_init_by_tag(&desc, 1, (dnnl_dims_t){s->out}, dnnl_f32, dnnl_a);
+    return desc;
+}
+
+static dnnl_memory_desc_t weights_any(const struct convolution *s)
+{
+    struct shape shape = weights_shape(s);
+    dnnl_memory_desc_t desc;
+    desc_by_tag(&shape, dnnl_format_tag_any, &desc);
+    return desc;
+}
+
+static bool try_candidate(const struct convolution *s, const struct candidate *candidate, bool is_training,
+                          const_dnnl_post_ops_t post_ops, struct choice *c)
+{
+    dnnl_memory_desc_t weights = weights_any(s), bias = bias_desc(s);
+    c->src = blob_desc(s, false, candidate->src);
+    c->dst = blob_desc(s, true, candidate->dst);
+    dnnl_convolution_desc_t op;
+    if (dnnl_dilated_convolution_forward_desc_init(
+            &op, is_training ? dnnl_forward_training : dnnl_forward_inference, candidate->algorithm, &c->src,
+            &weights, s->has_bias ? &bias : NULL, &c->dst, s->stride, s->dilation, s->pad, s->pad) != dnnl_success)
+        return false;
+    c->forward = pd_make(&op, post_ops, NULL);
+    if (!c->forward)
+        return false;
+    if (s->wants_weights || s->wants_bias) {
+        if (dnnl_dilated_convolution_backward_weights_desc_init(
+                &op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst, s->stride,
+                s->dilation, s->pad, s->pad) != dnnl_success)
+            return false;
+        c->weights = pd_make(&op, NULL, c->forward);
+        if (!c->weights)
+            return false;
+    }
+    if (s->wants_data) {
+        if (dnnl_dilated_convolution_backward_data_desc_init(&op, candidate->algorithm, &c->src, &weights, &c->dst,
+                                                             s->stride, s->dilation, s->pad, s->pad) != dnnl_success)
+            return false;
+        c->data = pd_make(&op, NULL, c->forward);
+        if (!c->data)
+            return false;
+    }
+    return true;
+}
+
+static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_t))
+{
+    return is(c->forward) || (c->data && is(c->data)) || (c->weights && is(c->weights));
+}
+
+static int list_candidates(const struct convolution *s, struct candidate *list)
+{
+    int axes = 2 + s->n_spatial, n = 0;
+    dnnl_format_tag_t plain = tag_plain(axes), last = tag_nhwc(axes), blocked = tag_blocked16(axes);
+    dnnl_dim_t in = s->in / s->group, out = s->out / s->group;
+    bool depthwise = in == 1 && out == 1;
+    if (s->own_axes) {
+        if (s->in <= 3 && s->group == 1 && s->out % 16 == 0)
+            list[n++] = (struct candidate){plain, blocked, dnnl_convolution_direct};
+        if (depthwise ? s->out % 16 == 0 : in % 16 == 0 && out % 16 == 0)
+            list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_direct};
+        list[n++] = (struct candidate){last, last, dnnl_convolution_direct};
+        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_direct};
+    }
+    list[n++] = (struct candidate){plain, plain, dnnl_convolution_direct};
+    return n;
+}
+
+/* The first with kernels of its own, else the first by matrix multiplication, else whatever there is. */
+static enum status choose(const struct convolution *s, bool is_training, const_dnnl_post_ops_t post_ops,
+                          struct choice *ret_choice, struct error *err)
+{
+    struct candidate list[8];
+    int n = list_candidates(s, list);
+    for (int patience = 0; patience < 3; patience++) {
+        for (int i = 0; i < n; i++) {
+            struct choice c = {0};
+            if (try_candidate(s, &list[i], is_training, post_ops, &c) &&
+                (patience >= 1 || !any_of(&c, pd_is_gemm)) && (patience >= 2 || !any_of(&c, pd_is_reference))) {
+                *ret_choice = c;
+                return OK;
+            }
+            choice_release(&c);
+        }
+    }
+    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+}
+
+/* ---- plan ---- */
+
+static enum status plan_forward(struct layer *l, struct planner *p, const struct choice *c, struct error *err)
+{
+    struct convolution *s = l->state;
+    const dnnl_memory_desc_t *weights = pd_query(c->forward, dnnl_query_weights_md);
+    dnnl_memory_desc_t plain, bias = bias_desc(s);
+    struct shape shape = weights_shape(s);
+    desc_plain(&shape, &plain);
+    plan_param(p, 0, c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights, &plain);
+    TRY(weights_copy_plan(&s->forward_weights, p, l->params[0], weights, &plain, err));
+    TRY(kernel_init(&s->forward, c->forward, err));
+    kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);
+    kernel_arg(&s->forward, DNNL_ARG_WEIGHTS, weights);
+    kernel_arg(&s->forward, DNNL_ARG_DST, &c->dst);
+    if (s->has_bias)
+        kernel_arg(&s->forward, DNNL_ARG_BIAS, &bias);
+    plan_scratch(p, s->forward.scratch_bytes);
+    if (!c->data)
+        return OK;
+    const dnnl_memory_desc_t *data_weights = pd_query(c->data, dnnl_query_weights_md);
+    TRY(weights_copy_plan(&s->data_weights, p, l->params[0], data_weights, &plain, err));
+    TRY(kernel_init(&s->backward_data, c->data, err));
+    kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&s->backward_data, DNNL_ARG_WEIGHTS, data_weights);
+    kernel_arg(&s->backward_data, DNNL_ARG_DIFF_SRC, &c->src);
+    plan_scratch(p, s->backward_data.scratch_bytes);
+    return OK;
+}
+
+static enum status plan_weights_gradient(struct layer *l, struct planner *p, const struct choice *c,
+                                         struct error *err)
+{
+    struct convolution *s = l->state;
+    if (!c->weights)
+        return OK;
+    const dnnl_memory_desc_t *written = pd_query(c->weights, dnnl_query_diff_weights_md);
+    dnnl_memory_desc_t plain, bias = bias_desc(s);
+    struct shape shape = weights_shape(s);
+    desc_plain(&shape, &plain);
+    TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], written, &plain, err));
+    TRY(kernel_init(&s->backward_weights, c->weights, err));
+    kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
+    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
+    if (s->wants_bias) {
+        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
+        kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_BIAS, &bias);
+    }
+    plan_scratch(p, s->backward_weights.scratch_bytes);
+    return OK;
+}
+
+static void choose_wants(struct layer *l, struct planner *p)
+{
+    struct convolution *s = l->state;
+    bool is_training = plan_is_training(p);
+    s->wants_weights = is_training && l->params[0]->is_learned;
+    s->wants_bias = is_training && s->has_bias && l->params[1]->is_learned;
+    for (int i = 0; is_training && i < l->n_bottoms; i++)
+        s->wants_data = s->wants_data || plan_wants_bottom_diff(p, i);
+    plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);
+}
+
+static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
+{
+    struct convolution *s = l->state;
+    choose_wants(l, p);
+    dnnl_post_ops_t post_ops = NULL;
+    dnnl_post_ops_create(&post_ops);
+    if (plan_take_relu(p))
+        dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
+    CLEANUP(choice_release) struct choice c = {0};
+    enum status status = choose(s, plan_is_training(p), post_ops, &c, err);
+    dnnl_post_ops_destroy(post_ops);
+    TRY(status);
+    TRY(plan_forward(l, p, &c, err));
+    TRY(plan_weights_gradient(l, p, &c, err));
+    for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
+        plan_bottom(p, i, &c.src);
+        plan_top(p, i, &c.dst);
+    }
+    return OK;
+}
+
+/* ---- running ---- */
+
+static enum status convolution_forward(struct layer *l, struct error *err)
+{
+    (void)err;
+    struct convolution *s = l->state;
+    const float *weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
+    const float *bias = s->has_bias ? l->params[1]->data : NULL;
+    for (int i = 0; i < l->n_bottoms; i++)
+        KERNEL_RUN(&s->forward, l->scratch, l->bottoms[i].data, weights, l->tops[i].data, bias);
+    return OK;
+}
+
+static void add_weights_gradient(struct layer *l, int i)
+{
+    struct convolution *s = l->state;
+    if (!s->wants_weights && !s->wants_bias)
+        return;
+    float *weights = s->wants_weights ? weights_gradient_target(&s->weights_diff, l->params[0]) : s->weights_diff.own;
+    float *bias = s->wants_bias ? weights_gradient_target(&s->bias_diff, l->params[1]) : NULL;
+    KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
+    if (s->wants_weights)
+        weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
+    if (s->wants_bias)
+        weights_gradient_done(&s->bias_diff, l->params[1], l->scratch);
+}
+
+static void convolution_backward(struct layer *l)
+{
+    struct convolution *s = l->state;
+    for (int i = 0; i < l->n_bottoms; i++) {
+        add_weights_gradient(l, i);
+        if (!l->bottoms[i].diff)
+            continue;
+        const float *weights = weights_copy_get(&s->data_weights, l->params[0], l->scratch);
+        KERNEL_RUN(&s->backward_data, l->scratch, l->tops[i].diff, weights, l->bottoms[i].diff);
+    }
+}
+
+static void convolution_release(struct layer *l)
+{
+    struct convolution *s = l->state;
+    kernel_release(&s->forward);
+    kernel_release(&s->backward_data);
+    kernel_release(&s->backward_weights);
+    weights_copy_release(&s->forward_weights);
+    weights_copy_release(&s->data_weights);
+    weights_gradient_release(&s->weights_diff);
+    weights_gradient_release(&s->bias_diff);
+}
+
+const struct layer_ops layer_convolution = {
+    .type = "Convolution",
+    .state_size = sizeof(struct convolution),
+    .setup = convolution_setup,
+    .plan = convolution_plan,
+    .forward = convolution_forward,
+    .backward = convolution_backward,
+    .release = convolution_release,
+};

@@ -1,0 +1,113 @@
+/*
+ * scale.c - y = x * a (+ b), with a and b repeated over the axes that they do
+ * not have.
+ *
+ *   x (outer, n, inner), a (n), b (n)
+ *
+ * a is a parameter, or the second bottom; b, with bias_term, is a parameter.
+ */
+#include "engine/layers/layer_util.h"
+
+struct scale {
+    struct around of;
+    bool has_bias;
+};
+
+static enum status scale_setup(struct layer *l, struct error *err)
+{
+    struct scale *s = l->state;
+    const Caffe__ScaleParameter *p =
+        LAYER_PARAM(l, Caffe__ScaleParameter, scale_param, CAFFE__SCALE_PARAMETER__INIT);
+    const struct shape *x = &l->bottoms[0].shape;
+    const struct shape *a = l->n_bottoms > 1 ? &l->bottoms[1].shape : &l->params[0]->def->shape;
+    int axis = a->n_axes ? shape_axis(x, p->axis) : 0;
+    if (axis < 0 || axis + a->n_axes > x->n_axes)
+        return error_set(err, INVALID, "axis %d does not fit the bottom", p->axis);
+    s->of = (struct around){
+        .outer = (size_t)shape_count_range(x, 0, axis),
+        .n = (size_t)shape_count(a),
+        .inner = (size_t)shape_count_range(x, axis + a->n_axes, x->n_axes),
+    };
+    s->has_bias = p->bias_term;
+    return OK;
+}
+
+static const float *scale_values(const struct layer *l)
+{
+    return l->n_bottoms > 1 ? l->bottoms[1].data : l->params[0]->data;
+}
+
+static struct param *bias_param(const struct layer *l)
+{
+    return ((const struct scale *)l->state)->has_bias ? l->params[l->n_bottoms > 1 ? 0 : 1] : NULL;
+}
+
+static enum status scale_forward(struct layer *l, struct error *err)
+{
+    (void)err;
+    const struct around of = ((const struct scale *)l->state)->of;
+    const float *scales = scale_values(l);
+    const struct param *bias = bias_param(l);
+#pragma omp parallel for if (of.outer * of.n * of.inner >= 65536)
+    for (size_t r = 0; r < of.outer * of.n; r++) {
+        const float *x = l->bottoms[0].data + r * of.inner;
+        float *y = l->tops[0].data + r * of.inner;
+        float a = scales[r % of.n], b = bias ? bias->data[r % of.n] : 0;
+#pragma omp simd
+        for (size_t i = 0; i < of.inner; i++)
+            y[i] = a * x[i] + b;
+    }
+    return OK;
+}
+
+/* Sum of dy, times x when there is one, over all that shares each element of a parameter; added to sums. */
+static void add_sums(const struct around of, const float *dy, const float *x, float *sums)
+{
+#pragma omp parallel for if (of.outer * of.n * of.inner >= 65536)
+    for (size_t c = 0; c < of.n; c++) {
+        float sum = 0;
+        for (size_t o = 0; o < of.outer; o++) {
+            size_t from = (o * of.n + c) * of.inner;
+#pragma omp simd reduction(+ : sum)
+            for (size_t i = from; i < from + of.inner; i++)
+                sum += x ? dy[i] * x[i] : dy[i];
+        }
+        sums[c] += sum;
+    }
+}
+
+static void scale_backward(struct layer *l)
+{
+    const struct around of = ((const struct scale *)l->state)->of;
+    const float *x = l->bottoms[0].data, *dy = l->tops[0].diff, *scales = scale_values(l);
+    struct param *bias = bias_param(l);
+    if (bias && bias->is_learned)
+        add_sums(of, dy, NULL, param_diff_add(bias));
+    if (l->n_bottoms == 1 && l->params[0]->is_learned)
+        add_sums(of, dy, x, param_diff_add(l->params[0]));
+    if (l->n_bottoms > 1 && l->bottoms[1].diff) {
+        for (size_t c = 0; c < of.n; c++)
+            l->bottoms[1].diff[c] = 0;
+        add_sums(of, dy, x, l->bottoms[1].diff);
+    }
+    if (!l->bottoms[0].diff)
+        return;
+#pragma omp parallel for if (of.outer * of.n * of.inner >= 65536)
+    for (size_t r = 0; r < of.outer * of.n; r++) {
+        float *dx = l->bottoms[0].diff + r * of.inner;
+        const float *g = dy + r * of.inner;
+        float a = scales[r % of.n];
+#pragma omp simd
+        for (size_t i = 0; i < of.inner; i++)
+            dx[i] = a * g[i];
+    }
+}
+
+const struct layer_ops layer_scale = {
+    .type = "Scale",
+    .state_size = sizeof(struct scale),
+    .backward_needs = NEEDS_BOTTOM_DATA,
+    .setup = scale_setup,
+    .forward = scale_forward,
+    .backward = scale_backward,
+};

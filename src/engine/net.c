@@ -1,0 +1,292 @@
+#include "engine/net.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/net_internal.h"
+
+/* ---- making ---- */
+
+static void sources_freep(struct source_shape **sources)
+{
+    free(*sources);
+}
+
+/* Opens every data layer that the state keeps, to learn the shapes of its batches. */
+static enum status read_source_shapes(const Caffe__NetParameter *param, const struct netdef_options *state,
+                                      const struct net_options *options, struct source_shape **ret_shapes,
+                                      int *ret_n, struct error *err)
+{
+    CLEANUP(freep) int *layers = NULL;
+    int n_layers = 0, n = 0;
+    TRY(netdef_data_layers(param, state, &layers, &n_layers, err));
+    CLEANUP(sources_freep) struct source_shape *shapes = xcalloc((size_t)n_layers + 1, sizeof(*shapes));
+    for (int i = 0; i < n_layers; i++) {
+        const Caffe__LayerParameter *layer = param->layer[layers[i]];
+        if (!source_ops_find(layer->type))
+            continue;
+        struct source_options source = {
+            .param = layer, .phase = state->phase, .folder = options->folder, .threads = 1,
+        };
+        if (source_shapes(&source, &shapes[n], err) != OK)
+            return error_context(err, "layer '%s'", layer->name);
+        shapes[n++].layer = layer->name;
+    }
+    *ret_shapes = TAKE(shapes);
+    *ret_n = n;
+    return OK;
+}
+
+static enum status check_shapes(const struct netdef *def, struct error *err)
+{
+    for (int i = 0; i < def->n_blobs; i++)
+        if (!shape_is_known(&def->blobs[i].shape))
+            return error_set(err, INVALID, "the shape of blob '%s' is not known: its data layer '%s' did not tell it",
+                             def->blobs[i].name, def->layers[def->blobs[i].producer].name);
+    return OK;
+}
+
+static void make_views(struct net *net, struct layer *l)
+{
+    const struct netdef *def = net->def;
+    l->bottoms = xcalloc((size_t)l->n_bottoms + 1, sizeof(l->bottoms[0]));
+    l->tops = xcalloc((size_t)l->n_tops + 1, sizeof(l->tops[0]));
+    l->params = xcalloc((size_t)l->n_params + 1, sizeof(struct param *));
+    for (int i = 0; i < l->n_bottoms; i++)
+        l->bottoms[i].shape = def->blobs[l->def->bottoms[i]].shape;
+    for (int i = 0; i < l->n_tops; i++)
+        l->tops[i].shape = def->blobs[l->def->tops[i]].shape;
+    for (int i = 0; i < l->n_params; i++)
+        l->params[i] = net->params[l->def->params[i]];
+}
+
+static enum status make_layer(struct net *net, int index, struct rng *rng, struct error *err)
+{
+    const struct layer_def *ld = &net->def->layers[index];
+    struct layer_plan *lp = &net->layers[index];
+    const struct layer_ops *ops = layer_ops_find(ld->type->name);
+    if (!ops)
+        return error_set(err, UNSUPPORTED, "layer type '%s' is not in this build", ld->type->name);
+    lp->rng = rng_split(rng);
+    lp->runs_backward = !net->options.inference && ld->needs_backward;
+    lp->layer = (struct layer){
+        .def = ld,
+        .ops = ops,
+        .state = xcalloc(1, ops->state_size + 1),
+        .n_bottoms = ld->n_bottoms,
+        .n_tops = ld->n_tops,
+        .n_params = ld->n_params,
+        .propagate_down = ld->propagate_down,
+        .phase = ld->phase,
+        .rng = &lp->rng,
+        .threads = net->options.threads,
+        .folder = net->folder,
+    };
+    make_views(net, &lp->layer);
+    return ops->setup ? ops->setup(&lp->layer, err) : OK;
+}
+
+static enum status make_layers(struct net *net, struct rng *rng, struct error *err)
+{
+    for (int i = 0; i < net->n_layers; i++)
+        if (make_layer(net, i, rng, err) != OK)
+            return error_context(err, "layer '%s'", net->def->layers[i].name);
+    return OK;
+}
+
+static struct net *net_alloc(struct netdef *def, const struct net_options *options)
+{
+    struct net *net = xcalloc(1, sizeof(*net));
+    net->def = def;
+    net->options = *options;
+    net->folder = options->folder ? xstrdup(options->folder) : NULL;
+    net->options.folder = net->folder;
+    if (net->options.threads <= 0)
+        net->options.threads = omp_get_num_procs();
+    net->n_layers = def->n_layers;
+    net->layers = xcalloc((size_t)def->n_layers + 1, sizeof(net->layers[0]));
+    return net;
+}
+
+enum status net_create_from_def(struct netdef *def, const struct net_options *options, struct net **ret_net,
+                                struct error *err)
+{
+    CLEANUP(net_freep) struct net *net = net_alloc(def, options);
+    omp_set_num_threads(net->options.threads);
+    TRY(check_shapes(def, err));
+    struct rng rng;
+    rng_seed(&rng, options->seed);
+    struct rng fill = rng_split(&rng);
+    TRY(net_params_create(net, err));
+    TRY(make_layers(net, &rng, err));
+    TRY(net_plan(net, err));
+    TRY(net_params_allocate(net, err));
+    TRY(net_params_fill(net, &fill, err));
+    *ret_net = TAKE(net);
+    return OK;
+}
+
+enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
+                       const struct net_options *options, struct net **ret_net, struct error *err)
+{
+    CLEANUP(sources_freep) struct source_shape *sources = NULL;
+    struct netdef_options known = *state;
+    TRY(read_source_shapes(param, state, options, &sources, &known.n_sources, err));
+    known.sources = sources;
+    struct netdef *def = NULL;
+    TRY(netdef_create(param, &known, &def, err));
+    return net_create_from_def(def, options, ret_net, err);
+}
+
+static void layer_release(struct layer *l)
+{
+    if (l->ops && l->ops->release)
+        l->ops->release(l);
+    free(l->state);
+    free(l->bottoms);
+    free(l->tops);
+    free(l->params);
+}
+
+void net_free(struct net *net)
+{
+    if (!net)
+        return;
+    for (int i = 0; i < net->n_layers; i++)
+        layer_release(&net->layers[i].layer);
+    net_plan_release(net);
+    net_params_release(net);
+    free(net->layers);
+    free(net->folder);
+    netdef_free(net->def);
+    free(net);
+}
+
+void net_freep(struct net **net)
+{
+    net_free(*net);
+}
+
+/* ---- running ---- */
+
+static void run_reorders(const struct net *net, struct reorder *list)
+{
+    for (struct reorder *r = list; r; r = r->next)
+        KERNEL_RUN(&r->kernel, net->scratch, r->from_data, r->to_data);
+}
+
+enum status net_forward_layer(struct net *net, int layer, struct error *err)
+{
+    struct layer_plan *lp = &net->layers[layer];
+    run_reorders(net, lp->before_forward);
+    if (lp->forward_is_done_above || !lp->layer.ops->forward)
+        return OK;
+    if (lp->layer.ops->forward(&lp->layer, err) != OK)
+        return error_context(err, "layer '%s'", lp->layer.def->name);
+    return OK;
+}
+
+void net_backward_layer(struct net *net, int layer)
+{
+    struct layer_plan *lp = &net->layers[layer];
+    if (!lp->runs_backward)
+        return;
+    run_reorders(net, lp->before_backward);
+    if (!lp->layer.ops->backward)
+        return;
+    float *bottom = lp->overwrites_bottom ? lp->layer.bottoms[0].data : NULL;
+    if (bottom)
+        lp->layer.bottoms[0].data = lp->layer.tops[0].data;
+    lp->layer.ops->backward(&lp->layer);
+    if (bottom)
+        lp->layer.bottoms[0].data = bottom;
+}
+
+/* What the layer's tops add to the loss; padding is 0 and adds nothing. */
+static double layer_loss(const struct layer *l)
+{
+    double loss = 0;
+    for (int t = 0; t < l->n_tops; t++) {
+        if (l->def->loss_weights[t] == 0)
+            continue;
+        double sum = 0;
+        for (size_t i = 0; i < l->tops[t].n_floats; i++)
+            sum += l->tops[t].data[i];
+        loss += l->def->loss_weights[t] * sum;
+    }
+    return loss;
+}
+
+enum status net_forward(struct net *net, double *ret_loss, struct error *err)
+{
+    double loss = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        TRY(net_forward_layer(net, i, err));
+        loss += layer_loss(&net->layers[i].layer);
+    }
+    if (ret_loss)
+        *ret_loss = loss;
+    return OK;
+}
+
+void net_backward(struct net *net)
+{
+    assert(!net->options.inference);
+    for (int i = net->n_layers - 1; i >= 0; i--)
+        net_backward_layer(net, i);
+}
+
+/* ---- looking ---- */
+
+const struct netdef *net_def(const struct net *net)
+{
+    return net->def;
+}
+
+static void convert(const dnnl_memory_desc_t *from_desc, const float *from, const dnnl_memory_desc_t *to_desc,
+                    float *to)
+{
+    enum status status = kernel_convert(from_desc, from, to_desc, to, NULL);
+    assert(status == OK);
+    (void)status;
+}
+
+void net_blob_read(struct net *net, int blob, float *ret_plain)
+{
+    const struct value *value = &net->values[net->blob_value[blob]];
+    const struct representation *r = &net->values[value->root].representations[0];
+    dnnl_memory_desc_t plain;
+    desc_plain(&net->def->blobs[blob].shape, &plain);
+    convert(&r->desc, memory_at(net->memory, r->buffer), &plain, ret_plain);
+}
+
+bool net_blob_diff_read(struct net *net, int blob, float *ret_plain)
+{
+    const struct value *value = &net->values[net->blob_value[blob]];
+    if (!value->has_diff)
+        return false;
+    dnnl_memory_desc_t plain;
+    desc_plain(&net->def->blobs[blob].shape, &plain);
+    convert(&value->diff_written, memory_at(net->memory, value->diff_buffer), &plain, ret_plain);
+    return true;
+}
+
+void net_blob_write(struct net *net, int blob, const float *plain)
+{
+    const struct layer *l = &net->layers[net->def->blobs[blob].producer].layer;
+    assert(l->n_bottoms == 0);
+    for (int t = 0; t < l->n_tops; t++)
+        if (l->def->tops[t] == blob)
+            memcpy(l->tops[t].data, plain, l->tops[t].n_floats * sizeof(float));
+}
+
+struct net_memory net_memory(const struct net *net)
+{
+    return (struct net_memory){
+        .blobs = (int64_t)memory_total(net->memory),
+        .params = (int64_t)net->param_bytes,
+        .scratch = (int64_t)(net->scratch_bytes + net->kept_bytes),
+    };
+}

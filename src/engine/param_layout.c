@@ -1,0 +1,110 @@
+#include "engine/param_layout.h"
+
+#include <string.h>
+
+#include "engine/elementwise.h"
+
+static bool same_axes(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
+{
+    return a->ndims == b->ndims && memcmp(a->dims, b->dims, (size_t)a->ndims * sizeof(a->dims[0])) == 0;
+}
+
+/*
+ * from -> to, both with the plain order of their axes.  When the axes differ
+ * (a weight matrix seen as N x K here, as O,I,H,W there) the plain orders are
+ * the same bytes.
+ */
+static enum status change_plan(struct layout_change *c, struct planner *planner, const dnnl_memory_desc_t *from,
+                               const dnnl_memory_desc_t *from_plain, const dnnl_memory_desc_t *to,
+                               const dnnl_memory_desc_t *to_plain, bool add, struct error *err)
+{
+    c->is_needed = true;
+    if (same_axes(from, to)) {
+        TRY(kernel_init_reorder(&c->first, from, to, add, err));
+    } else {
+        c->between = plan_keep(planner, dnnl_memory_desc_get_size(from_plain));
+        TRY(kernel_init_reorder(&c->first, from, from_plain, false, err));
+        TRY(kernel_init_reorder(&c->second, to_plain, to, add, err));
+        plan_scratch(planner, c->second.scratch_bytes);
+    }
+    plan_scratch(planner, c->first.scratch_bytes);
+    return OK;
+}
+
+static void change_run(struct layout_change *c, const float *from, float *to, void *scratch)
+{
+    if (!c->between) {
+        KERNEL_RUN(&c->first, scratch, from, to);
+        return;
+    }
+    KERNEL_RUN(&c->first, scratch, from, c->between);
+    KERNEL_RUN(&c->second, scratch, c->between, to);
+}
+
+static void change_release(struct layout_change *c)
+{
+    kernel_release(&c->first);
+    kernel_release(&c->second);
+}
+
+enum status weights_copy_plan(struct weights_copy *w, struct planner *planner, const struct param *p,
+                              const dnnl_memory_desc_t *wanted, const dnnl_memory_desc_t *plain,
+                              struct error *err)
+{
+    if (dnnl_memory_desc_equal(&p->desc, wanted))
+        return OK;
+    w->copy = plan_keep(planner, dnnl_memory_desc_get_size(wanted));
+    return change_plan(&w->change, planner, &p->desc, &p->plain, wanted, plain, false, err);
+}
+
+const float *weights_copy_get(struct weights_copy *w, const struct param *p, void *scratch)
+{
+    if (!w->change.is_needed)
+        return p->data;
+    if (w->version != p->version) {
+        change_run(&w->change, p->data, w->copy, scratch);
+        w->version = p->version;
+    }
+    return w->copy;
+}
+
+void weights_copy_release(struct weights_copy *w)
+{
+    change_release(&w->change);
+}
+
+enum status weights_gradient_plan(struct weights_gradient *g, struct planner *planner, const struct param *p,
+                                  const dnnl_memory_desc_t *written, const dnnl_memory_desc_t *plain,
+                                  struct error *err)
+{
+    g->n_floats = dnnl_memory_desc_get_size(written) / sizeof(float);
+    g->same_layout = dnnl_memory_desc_equal(&p->desc, written);
+    g->own = plan_keep(planner, g->n_floats * sizeof(float));
+    if (g->same_layout)
+        return OK;
+    TRY(change_plan(&g->overwrite, planner, written, plain, &p->desc, &p->plain, false, err));
+    return change_plan(&g->add, planner, written, plain, &p->desc, &p->plain, true, err);
+}
+
+float *weights_gradient_target(struct weights_gradient *g, struct param *p)
+{
+    return g->same_layout && p->diff_is_empty ? p->diff : g->own;
+}
+
+void weights_gradient_done(struct weights_gradient *g, struct param *p, void *scratch)
+{
+    if (!g->same_layout) {
+        change_run(p->diff_is_empty ? &g->overwrite : &g->add, g->own, p->diff, scratch);
+    } else if (!p->diff_is_empty) {
+        float *sum = p->diff;
+        const float *more = g->own;
+        ELEMENTWISE(i, g->n_floats, sum[i] += more[i]);
+    }
+    p->diff_is_empty = false;
+}
+
+void weights_gradient_release(struct weights_gradient *g)
+{
+    change_release(&g->overwrite);
+    change_release(&g->add);
+}

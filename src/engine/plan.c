@@ -1,0 +1,553 @@
+/*
+ * plan.c - from a definition to buffers, reorders and pointers.
+ *
+ *   make_values: who writes and who reads what
+ *   plan_layer, in order: each layer chooses its representations
+ *   plan_diffs, in reverse order: gradients' buffers and reorders
+ *   merge_in_place, memory_allocate, point_views
+ */
+#include "engine/plan.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/net_internal.h"
+
+struct request {
+    bool is_asked;
+    dnnl_memory_desc_t desc;
+};
+
+struct planner {
+    struct net *net;
+    int index; /* of the layer */
+    struct layer_plan *lp;
+    struct request *bottoms, *bottom_diffs, *tops, *top_diffs;
+};
+
+static int forward_time(int layer)
+{
+    return layer;
+}
+
+static int backward_time(const struct net *net, int layer)
+{
+    return 2 * net->n_layers - 1 - layer;
+}
+
+static int end_time(const struct net *net)
+{
+    return 2 * net->n_layers;
+}
+
+static struct value *root_of(const struct net *net, int value)
+{
+    return &net->values[net->values[value].root];
+}
+
+/* ---- values ---- */
+
+static bool is_split(const struct layer_plan *lp)
+{
+    return lp->layer.ops->tops_are_bottom && lp->layer.n_tops > 1;
+}
+
+static void make_values(struct net *net)
+{
+    const struct netdef *def = net->def;
+    int n = 0;
+    for (int i = 0; i < def->n_layers; i++)
+        n += def->layers[i].n_tops;
+    net->values = xcalloc((size_t)n + 1, sizeof(net->values[0]));
+    net->blob_value = xcalloc((size_t)def->n_blobs + 1, sizeof(int));
+    for (int i = 0; i < def->n_layers; i++) {
+        const struct layer_def *ld = &def->layers[i];
+        struct layer_plan *lp = &net->layers[i];
+        lp->bottom_values = xcalloc((size_t)ld->n_bottoms + 1, sizeof(int));
+        lp->top_values = xcalloc((size_t)ld->n_tops + 1, sizeof(int));
+        for (int b = 0; b < ld->n_bottoms; b++) {
+            int v = net->blob_value[ld->bottoms[b]];
+            struct value *value = &net->values[v];
+            assert(value->consumer == -1);
+            lp->bottom_values[b] = v;
+            value->consumer = i;
+            value->bottom = b;
+            value->has_diff = lp->runs_backward && ld->propagate_down[b];
+        }
+        for (int t = 0; t < ld->n_tops; t++) {
+            int v = net->n_values++;
+            bool shares = is_split(lp);
+            net->values[v] = (struct value){
+                .blob = ld->tops[t], .producer = i, .top = t, .consumer = -1, .bottom = -1,
+                .root = shares ? net->values[lp->bottom_values[0]].root : v,
+                .diff_buffer = -1, .wanted_buffer = -1,
+            };
+            lp->top_values[t] = v;
+            net->blob_value[ld->tops[t]] = v;
+        }
+    }
+}
+
+/* ---- what a layer may ask ---- */
+
+bool plan_is_training(const struct planner *p)
+{
+    return p->lp->runs_backward;
+}
+
+bool plan_wants_bottom_diff(const struct planner *p, int bottom)
+{
+    return p->net->values[p->lp->bottom_values[bottom]].has_diff;
+}
+
+const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
+{
+    return &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+}
+
+static void ask(struct request *r, const dnnl_memory_desc_t *desc)
+{
+    r->is_asked = true;
+    r->desc = *desc;
+}
+
+void plan_bottom(struct planner *p, int bottom, const dnnl_memory_desc_t *desc)
+{
+    ask(&p->bottoms[bottom], desc);
+}
+
+void plan_bottom_diff(struct planner *p, int bottom, const dnnl_memory_desc_t *desc)
+{
+    ask(&p->bottom_diffs[bottom], desc);
+}
+
+void plan_top(struct planner *p, int top, const dnnl_memory_desc_t *desc)
+{
+    ask(&p->tops[top], desc);
+}
+
+void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc)
+{
+    ask(&p->top_diffs[top], desc);
+}
+
+void plan_backward_needs(struct planner *p, unsigned needs)
+{
+    p->lp->backward_needs = needs;
+}
+
+void plan_scratch(struct planner *p, size_t bytes)
+{
+    p->net->scratch_bytes = MAX(p->net->scratch_bytes, kernel_align(bytes));
+}
+
+void plan_workspace(struct planner *p, size_t bytes)
+{
+    struct net *net = p->net;
+    int buffer = memory_add(net->memory, bytes);
+    memory_use(net->memory, buffer, forward_time(p->index));
+    if (p->lp->runs_backward)
+        memory_use(net->memory, buffer, backward_time(net, p->index));
+    p->lp->workspace_buffer = buffer;
+}
+
+void *plan_keep(struct planner *p, size_t bytes)
+{
+    struct kept *kept = xcalloc(1, sizeof(*kept));
+    kept->bytes = bytes;
+    kept->pages = memory_pages(bytes);
+    kept->next = p->net->kept;
+    p->net->kept = kept;
+    p->net->kept_bytes += bytes;
+    return kept->pages;
+}
+
+/* Users of one parameter that are layers of different types agree on plain only. */
+static bool users_differ(const struct net *net, int owner)
+{
+    const struct layer_type *type = NULL;
+    for (int i = 0; i < net->def->n_params; i++) {
+        if (net->def->params[i].owner != owner)
+            continue;
+        const struct layer_type *other = net->def->layers[net->def->params[i].layer].type;
+        if (type && other != type)
+            return true;
+        type = other;
+    }
+    return false;
+}
+
+const dnnl_memory_desc_t *plan_param(struct planner *p, int param, const dnnl_memory_desc_t *desc,
+                                     const dnnl_memory_desc_t *plain)
+{
+    struct net *net = p->net;
+    int owner = net->def->params[p->lp->layer.def->params[param]].owner;
+    struct param *q = net->params[owner];
+    if (net->param_is_own[owner] && !net->param_is_planned[owner]) {
+        net->param_is_planned[owner] = true;
+        if (!users_differ(net, owner)) {
+            q->desc = *desc;
+            q->plain = *plain;
+            q->n_floats = dnnl_memory_desc_get_size(desc) / sizeof(float);
+        }
+    }
+    return &q->desc;
+}
+
+bool plan_take_relu(struct planner *p)
+{
+    struct net *net = p->net;
+    const struct value *top = &net->values[p->lp->top_values[0]];
+    if (p->lp->layer.n_tops != 1 || top->consumer < 0)
+        return false;
+    struct layer_plan *reader = &net->layers[top->consumer];
+    const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
+    if (strcmp(reader->layer.ops->type, "ReLU") != 0 || (param && param->negative_slope != 0))
+        return false;
+    if (net->options.keep_blobs && reader->layer.def->tops[0] != top->blob)
+        return false;
+    reader->forward_is_done_above = true;
+    return true;
+}
+
+/* ---- one layer ---- */
+
+static bool may_lie_in_place(const struct layer_plan *lp)
+{
+    return lp->layer.ops->any_representation || lp->layer.ops->in_place;
+}
+
+static bool same_desc(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
+{
+    return dnnl_memory_desc_equal(a, b) || (desc_is_plain(a) && desc_is_plain(b));
+}
+
+static enum status add_reorder(struct net *net, struct reorder **list, const dnnl_memory_desc_t *from_desc,
+                               int from, const dnnl_memory_desc_t *to_desc, int to, struct error *err)
+{
+    struct reorder *r = xcalloc(1, sizeof(*r));
+    r->from = from;
+    r->to = to;
+    r->next = *list;
+    *list = r;
+    TRY(kernel_init_reorder(&r->kernel, from_desc, to_desc, false, err));
+    net->scratch_bytes = MAX(net->scratch_bytes, kernel_align(r->kernel.scratch_bytes));
+    return OK;
+}
+
+/* The buffer that has the value in this representation, made by a reorder when there is none. */
+static enum status find_representation(struct net *net, int layer, int v, const dnnl_memory_desc_t *desc,
+                                       int *ret_buffer, struct error *err)
+{
+    struct value *root = root_of(net, v);
+    for (int i = 0; i < root->n_representations; i++) {
+        if (same_desc(&root->representations[i].desc, desc)) {
+            *ret_buffer = root->representations[i].buffer;
+            return OK;
+        }
+    }
+    const struct representation *first = &root->representations[0];
+    int buffer = memory_add(net->memory, dnnl_memory_desc_get_size(desc));
+    memory_use(net->memory, buffer, forward_time(layer));
+    memory_use(net->memory, first->buffer, forward_time(layer));
+    TRY(add_reorder(net, &net->layers[layer].before_forward, &first->desc, first->buffer, desc, buffer, err));
+    if (root->n_representations < VALUE_MAX_REPRESENTATIONS)
+        root->representations[root->n_representations++] = (struct representation){*desc, buffer};
+    *ret_buffer = buffer;
+    return OK;
+}
+
+static void default_request(struct request *r, const struct shape *shape, const struct request *otherwise)
+{
+    if (r->is_asked)
+        return;
+    if (otherwise && otherwise->is_asked)
+        r->desc = otherwise->desc;
+    else
+        desc_plain(shape, &r->desc);
+}
+
+static enum status plan_bottoms(struct planner *p, struct error *err)
+{
+    struct net *net = p->net;
+    struct layer_plan *lp = p->lp;
+    bool is_read = !is_split(lp);
+    for (int b = 0; b < lp->layer.n_bottoms; b++) {
+        struct view *view = &lp->layer.bottoms[b];
+        default_request(&p->bottom_diffs[b], &view->shape, &p->bottoms[b]);
+        default_request(&p->bottoms[b], &view->shape, NULL);
+        view->desc = p->bottoms[b].desc;
+        view->diff_desc = p->bottom_diffs[b].desc;
+        view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
+        TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b], err));
+        if (is_read)
+            memory_use(net->memory, lp->bottom_buffers[b], forward_time(p->index));
+        if (lp->runs_backward && (lp->backward_needs & NEEDS_BOTTOM_DATA) && !lp->overwrites_bottom)
+            memory_use(net->memory, lp->bottom_buffers[b], backward_time(net, p->index));
+        net->values[lp->bottom_values[b]].diff_written = view->diff_desc;
+    }
+    return OK;
+}
+
+/* A top that nobody reads stays for the caller, and so does what a layer without bottoms wrote once. */
+static void plan_top_lifetime(struct net *net, const struct layer_plan *lp, int index, int buffer, int v)
+{
+    memory_use(net->memory, buffer, forward_time(index));
+    if (lp->layer.n_bottoms == 0)
+        memory_fix(net->memory, buffer);
+    if (net->values[v].consumer < 0)
+        memory_use(net->memory, buffer, end_time(net));
+    if (lp->runs_backward && ((lp->backward_needs & NEEDS_TOP_DATA) || lp->overwrites_bottom))
+        memory_use(net->memory, buffer, backward_time(net, index));
+}
+
+static void plan_tops(struct planner *p)
+{
+    struct net *net = p->net;
+    struct layer_plan *lp = p->lp;
+    for (int t = 0; t < lp->layer.n_tops; t++) {
+        struct view *view = &lp->layer.tops[t];
+        int v = lp->top_values[t];
+        struct value *value = &net->values[v];
+        default_request(&p->top_diffs[t], &view->shape, &p->tops[t]);
+        default_request(&p->tops[t], &view->shape, NULL);
+        view->desc = p->tops[t].desc;
+        view->diff_desc = p->top_diffs[t].desc;
+        view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
+        bool shares = lp->layer.ops->tops_are_bottom || lp->forward_is_done_above;
+        lp->top_buffers[t] =
+            shares ? lp->bottom_buffers[0] : memory_add(net->memory, dnnl_memory_desc_get_size(&view->desc));
+        plan_top_lifetime(net, lp, p->index, lp->top_buffers[t], v);
+        if (value->root == v) {
+            value->n_representations = 1;
+            value->representations[0] = (struct representation){view->desc, lp->top_buffers[t]};
+        }
+        value->diff_wanted = view->diff_desc;
+    }
+}
+
+static enum status plan_layer(struct net *net, int index, struct error *err)
+{
+    struct layer_plan *lp = &net->layers[index];
+    struct layer *l = &lp->layer;
+    size_t n_bottoms = (size_t)l->n_bottoms + 1, n_tops = (size_t)l->n_tops + 1;
+    CLEANUP(freep) struct request *requests = xcalloc(2 * (n_bottoms + n_tops), sizeof(*requests));
+    struct planner p = {
+        .net = net, .index = index, .lp = lp,
+        .bottoms = requests, .bottom_diffs = requests + n_bottoms,
+        .tops = requests + 2 * n_bottoms, .top_diffs = requests + 2 * n_bottoms + n_tops,
+    };
+    if (l->ops->any_representation) {
+        const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
+        plan_bottom(&p, 0, desc);
+        plan_top(&p, 0, desc);
+    }
+    if (l->ops->plan)
+        TRY(l->ops->plan(l, &p, err));
+    lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
+                            (lp->backward_needs & NEEDS_BOTTOM_DATA);
+    TRY(plan_bottoms(&p, err));
+    plan_tops(&p);
+    return OK;
+}
+
+/* ---- gradients ---- */
+
+static float loss_weight(const struct net *net, const struct value *v)
+{
+    return net->def->layers[v->producer].loss_weights[v->top];
+}
+
+/*
+ * Where the producer finds the gradient of a top: written by the consumer,
+ * reordered, or constant (the loss weight, or 0 where nothing arrives).  A
+ * split simply leaves out those that get none.
+ */
+static enum status plan_top_diff_buffer(struct net *net, int layer, int t, struct error *err)
+{
+    struct layer_plan *lp = &net->layers[layer];
+    struct value *v = &net->values[lp->top_values[t]];
+    int now = backward_time(net, layer);
+    if (v->has_diff && same_desc(&v->diff_written, &v->diff_wanted)) {
+        v->wanted_buffer = v->diff_buffer;
+    } else if (v->has_diff) {
+        v->wanted_buffer = memory_add(net->memory, dnnl_memory_desc_get_size(&v->diff_wanted));
+        memory_use(net->memory, v->diff_buffer, now);
+        TRY(add_reorder(net, &lp->before_backward, &v->diff_written, v->diff_buffer, &v->diff_wanted,
+                        v->wanted_buffer, err));
+    } else if (!is_split(lp) || loss_weight(net, v) != 0) {
+        v->wanted_buffer = memory_add(net->memory, dnnl_memory_desc_get_size(&v->diff_wanted));
+        memory_fix(net->memory, v->wanted_buffer);
+    }
+    if (v->wanted_buffer >= 0)
+        memory_use(net->memory, v->wanted_buffer, now);
+    lp->top_diff_buffers[t] = v->wanted_buffer;
+    return OK;
+}
+
+static enum status plan_diffs(struct net *net, struct error *err)
+{
+    for (int i = net->n_layers - 1; i >= 0; i--) {
+        struct layer_plan *lp = &net->layers[i];
+        struct layer *l = &lp->layer;
+        if (!lp->runs_backward)
+            continue;
+        for (int t = 0; t < l->n_tops; t++)
+            TRY(plan_top_diff_buffer(net, i, t, err));
+        for (int b = 0; b < l->n_bottoms; b++) {
+            struct value *v = &net->values[lp->bottom_values[b]];
+            if (!v->has_diff)
+                continue;
+            bool shares = l->ops->tops_are_bottom && l->n_tops == 1;
+            v->diff_buffer = shares ? lp->top_diff_buffers[0]
+                                    : memory_add(net->memory, dnnl_memory_desc_get_size(&v->diff_written));
+            memory_use(net->memory, v->diff_buffer, backward_time(net, i));
+            lp->bottom_diff_buffers[b] = v->diff_buffer;
+        }
+    }
+    return OK;
+}
+
+static void merge_in_place(struct net *net)
+{
+    for (int i = 0; i < net->n_layers; i++) {
+        struct layer_plan *lp = &net->layers[i];
+        if (may_lie_in_place(lp) && same_desc(&lp->layer.bottoms[0].desc, &lp->layer.tops[0].desc))
+            memory_merge(net->memory, lp->bottom_buffers[0], lp->top_buffers[0], forward_time(i));
+    }
+    for (int i = net->n_layers - 1; i >= 0; i--) {
+        struct layer_plan *lp = &net->layers[i];
+        if (may_lie_in_place(lp) && lp->bottom_diff_buffers[0] >= 0 && lp->top_diff_buffers[0] >= 0 &&
+            same_desc(&lp->layer.bottoms[0].diff_desc, &lp->layer.tops[0].diff_desc))
+            memory_merge(net->memory, lp->top_diff_buffers[0], lp->bottom_diff_buffers[0], backward_time(net, i));
+    }
+}
+
+/* ---- pointers ---- */
+
+static float *at(const struct net *net, int buffer)
+{
+    return buffer < 0 ? NULL : memory_at(net->memory, buffer);
+}
+
+static void point_reorders(struct net *net, struct reorder *list)
+{
+    for (struct reorder *r = list; r; r = r->next) {
+        r->from_data = at(net, r->from);
+        r->to_data = at(net, r->to);
+    }
+}
+
+static void point_views(struct net *net)
+{
+    for (int i = 0; i < net->n_layers; i++) {
+        struct layer_plan *lp = &net->layers[i];
+        struct layer *l = &lp->layer;
+        for (int b = 0; b < l->n_bottoms; b++) {
+            l->bottoms[b].data = at(net, lp->bottom_buffers[b]);
+            l->bottoms[b].diff = at(net, lp->bottom_diff_buffers[b]);
+        }
+        for (int t = 0; t < l->n_tops; t++) {
+            l->tops[t].data = at(net, lp->top_buffers[t]);
+            l->tops[t].diff = at(net, lp->top_diff_buffers[t]);
+        }
+        l->workspace = at(net, lp->workspace_buffer);
+        l->scratch = net->scratch;
+        point_reorders(net, lp->before_forward);
+        point_reorders(net, lp->before_backward);
+    }
+}
+
+/* A loss weight is the gradient of its top, written once. */
+static enum status write_loss_weights(struct net *net, struct error *err)
+{
+    for (int v = 0; v < net->n_values; v++) {
+        const struct value *value = &net->values[v];
+        float weight = loss_weight(net, value);
+        if (weight == 0 || value->has_diff || value->wanted_buffer < 0)
+            continue;
+        struct view *view = &net->layers[value->producer].layer.tops[value->top];
+        int64_t n = shape_count(&view->shape);
+        CLEANUP(freep) float *values = xcalloc((size_t)n + 1, sizeof(*values));
+        for (int64_t i = 0; i < n; i++)
+            values[i] = weight;
+        dnnl_memory_desc_t plain;
+        desc_plain(&view->shape, &plain);
+        TRY(kernel_convert(&plain, values, &view->diff_desc, view->diff, err));
+    }
+    return OK;
+}
+
+static int *none(int n)
+{
+    int *list = xcalloc((size_t)n + 1, sizeof(int));
+    for (int i = 0; i <= n; i++)
+        list[i] = -1;
+    return list;
+}
+
+static void prepare_layer(struct layer_plan *lp)
+{
+    lp->bottom_buffers = none(lp->layer.n_bottoms);
+    lp->bottom_diff_buffers = none(lp->layer.n_bottoms);
+    lp->top_buffers = none(lp->layer.n_tops);
+    lp->top_diff_buffers = none(lp->layer.n_tops);
+    lp->workspace_buffer = -1;
+    lp->backward_needs = lp->layer.ops->backward_needs;
+}
+
+enum status net_plan(struct net *net, struct error *err)
+{
+    make_values(net);
+    net->memory = memory_create();
+    for (int i = 0; i < net->n_layers; i++) {
+        prepare_layer(&net->layers[i]);
+        if (plan_layer(net, i, err) != OK)
+            return error_context(err, "layer '%s'", net->def->layers[i].name);
+    }
+    TRY(plan_diffs(net, err));
+    if (!net->options.keep_blobs)
+        merge_in_place(net);
+    TRY(memory_allocate(net->memory, !net->options.keep_blobs, err));
+    net->scratch = memory_pages(net->scratch_bytes);
+    if (!net->scratch)
+        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory", net->scratch_bytes);
+    point_views(net);
+    return write_loss_weights(net, err);
+}
+
+static void reorders_free(struct reorder *list)
+{
+    while (list) {
+        struct reorder *next = list->next;
+        kernel_release(&list->kernel);
+        free(list);
+        list = next;
+    }
+}
+
+void net_plan_release(struct net *net)
+{
+    for (int i = 0; i < net->n_layers; i++) {
+        struct layer_plan *lp = &net->layers[i];
+        reorders_free(lp->before_forward);
+        reorders_free(lp->before_backward);
+        free(lp->bottom_values);
+        free(lp->top_values);
+        free(lp->bottom_buffers);
+        free(lp->bottom_diff_buffers);
+        free(lp->top_buffers);
+        free(lp->top_diff_buffers);
+    }
+    for (struct kept *k = net->kept; k;) {
+        struct kept *next = k->next;
+        memory_pages_free(k->pages, k->bytes);
+        free(k);
+        k = next;
+    }
+    memory_pages_free(net->scratch, net->scratch_bytes);
+    memory_free(net->memory);
+    free(net->values);
+    free(net->blob_value);
+}

@@ -1,0 +1,79 @@
+/*
+ * plan.h - what a layer's plan() may ask of the planner.
+ *
+ *   plan(layer): read plan_bottom_desc / plan_is_training
+ *                say    plan_bottom, plan_top, plan_param, plan_scratch...
+ *
+ * The planner walks the layers in order.  Each blob has representations, as
+ * oneDNN memory descriptors.  A layer says in which one it reads a bottom;
+ * when the blob does not have it yet, the plan inserts one reorder, and
+ * later readers of the same blob find it made.  It says in which one it
+ * writes a top.  Gradients run the other way: the reader of a blob writes
+ * its gradient as plan_bottom_diff says, the writer of the blob gets it as
+ * plan_top_diff says, and the plan puts a reorder between when they differ.
+ *
+ * A layer without plan(), and every bottom or top that plan() does not
+ * mention, is plain.  Descriptors are copied.  A descriptor needs not have
+ * the blob's own axes when the bytes are the same (InnerProduct reads a
+ * plain (N,C,H,W) as (N,K)): then leave the bottom plain.
+ */
+#ifndef ET_PLAN_H
+#define ET_PLAN_H
+
+#include "engine/layer.h"
+
+/* Will backward be asked of this layer. */
+bool plan_is_training(const struct planner *p);
+
+/* Is the gradient of this bottom wanted. */
+bool plan_wants_bottom_diff(const struct planner *p, int bottom);
+
+/* The representation in which the bottom was written: reading it so costs nothing. */
+const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom);
+
+void plan_bottom(struct planner *p, int bottom, const dnnl_memory_desc_t *desc);
+void plan_bottom_diff(struct planner *p, int bottom, const dnnl_memory_desc_t *desc); /* default: as plan_bottom */
+void plan_top(struct planner *p, int top, const dnnl_memory_desc_t *desc);
+void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc); /* default: as plan_top */
+
+/* Instead of the ops' backward_needs, when the settings decide. */
+void plan_backward_needs(struct planner *p, unsigned needs);
+
+/* Bytes for l->scratch (the maximum counts) and for l->workspace; 64-byte aligned. */
+void plan_scratch(struct planner *p, size_t bytes);
+void plan_workspace(struct planner *p, size_t bytes);
+
+/* Zeroed memory of the layer's own, for the net's life, 64-byte aligned. */
+void *plan_keep(struct planner *p, size_t bytes);
+
+/*
+ * Proposes the representation of a parameter's values and gradient; `plain`
+ * is Caffe's order over the same logical axes.  The first who asks decides
+ * (a sharer or a test net finds it decided): returns the descriptor in
+ * force.  A parameter nobody asks for is plain.
+ */
+const dnnl_memory_desc_t *plan_param(struct planner *p, int param, const dnnl_memory_desc_t *desc,
+                                     const dnnl_memory_desc_t *plain);
+
+/*
+ * true when the only reader of top 0 is a ReLU without negative slope, and
+ * this layer may apply it itself: it must then do so, the ReLU's forward is
+ * not run.  Ask once, when the answer will be obeyed.
+ */
+bool plan_take_relu(struct planner *p);
+
+/* ---- descriptors ---- */
+
+/* C order; a scalar has one axis of 1, more than 12 axes count as one. */
+void desc_plain(const struct shape *shape, dnnl_memory_desc_t *ret_desc);
+void desc_by_tag(const struct shape *shape, dnnl_format_tag_t tag, dnnl_memory_desc_t *ret_desc);
+bool desc_is_plain(const dnnl_memory_desc_t *desc);
+/* Channels last: (N,C,W), (N,C,H,W) or (N,C,D,H,W); and in blocks of 16 channels. */
+bool desc_is_nhwc(const dnnl_memory_desc_t *desc);
+bool desc_is_blocked16(const dnnl_memory_desc_t *desc);
+/* The tags of these by number of axes (3 to 5); dnnl_format_tag_undef otherwise. */
+dnnl_format_tag_t tag_plain(int n_axes);
+dnnl_format_tag_t tag_nhwc(int n_axes);
+dnnl_format_tag_t tag_blocked16(int n_axes);
+
+#endif

@@ -1,0 +1,96 @@
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "netdef/message.h"
+#include "netdef/netdef.h"
+#include "netdef/upgrade.h"
+
+enum { TEXT_FILE_MAX = 64 << 20 };
+static const size_t binary_max = (size_t)2 << 30;
+
+enum status net_read_text(const char *text, size_t size, const char *name,
+                          Caffe__NetParameter **ret_net, struct error *err)
+{
+    CLEANUP(message_freep) ProtobufCMessage *net = NULL;
+    TRY(message_read_text(&caffe__net_parameter__descriptor, text, size, name, &net, err));
+    if (net_upgrade((Caffe__NetParameter *)net, err) != OK)
+        return error_context(err, "%s", name);
+    *ret_net = (Caffe__NetParameter *)TAKE(net);
+    return OK;
+}
+
+enum status solver_read_text(const char *text, size_t size, const char *name,
+                             Caffe__SolverParameter **ret_solver, struct error *err)
+{
+    CLEANUP(message_freep) ProtobufCMessage *solver = NULL;
+    TRY(message_read_text(&caffe__solver_parameter__descriptor, text, size, name, &solver, err));
+    if (solver_upgrade((Caffe__SolverParameter *)solver, err) != OK)
+        return error_context(err, "%s", name);
+    *ret_solver = (Caffe__SolverParameter *)TAKE(solver);
+    return OK;
+}
+
+enum status net_read_file(const char *path, Caffe__NetParameter **ret_net, struct error *err)
+{
+    CLEANUP(freep) char *text = NULL;
+    size_t size;
+    TRY(file_read(path, TEXT_FILE_MAX, &text, &size, err));
+    CLEANUP(freep) char *name = xasprintf("file '%s'", path);
+    return net_read_text(text, size, name, ret_net, err);
+}
+
+enum status solver_read_file(const char *path, Caffe__SolverParameter **ret_solver, struct error *err)
+{
+    CLEANUP(freep) char *text = NULL;
+    size_t size;
+    TRY(file_read(path, TEXT_FILE_MAX, &text, &size, err));
+    CLEANUP(freep) char *name = xasprintf("file '%s'", path);
+    return solver_read_text(text, size, name, ret_solver, err);
+}
+
+/* Three bytes can ask for a struct of 700: unpacking stops at what honest files never need. */
+struct budget {
+    size_t left;
+};
+
+static void *budget_alloc(void *data, size_t size)
+{
+    struct budget *budget = data;
+    if (size > budget->left)
+        return NULL;
+    budget->left -= size;
+    return malloc(size);
+}
+
+static void budget_free(void *data, void *pointer)
+{
+    (void)data;
+    free(pointer);
+}
+
+enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net,
+                            struct error *err)
+{
+    if (size > binary_max)
+        return error_set(err, TOO_LARGE, "a caffemodel of %zu bytes; at most 2 GiB are read", size);
+    /* Unpacked floats cost the most: 5 bytes in the file, 32 in each of two lists on the way. */
+    struct budget budget = {.left = 16 * size + ((size_t)64 << 20)};
+    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    CLEANUP(message_freep) ProtobufCMessage *net =
+        protobuf_c_message_unpack(&caffe__net_parameter__descriptor, &allocator, size, bytes);
+    if (!net)
+        return error_set(err, INVALID, "not a caffemodel: its %zu bytes are no binary NetParameter", size);
+    TRY(net_upgrade((Caffe__NetParameter *)net, err));
+    *ret_net = (Caffe__NetParameter *)TAKE(net);
+    return OK;
+}
+
+enum status net_read_binary_file(const char *path, Caffe__NetParameter **ret_net, struct error *err)
+{
+    CLEANUP(freep) char *bytes = NULL;
+    size_t size;
+    TRY(file_read(path, binary_max, &bytes, &size, err));
+    if (net_read_binary(bytes, size, ret_net, err) != OK)
+        return error_context(err, "file '%s'", path);
+    return OK;
+}

@@ -1,0 +1,42 @@
+/*
+ * child.h - a job's work in a process of its own: this same binary, started
+ * by posix_spawn in the job's folder and in its own process group.
+ *
+ * Its output goes to the job's log as it comes.  When the job should end the
+ * group gets SIGTERM, and after a grace period SIGKILL; it dies with the
+ * worker.
+ */
+#ifndef ET_CHILD_H
+#define ET_CHILD_H
+
+#include "worker/job.h"
+
+#define CHILD_PROGRESS_FD 3 /* in the child */
+
+struct child_options {
+    const char *const *argv; /* argv[0] is "et"; ends with NULL */
+    /* Called for each line that the child writes to CHILD_PROGRESS_FD, NUL-terminated; may be NULL. */
+    void (*line)(void *context, const char *line);
+    void *context;
+};
+
+/*
+ * Runs to the end.  OK: it exited with status 0.  Errors: FAILED, "killed by
+ * signal 11 (SIGSEGV)" or the last line on stderr; NO_SPACE when that line
+ * says so; CANCELLED when the job was to end and did.
+ */
+enum status child_run(struct job *job, const struct child_options *options, struct error *err);
+
+/* The same from a wait status and the last line, for its tests. */
+enum status child_verdict(int wait_status, const char *last_line, struct error *err);
+
+/* Splits a stream into lines. */
+struct line_reader {
+    char text[16384];
+    size_t size;
+    bool too_long; /* the rest of this line is dropped */
+};
+void line_reader_feed(struct line_reader *r, const char *bytes, size_t size,
+                      void (*line)(void *context, const char *line), void *context);
+
+#endif

@@ -1,0 +1,394 @@
+#include "worker/worker.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "worker/kinds.h"
+
+#define POLL_MS 20000
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MAX_MS 5000
+#define ABANDON_AFTER_MS 25000 /* from worker_stop() */
+
+struct slot {
+    struct worker *worker;
+    struct job *job; /* NULL: free */
+    pthread_t thread;
+    bool ended; /* to be joined */
+};
+
+struct worker {
+    struct worker_options options;
+    char *server, *token, *name, *folder;
+    int lock_fd; /* of folder */
+    struct job_host host;
+    struct http_client *http;
+    volatile bool stop;
+    int64_t stopped_at; /* monotonic */
+    pthread_mutex_t lock;
+    pthread_cond_t stirred; /* monotonic clock */
+    struct slot *slots;
+    int n_running;
+    char request_id[33];
+};
+
+/* ---- the folder ---- */
+
+/* true when nobody holds the lock of this worker's folder any more. */
+static bool is_dead(const char *folder)
+{
+    CLEANUP(freep) char *path = path_join(folder, "lock");
+    CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 || !flock(fd, LOCK_EX | LOCK_NB);
+}
+
+static void remove_dead(const char *work_folder)
+{
+    DIR *dir = opendir(work_folder);
+    if (!dir)
+        return;
+    struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        CLEANUP(freep) char *path = path_join(work_folder, entry->d_name);
+        struct error err;
+        char text[LOG_VALUE_MAX];
+        if (strncmp(entry->d_name, "worker-", 7) || !is_dead(path))
+            continue;
+        if (dir_remove(path, &err) == OK)
+            log_event("worker.cleaned", "folder=%s", log_value(path, text));
+        else
+            log_event("worker.not-cleaned", "reason=%s", log_value(err.message, text));
+    }
+    closedir(dir);
+}
+
+/* Under a lock of the whole work folder, so that none is taken for dead before it holds its own. */
+static enum status make_folder(struct worker *w, struct error *err)
+{
+    const char *work = w->options.work_folder;
+    TRY(dir_make(work, err));
+    CLEANUP(freep) char *all_path = path_join(work, "lock");
+    CLEANUP(fd_closep) int all = open(all_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (all < 0 || flock(all, LOCK_EX))
+        return error_set(err, status_from_errno(errno), "cannot lock '%s': %s", all_path, strerror(errno));
+    remove_dead(work);
+    char suffix[17];
+    random_hex(8, suffix);
+    w->folder = xasprintf("%s/worker-%s", work, suffix);
+    TRY(dir_make(w->folder, err));
+    CLEANUP(freep) char *path = path_join(w->folder, "lock");
+    w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (w->lock_fd < 0 || flock(w->lock_fd, LOCK_EX | LOCK_NB))
+        return error_set(err, status_from_errno(errno), "cannot lock '%s': %s", path, strerror(errno));
+    return OK;
+}
+
+/* ---- life ---- */
+
+static char *make_name(void)
+{
+    char host[200] = "host";
+    if (gethostname(host, sizeof(host) - 1))
+        host[0] = '\0';
+    return xasprintf("%s-%d", host, (int)getpid());
+}
+
+static char *without_slash(const char *url)
+{
+    size_t n = strlen(url);
+    while (n && url[n - 1] == '/')
+        n--;
+    return strndup(url, n);
+}
+
+enum status worker_new(const struct worker_options *options, struct worker **ret_worker, struct error *err)
+{
+    CLEANUP(worker_freep) struct worker *w = xcalloc(1, sizeof(*w));
+    w->options = *options;
+    w->lock_fd = -1;
+    w->server = without_slash(options->server);
+    w->token = xstrdup(options->token);
+    w->name = make_name();
+    w->slots = xcalloc((size_t)options->slots, sizeof(*w->slots));
+    for (int i = 0; i < options->slots; i++)
+        w->slots[i].worker = w;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->stirred, &attributes);
+    pthread_condattr_destroy(&attributes);
+    TRY(http_client_new(&w->http, err));
+    TRY(make_folder(w, err));
+    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    w->host = (struct job_host){
+        .server_url = w->server,
+        .folder = w->folder,
+        .threads = MAX(cores / options->slots, 1),
+        .max_fetch_bytes = options->max_fetch_bytes,
+    };
+    random_hex(16, w->request_id);
+    *ret_worker = TAKE(w);
+    return OK;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    struct error unremoved; /* the next worker does it */
+    if (w->folder)
+        dir_remove(w->folder, &unremoved);
+    fd_closep(&w->lock_fd);
+    http_client_free(w->http);
+    pthread_cond_destroy(&w->stirred);
+    pthread_mutex_destroy(&w->lock);
+    free(w->slots);
+    free(w->server);
+    free(w->token);
+    free(w->name);
+    free(w->folder);
+    free(w);
+}
+
+void worker_freep(struct worker **w)
+{
+    worker_free(*w);
+    *w = NULL;
+}
+
+void worker_stop(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (!w->stop) {
+        w->stop = true;
+        w->stopped_at = clock_monotonic_ms();
+        for (int i = 0; i < w->options.slots; i++)
+            if (w->slots[i].job)
+                job_end(w->slots[i].job, JOB_RELEASED);
+    }
+    pthread_cond_broadcast(&w->stirred);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- one job ---- */
+
+static const char *choose_outcome(const struct job *job, enum status status)
+{
+    enum job_end ending = job_ending(job);
+    if (status == OK)
+        return "done";
+    if (status == CANCELLED && ending == JOB_CANCELLED)
+        return "cancelled";
+    if (status == CANCELLED && ending == JOB_RELEASED)
+        return "released";
+    return status == UNAVAILABLE || status == NO_SPACE || status == CANCELLED ? "retry" : "failed";
+}
+
+static void *run_job(void *context)
+{
+    struct slot *slot = context;
+    struct job *job = slot->job;
+    const struct lease *lease = job_lease(job);
+    struct error err = {0};
+    CLEANUP(json_decrefp) json_t *result = NULL;
+    const struct job_kind *kind = job_kind_find(lease->kind);
+    enum status status =
+        kind ? kind->run(job, &result, &err)
+             : error_set(&err, UNSUPPORTED, "this worker runs no jobs of kind '%s'", lease->kind);
+    const char *outcome = choose_outcome(job, status);
+    if (!result)
+        result = json_object();
+    if (status != OK)
+        job_log(job, "%s: %s", outcome, err.message);
+    job_finish(job, outcome, status == OK ? "" : err.message, result, kind && kind->keeps_logs);
+    char reason[LOG_VALUE_MAX];
+    log_event("worker.job-ended", "job=%s attempt=%d kind=%s outcome=%s%s%s", lease->job, lease->attempt,
+              lease->kind, job_ending(job) >= JOB_ABANDONED ? "lost" : outcome,
+              status == OK ? "" : " reason=", status == OK ? "" : log_value(err.message, reason));
+    pthread_mutex_lock(&slot->worker->lock);
+    slot->ended = true;
+    pthread_cond_broadcast(&slot->worker->stirred);
+    pthread_mutex_unlock(&slot->worker->lock);
+    return NULL;
+}
+
+/* Joins the threads that have ended.  With the lock held, which it lets go meanwhile. */
+static void reap(struct worker *w)
+{
+    for (int i = 0; i < w->options.slots; i++) {
+        struct slot *slot = &w->slots[i];
+        if (!slot->ended)
+            continue;
+        struct job *job = TAKE(slot->job);
+        slot->ended = false;
+        pthread_mutex_unlock(&w->lock);
+        pthread_join(slot->thread, NULL);
+        job_free(job);
+        pthread_mutex_lock(&w->lock);
+        w->n_running--;
+    }
+}
+
+/* A lease that was handed out twice (the first answer was lost, yet came) runs once. */
+static bool runs_already(struct worker *w, const struct lease *lease)
+{
+    for (int i = 0; i < w->options.slots; i++) {
+        const struct job *job = w->slots[i].job;
+        if (job && !strcmp(job_lease(job)->job, lease->job) && job_lease(job)->attempt == lease->attempt)
+            return true;
+    }
+    return false;
+}
+
+static struct slot *find_free(struct worker *w)
+{
+    for (int i = 0; i < w->options.slots; i++)
+        if (!w->slots[i].job)
+            return &w->slots[i];
+    return NULL;
+}
+
+/* The lock is not needed: only this thread fills slots. */
+static enum status start_job(struct worker *w, json_t *json, struct error *err)
+{
+    CLEANUP(lease_release) struct lease lease = {0};
+    TRY(lease_read(json, &lease, err));
+    struct slot *slot = find_free(w);
+    if (runs_already(w, &lease))
+        return OK;
+    if (!slot)
+        return error_set(err, FAILED, "job '%s' came without a free slot", lease.job);
+    struct job *job;
+    TRY(job_start(&w->host, &lease, &job, err));
+    log_event("worker.job-started", "job=%s attempt=%d kind=%s", job_lease(job)->job, job_lease(job)->attempt,
+              job_lease(job)->kind);
+    pthread_mutex_lock(&w->lock);
+    slot->job = job;
+    if (w->stop)
+        job_end(job, JOB_RELEASED);
+    bool started = !pthread_create(&slot->thread, NULL, run_job, slot);
+    if (started)
+        w->n_running++;
+    else
+        slot->job = NULL;
+    pthread_mutex_unlock(&w->lock);
+    if (started)
+        return OK;
+    job_end(job, JOB_ABANDONED);
+    job_free(job);
+    return error_set(err, FAILED, "cannot start a thread");
+}
+
+/* ---- leasing ---- */
+
+static void wait_until(struct worker *w, int64_t monotonic_ms)
+{
+    struct timespec t = {.tv_sec = monotonic_ms / 1000, .tv_nsec = monotonic_ms % 1000 * 1000000};
+    pthread_cond_timedwait(&w->stirred, &w->lock, &t);
+}
+
+/* Asks once.  UNAVAILABLE: the same request has to be repeated. */
+static enum status ask(struct worker *w, int n_free, struct error *err)
+{
+    struct lease_server server = {w->server, w->token};
+    struct lease_request request = {
+        .worker = w->name,
+        .n_pools = w->options.n_pools,
+        .pools = w->options.pools,
+        .slots = n_free,
+        .wait_ms = POLL_MS,
+    };
+    memcpy(request.request_id, w->request_id, sizeof(request.request_id));
+    CLEANUP(json_decrefp) json_t *jobs = NULL;
+    TRY(lease_ask(w->http, &server, &request, &w->stop, &jobs, err));
+    random_hex(16, w->request_id);
+    if (json_array_size(jobs) && fault_point("worker.lease"))
+        return OK;
+    size_t i;
+    json_t *job;
+    json_array_foreach(jobs, i, job)
+    {
+        struct error why = {0};
+        char reason[LOG_VALUE_MAX];
+        if (start_job(w, job, &why) != OK) /* its lease will lapse */
+            log_event("worker.job-not-started", "reason=%s", log_value(why.message, reason));
+    }
+    return OK;
+}
+
+static enum status lease_jobs(struct worker *w, struct error *err)
+{
+    int64_t pause = PAUSE_FIRST_MS;
+    bool told = false;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop) {
+        reap(w);
+        int n_free = w->options.slots - w->n_running;
+        if (!n_free) {
+            wait_until(w, clock_monotonic_ms() + 60000);
+            continue;
+        }
+        pthread_mutex_unlock(&w->lock);
+        enum status status = ask(w, n_free, err);
+        if (status == DENIED)
+            return status;
+        char reason[LOG_VALUE_MAX];
+        if (status != OK && status != CANCELLED && !told)
+            log_event("worker.server-away", "reason=%s", log_value(err->message, reason));
+        if (status == OK && told)
+            log_event("worker.server-back", "server=%s", w->server);
+        told = status != OK;
+        pthread_mutex_lock(&w->lock);
+        int64_t until = clock_monotonic_ms() + pause;
+        while (status != OK && !w->stop && clock_monotonic_ms() < until)
+            wait_until(w, until);
+        pause = status == OK ? PAUSE_FIRST_MS : MIN(2 * pause, PAUSE_MAX_MS);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return OK;
+}
+
+/* Until all jobs have ended; past the time they are abandoned, which ends them at once. */
+static void wait_for_jobs(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (reap(w), w->n_running) {
+        int64_t until = w->stopped_at + ABANDON_AFTER_MS;
+        if (clock_monotonic_ms() < until) {
+            wait_until(w, until);
+            continue;
+        }
+        for (int i = 0; i < w->options.slots; i++)
+            if (w->slots[i].job)
+                job_end(w->slots[i].job, JOB_ABANDONED);
+        wait_until(w, clock_monotonic_ms() + 1000);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+enum status worker_run(struct worker *w, struct error *err)
+{
+    char text[LOG_VALUE_MAX];
+    log_event("worker.started", "name=%s server=%s slots=%d folder=%s", w->name, w->server, w->options.slots,
+              log_value(w->folder, text));
+    enum status status = lease_jobs(w, err);
+    if (status != OK)
+        worker_stop(w);
+    wait_for_jobs(w);
+    log_event("worker.stopped", "name=%s", w->name);
+    return status;
+}

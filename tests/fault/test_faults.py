@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+"""Kills the server and the worker at named points and checks that every accepted job ended exactly once.
+
+    ET=build/et python3 -m unittest tests/fault/test_faults.py
+
+A scenario arms one fault point of one process; its count comes from a seed
+(ET_FAULT_SEED, printed). The killed process is started again, the client
+repeats what got no answer, and at the end the database tells what happened.
+"""
+import os
+import random
+import signal
+import unittest
+
+from service import Service
+
+SEED = int(os.environ.get('ET_FAULT_SEED', '1'))
+print('# ET_FAULT_SEED=%d' % SEED)
+
+# Outcomes of attempts as the store writes them (store/queue.h).
+DONE, CANCELLED = 1, 5
+
+# process, point, highest count that the work below surely reaches
+POINTS = [
+    ('server', 'store.commit', 30),
+    ('server', 'store.committed', 30),
+    ('server', 'blob.commit', 8),
+    ('server', 'api.reply', 40),
+    ('worker', 'worker.leased', 3),
+    ('worker', 'worker.upload', 5),
+    ('worker', 'worker.finish', 3),
+    ('worker', 'worker.finished', 3),
+]
+ROUNDS = 2
+
+
+class Faults(unittest.TestCase):
+    def run_work(self, service, jobs=2):
+        """The whole way, from user to labels; returns the ids of all jobs."""
+        service.register()
+        dataset = service.make_dataset()
+        solver = service.make_solver(dataset, 40)
+        trainings = [service.make_job(solver) for _ in range(jobs)]
+        for job in trainings:
+            self.assertEqual('finished_successfully', service.ended('/training-jobs/' + job)['processing-state'])
+        classify = service.classify(trainings[0])
+        labels = service.ended('/classify-jobs/' + classify)
+        self.assertEqual('finished_successfully', labels['processing-state'], labels)
+        self.assertEqual({'left', 'right'}, set(labels['results'].values()))
+        self.assertEqual('finished_successfully', service.ended('/datasets/' + dataset)['processing-state'])
+        return [dataset, classify] + trainings
+
+    def check(self, service, jobs):
+        self.assertTrue(service.database_is_whole())
+        for job in jobs:
+            self.assertEqual(1, service.outcomes(job).count(DONE), (job, service.outcomes(job)))
+
+    def scenario(self, role, point, count):
+        fault = '%s:%d' % (point, count)
+        service = Service(**{role + '_fault': fault})
+        jobs = self.run_work(service)
+        statuses = service.close()
+        self.assertEqual([0, 0], statuses)
+        self.assertEqual(1, service.deaths[role], 'the fault %s of the %s never struck' % (fault, role))
+        self.check(service, jobs)
+        service.remove()
+
+
+def add_scenarios():
+    rng = random.Random(SEED)
+    for role, point, highest in POINTS:
+        for count in sorted(rng.sample(range(1, highest + 1), min(ROUNDS, highest))):
+            def test(self, role=role, point=point, count=count):
+                self.scenario(role, point, count)
+            name = 'test_%s_killed_at_%s_%d' % (role, point.replace('.', '_'), count)
+            setattr(Faults, name, test)
+
+
+add_scenarios()
+
+
+class Interruptions(unittest.TestCase):
+    """Ends that are asked for, and kills in the middle of training."""
+
+    def training(self):
+        """A service with a job that trains for as long as it is let."""
+        service = Service()
+        service.register()
+        solver = service.make_solver(service.make_dataset(), 100000000)
+        job = service.make_job(solver)
+        service.until('/training-jobs/' + job, lambda d: d['processing-state'] == 'processing')
+        self.wait_for_log(service, job, 'Iteration 20,')
+        return service, job
+
+    def wait_for_log(self, service, job, text, count=1):
+        """Until the job's log has the text so many times; each request takes its time, so this does not spin."""
+        while service.request('GET', '/training-jobs/%s/logs' % job)[1].decode().count(text) < count:
+            self.assertIn(service.json('GET', '/training-jobs/%s/status' % job)['state'], ('pending', 'processing'))
+
+    def end(self, service, job):
+        """Cancels the job and closes."""
+        service.request('POST', '/training-jobs/%s/cancel' % job)
+        document = service.ended('/training-jobs/' + job)
+        self.assertEqual('failed', document['processing-state'])
+        self.assertTrue(document['cancelled'])
+        self.assertIn('cancelled by', document['processing-log'])
+        self.assertEqual([0, 0], service.close())
+        self.assertEqual(0, service.outcomes(job).count(DONE))
+        self.assertEqual(1, service.outcomes(job).count(CANCELLED))
+        service.remove()
+
+    def test_a_worker_told_to_stop_saves_and_gives_the_job_back_and_the_next_goes_on_from_there(self):
+        service, job = self.training()
+        service.worker.send_signal(signal.SIGTERM)
+        self.wait_for_log(service, job, 'Resuming from', 1)
+        self.end(service, job)
+
+    def test_a_worker_that_is_killed_loses_its_lease_and_the_job_starts_again(self):
+        service, job = self.training()
+        service.worker.kill()
+        self.wait_for_log(service, job, 'Iteration 20,', 2)
+        self.end(service, job)
+
+    def test_a_server_told_to_stop_and_started_again_finds_the_job_still_running(self):
+        service, job = self.training()
+        service.server.send_signal(signal.SIGTERM)
+        self.wait_for_log(service, job, 'Iteration 40,')
+        self.end(service, job)
+
+    def test_a_server_that_is_killed_finds_the_job_still_running(self):
+        service, job = self.training()
+        service.server.kill()
+        self.wait_for_log(service, job, 'Iteration 40,')
+        document = service.json('GET', '/training-jobs/' + job)
+        self.assertEqual('processing', document['processing-state'])
+        self.end(service, job)
+
+    def test_a_job_that_is_cancelled_is_over_only_when_its_process_is_gone(self):
+        service, job = self.training()
+        self.end(service, job)
+
+    def test_the_disk_of_the_server_is_full_and_then_is_not(self):
+        service = Service(server_fault='blob.full:1:error')
+        service.register()
+        status, _ = service.request('POST', '/datafiles', b'--x\r\nContent-Disposition: form-data; name="url"; '
+                                    b'filename="a.tar.gz"\r\n\r\nbytes\r\n--x--\r\n', 'multipart/form-data; boundary=x')
+        self.assertEqual(507, status)
+        self.assertEqual('ok', 'ok' if service.server.poll() is None else 'the server died')
+        self.assertEqual([0, 0], service.close())
+        leftovers = [name for _, _, names in os.walk(os.path.join(service.data, 'blobs')) for name in names]
+        self.assertEqual([], leftovers)
+        service.remove()
+
+
+if __name__ == '__main__':
+    unittest.main()
