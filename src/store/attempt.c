@@ -55,11 +55,8 @@ static enum status end_job(struct tx *tx, const struct finish *f, const struct h
 {
     TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(f->job)));
     TRY(lane_update(tx, h->pool, h->owner, -1, err));
-    struct ending e = {.id = f->job,
-                       .owner = h->owner,
-                       .state = state,
-                       .reason = reason,
-                       .result = f->result};
+    struct ending e = {
+        .id = f->job, .owner = h->owner, .state = state, .reason = reason, .result = f->result};
     return queue_end(tx, &e, now_ms, err);
 }
 
