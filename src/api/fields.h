@@ -93,10 +93,4 @@ const struct field *fields_find(const struct field *table, const char *name);
 /* A FIELD_NUMERIC (or number) value as a double; NAN when it is none. */
 double field_number(const json_t *value);
 
-/*
- * Of candidates (NULL-terminated) the one most like name, when it is like it
- * enough to be meant (one edit in three letters); else NULL.
- */
-const char *nearest_name(const char *name, const char *const *candidates);
-
 #endif
