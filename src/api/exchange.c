@@ -4,6 +4,7 @@
 
 #include "api/server.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -251,6 +252,7 @@ static void finish(struct exchange *x, enum status status, const struct error *e
     if (!x->response.blob[0])
         http_reply_header(reply, "Cache-Control", "no-store");
     x->sent = reply->bytes || reply->fd >= 0 ? reply->size : 0;
+    (void)fault_point("api.reply");
 }
 
 static enum http_next fail(struct exchange *x, enum status status, struct error *err)
@@ -323,6 +325,7 @@ static enum http_next on_body(void *context, struct http_call *call, const char 
     (void)context;
     struct exchange *x = http_user(call);
     struct error err = {0};
+    (void)fault_point("api.body");
     enum status status = body_write(x, bytes, size, &err);
     return status == OK ? HTTP_BODY : fail(x, status, &err);
 }

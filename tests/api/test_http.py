@@ -408,6 +408,24 @@ class Departures(Served):
         until(lambda: self.server.metric('et_http_connections') < 100)
 
 
+class FullDisk(unittest.TestCase):
+    """The second write of a blob and all later ones find the disk full."""
+
+    def test_an_upload_is_told_and_leaves_nothing(self):
+        with Server(env={'ET_FAULT': 'blob.write:2:error'}) as server:
+            user = server.user()
+            for size in (600000, 30000000):
+                head = ('POST /datafiles HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\nContent-Length: %d\r\n'
+                        'Content-Type: multipart/form-data; boundary=edge\r\nConnection: close\r\n\r\n')
+                body = form(os.urandom(1000) * (size // 1000))
+                with self.subTest(size):
+                    raw = exchange(server, (head % (basic(*user), len(body))).encode(), [body])
+                    self.assertEqual(status_of(raw), 507, raw[:300])
+            until(lambda: not unfinished(server))
+            self.assertEqual(server.request('GET', '/readyz').status, 200)
+            self.assertEqual(server.request('GET', '/datafiles', user=user).json['items'], [])
+
+
 class Ends(unittest.TestCase):
     def test_those_who_wait_are_answered_when_it_stops(self):
         server = Server()
