@@ -22,7 +22,8 @@
 #define HEAD_LINES_MAX 100
 /* A refused body of up to this many bytes is read and dropped, and the connection lives on. */
 #define SWALLOW_MAX (1024 * 1024)
-/* One that is longer is answered at once; then the client has this long to read that before the connection is cut. */
+/* One that is longer is answered at once; then the client has this long to read that before the connection is
+ * cut. */
 #define DRAIN_MS 10000
 
 struct http_server {
@@ -36,7 +37,7 @@ struct http_server {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* n_calls or n_suspended */
     int n_calls, n_suspended;
-    bool closing;           /* nothing may suspend any more */
+    bool closing; /* nothing may suspend any more */
     atomic_bool quiet;
 };
 
@@ -46,7 +47,17 @@ struct http_server {
  *   connection that is answered at its head, so one waits for the second call
  *   refused with a body under way: -> SWALLOW -> ANSWERED, or DRAIN (already answered)
  */
-enum step { STEP_HEAD, STEP_WHOLE, STEP_BEGIN, STEP_BODY, STEP_PIECE, STEP_END, STEP_SWALLOW, STEP_DRAIN, STEP_ANSWERED };
+enum step {
+    STEP_HEAD,
+    STEP_WHOLE,
+    STEP_BEGIN,
+    STEP_BODY,
+    STEP_PIECE,
+    STEP_END,
+    STEP_SWALLOW,
+    STEP_DRAIN,
+    STEP_ANSWERED
+};
 
 struct http_call {
     struct pool_job job;
@@ -58,7 +69,7 @@ struct http_call {
     enum step step;
     enum http_next next; /* what the last job said */
     int64_t length, max_body, received;
-    bool counted;        /* in server->n_calls */
+    bool counted; /* in server->n_calls */
     char *piece;
     size_t piece_size;
     struct http_reply reply;
@@ -259,8 +270,8 @@ struct lines {
     int n;
 };
 
-static enum MHD_Result collect_line(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
-                                    const char *value, size_t value_size)
+static enum MHD_Result collect_line(void *context, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_size, const char *value, size_t value_size)
 {
     (void)kind;
     struct lines *l = context;
@@ -283,8 +294,11 @@ static enum MHD_Result take_head(struct http_call *c, const char *method, const 
     int n = MHD_get_connection_values_n(c->connection, MHD_HEADER_KIND, collect_line, &l);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    struct head head = {.version = version, .method = method, .size = info ? info->header_size : 0,
-                        .n_lines = l.n, .lines = l.lines};
+    struct head head = {.version = version,
+                        .method = method,
+                        .size = info ? info->header_size : 0,
+                        .n_lines = l.n,
+                        .lines = l.lines};
     int status = 400;
     const char *fault = n > l.n ? "it has more than 100 headers" : head_fault(&head, &c->length);
     if (!fault)
@@ -495,16 +509,13 @@ enum status http_serve(struct http_server *s, struct error *err)
     s->listen_fd = -1; /* the library's, whatever comes */
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-        MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
         /* Being strict is head.c's: what the library refuses at this point it answers twice. */
-        MHD_OPTION_STRICT_FOR_CLIENT, 0,
-        MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_END);
     return s->daemon ? OK : error_set(err, FAILED, "cannot start the HTTP server: %s", strerror(errno));
 }

@@ -78,8 +78,8 @@ static void *watch(void *context)
     return NULL;
 }
 
-enum status peers_new(int64_t head_ms, int64_t body_window_ms, int64_t body_rate,
-                      struct peers **ret_peers, struct error *err)
+enum status peers_new(int64_t head_ms, int64_t body_window_ms, int64_t body_rate, struct peers **ret_peers,
+                      struct error *err)
 {
     struct peers *ps = xcalloc(1, sizeof(*ps));
     ps->head_ms = head_ms;

@@ -26,18 +26,18 @@ struct peer {
     int fd;
     bool loopback;
     atomic_int phase;
-    atomic_llong deadline_ms;  /* monotonic */
-    atomic_llong window_ms;    /* begin of the window in which body bytes are counted */
+    atomic_llong deadline_ms; /* monotonic */
+    atomic_llong window_ms;   /* begin of the window in which body bytes are counted */
     atomic_llong window_bytes;
 };
 
 struct peers;
 
-enum status peers_new(int64_t head_ms, int64_t body_window_ms, int64_t body_rate,
-                      struct peers **ret_peers, struct error *err);
+enum status peers_new(int64_t head_ms, int64_t body_window_ms, int64_t body_rate, struct peers **ret_peers,
+                      struct error *err);
 void peers_free(struct peers *ps); /* none may be open; NULL is fine */
 int peers_count(struct peers *ps);
-void peers_cut(struct peers *ps);  /* all but those in BUSY */
+void peers_cut(struct peers *ps); /* all but those in BUSY */
 
 /* Begins in HEAD.  fd stays the caller's, and open until peer_close. */
 struct peer *peer_open(struct peers *ps, int fd, bool loopback);
