@@ -48,6 +48,8 @@ static const struct field status_out[] = {
     {"last-iteration", FIELD_INT, READ_ONLY, "Iteration last reported."},
     {"max-iterations", FIELD_INT, READ_ONLY, "Where it ends."},
     {"seconds-left", FIELD_NUMBER, READ_ONLY | NULLABLE, "Estimate, in a first attempt only."},
+    {"accuracy", FIELD_NUMBER, READ_ONLY | NULLABLE, "Of the last test, when the net computes one."},
+    {"images-per-second", FIELD_NUMBER, READ_ONLY | NULLABLE, "Pace of training."},
     {"metrics", FIELD_OBJECT, READ_ONLY, "Each metric's latest value."},
     {"logs", FIELD_STRING, READ_ONLY, "Path of the log."},
     {NULL},
@@ -163,6 +165,10 @@ static enum status training_job_status(struct request *r, struct response *respo
     json_object_set(answer, "loss", loss ? loss : json_null());
     json_object_set_new(answer, "last-iteration", json_integer(iteration));
     json_object_set_new(answer, "max-iterations", json_integer(max_iterations));
+    json_t *accuracy = json_object_get(progress, "accuracy");
+    json_t *speed = json_object_get(progress, "images_per_second");
+    json_object_set(answer, "accuracy", accuracy ? accuracy : json_null());
+    json_object_set(answer, "images-per-second", speed ? speed : json_null());
     json_object_set_new(answer, "seconds-left", seconds_left(r, job.id, iteration, max_iterations));
     json_object_set(answer, "metrics", metrics);
     response_json(response, 200, answer);

@@ -187,7 +187,8 @@ static enum status run_tests(struct solver *s, struct error *err)
     enum status status = OK;
     for (int i = 0; i < s->n_tests && !s->stop_asked && status == OK; i++)
         status = run_test(s, i, err);
-    s->is_testing = false;
+    /* After a stop the snapshot to come must still know where the test began. */
+    s->is_testing = s->stop_asked;
     return status;
 }
 
@@ -274,7 +275,8 @@ static enum status run_iteration(struct solver *s, struct lap *lap, struct error
         show(s, lap);
     float rate = optimizer_rate(s->optimizer, s->iteration);
     if (shown)
-        caffe_log('I', "sgd_solver.cpp:112", "Iteration %lld, lr = " CAFFE_FLOAT, (long long)s->iteration, rate);
+        caffe_log('I', "sgd_solver.cpp:112", "Iteration %lld, lr = " CAFFE_FLOAT, (long long)s->iteration,
+                  rate);
     optimizer_update(s->optimizer, s->iteration, rate);
     s->iteration++;
     const struct solver_progress progress = {
@@ -300,7 +302,8 @@ static enum status run_iterations(struct solver *s, struct error *err)
     s->smoothed = 0;
     while (s->iteration < s->param->max_iter && !s->stop_asked) {
         net_clear_diffs(s->net);
-        if (is_due(s->iteration, s->param->test_interval) && (s->iteration > 0 || s->param->test_initialization))
+        if (is_due(s->iteration, s->param->test_interval) &&
+            (s->iteration > 0 || s->param->test_initialization))
             TRY(run_tests(s, err));
         if (!s->stop_asked)
             TRY(run_iteration(s, &lap, err));
@@ -315,7 +318,8 @@ static enum status run_last_look(struct solver *s, struct error *err)
         double loss;
         TRY(net_forward(s->net, &loss, err));
         smooth_loss(s, loss);
-        caffe_log('I', "solver.cpp:327", "Iteration %lld, loss = " CAFFE_FLOAT, (long long)s->iteration, s->smoothed);
+        caffe_log('I', "solver.cpp:327", "Iteration %lld, loss = " CAFFE_FLOAT, (long long)s->iteration,
+                  s->smoothed);
     }
     if (is_due(s->iteration, s->param->test_interval))
         TRY(run_tests(s, err));
@@ -326,7 +330,7 @@ enum status solver_solve(struct solver *s, struct error *err)
 {
     caffe_log('I', "solver.cpp:289", "Solving %s", net_def(s->net)->name);
     caffe_log('I', "solver.cpp:290", "Learning Rate Policy: %s", s->param->lr_policy);
-    s->stop_asked = false;
+    s->stop_asked = s->is_testing = false;
     TRY(run_iterations(s, err));
     if (s->param->snapshot_after_train && !is_due(s->iteration, s->param->snapshot))
         TRY(solver_snapshot(s, err));
