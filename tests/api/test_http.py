@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import signal
 import threading
 import time
 import unittest
@@ -406,6 +407,48 @@ class Departures(Served):
             for s in sockets:
                 s.close()
         until(lambda: self.server.metric('et_http_connections') < 100)
+
+
+def children(pid):
+    """Processes that pid started and that still run."""
+    found = []
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % name) as file:
+                state, parent = file.read().rsplit(') ', 1)[1].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != 'Z':
+            found.append(int(name))
+    return found
+
+
+def runs(pid):
+    try:
+        with open('/proc/%d/stat' % pid) as file:
+            return file.read().rsplit(') ', 1)[1][0] != 'Z'
+    except OSError:
+        return False
+
+
+class LocalWorker(unittest.TestCase):
+    def test_it_is_started_again_and_ends_with_its_server(self):
+        server = Server(workers=1)
+        pid = server.process.pid
+        until(lambda: children(pid))
+        first, = children(pid)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: children(pid) not in ([], [first]))
+        second, = children(pid)
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(runs(second))
+
+    def test_it_does_not_outlive_a_server_that_was_killed(self):
+        server = Server(workers=1)
+        until(lambda: server.metric('et_http_requests_waiting') == 1)
+        worker, = children(server.process.pid)
+        server.stop(signal.SIGKILL)
+        until(lambda: not runs(worker))
 
 
 class FullDisk(unittest.TestCase):
