@@ -15,9 +15,9 @@ struct head_line {
 };
 
 struct head {
-    const char *version;  /* end of the first line, in the same buffer */
-    const char *method;   /* begin of the first line */
-    size_t size;          /* bytes from the method to the end of the empty line */
+    const char *version; /* end of the first line, in the same buffer */
+    const char *method;  /* begin of the first line */
+    size_t size;         /* bytes from the method to the end of the empty line */
     int n_lines;
     const struct head_line *lines; /* in order of arrival */
 };

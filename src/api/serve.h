@@ -37,6 +37,7 @@ const char *api_address(const struct api *api); /* "127.0.0.1:41234" */
  * should end without store_close or api_free.
  */
 bool api_stop(struct api *api, int64_t grace_ms);
-void api_free(struct api *api); /* once stopped, and after store_close: until then the store tells it of changes */
+void api_free(
+    struct api *api); /* once stopped, and after store_close: until then the store tells it of changes */
 
 #endif

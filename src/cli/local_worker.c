@@ -33,8 +33,9 @@ static enum status spawn(struct local_worker *w, struct error *err)
 {
     char slots[16];
     snprintf(slots, sizeof(slots), "%d", w->slots);
-    const char *const argv[] = {"et",     "worker",  "--server", w->server, "--token-file",       w->token_file,
-                                "--work", w->folder, "--slots",  slots,     "--exit-with-parent", NULL};
+    const char *const argv[] = {
+        "et",     "worker",  "--server", w->server, "--token-file",       w->token_file,
+        "--work", w->folder, "--slots",  slots,     "--exit-with-parent", NULL};
     CLEANUP(fd_closep) int read_end = -1;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC))

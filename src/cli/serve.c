@@ -81,7 +81,8 @@ static bool is_loopback_only(const char *listen)
     return !strncmp(listen, "127.", 4) || !strncmp(listen, "localhost:", 10) || !strncmp(listen, "[::1]:", 6);
 }
 
-static enum status read_registration(const struct setting *settings, struct api_options *api, struct error *err)
+static enum status read_registration(const struct setting *settings, struct api_options *api,
+                                     struct error *err)
 {
     const char *word = setting_text(settings, "registration");
     if (word && strcmp(word, "open") && strcmp(word, "closed"))
@@ -132,7 +133,8 @@ static enum status lock_data(struct serving *s, struct error *err)
     if (flock(s->lock, LOCK_EX | LOCK_NB)) {
         ssize_t n = pread(s->lock, text, sizeof(text) - 1, 0);
         text[n > 0 ? strcspn(text, "\n") : 0] = '\0';
-        return error_set(err, CONFLICT, "another 'et serve' (process %s) uses '%s': stop it, or give --data another folder",
+        return error_set(err, CONFLICT,
+                         "another 'et serve' (process %s) uses '%s': stop it, or give --data another folder",
                          text, s->data);
     }
     int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -154,8 +156,9 @@ static void raise_descriptors(struct api_options *api)
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur < wanted)
-        api->max_connections = limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? (int)(limit.rlim_cur - DESCRIPTORS_KEPT)
-                                                                     : (int)(limit.rlim_cur / 2);
+        api->max_connections = limit.rlim_cur > 2 * DESCRIPTORS_KEPT
+                                   ? (int)(limit.rlim_cur - DESCRIPTORS_KEPT)
+                                   : (int)(limit.rlim_cur / 2);
 }
 
 /* Tells the service manager, when there is one. */

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import signal
 import threading
 import time
 import unittest
@@ -406,6 +407,66 @@ class Departures(Served):
             for s in sockets:
                 s.close()
         until(lambda: self.server.metric('et_http_connections') < 100)
+
+
+def children(pid):
+    """Processes that pid started and that still run."""
+    found = []
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % name) as file:
+                state, parent = file.read().rsplit(') ', 1)[1].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != 'Z':
+            found.append(int(name))
+    return found
+
+
+def runs(pid):
+    try:
+        with open('/proc/%d/stat' % pid) as file:
+            return file.read().rsplit(') ', 1)[1][0] != 'Z'
+    except OSError:
+        return False
+
+
+class LocalWorker(unittest.TestCase):
+    def test_it_is_started_again_and_ends_with_its_server(self):
+        server = Server(workers=1)
+        pid = server.process.pid
+        until(lambda: children(pid))
+        first, = children(pid)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: children(pid) not in ([], [first]))
+        second, = children(pid)
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(runs(second))
+
+    def test_it_does_not_outlive_a_server_that_was_killed(self):
+        server = Server(workers=1)
+        until(lambda: server.metric('et_http_requests_waiting') == 1)
+        worker, = children(server.process.pid)
+        server.stop(signal.SIGKILL)
+        until(lambda: not runs(worker))
+
+
+class FullDisk(unittest.TestCase):
+    """The second write of a blob and all later ones find the disk full."""
+
+    def test_an_upload_is_told_and_leaves_nothing(self):
+        with Server(env={'ET_FAULT': 'blob.write:2:error'}) as server:
+            user = server.user()
+            for size in (600000, 30000000):
+                head = ('POST /datafiles HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\nContent-Length: %d\r\n'
+                        'Content-Type: multipart/form-data; boundary=edge\r\nConnection: close\r\n\r\n')
+                body = form(os.urandom(1000) * (size // 1000))
+                with self.subTest(size):
+                    raw = exchange(server, (head % (basic(*user), len(body))).encode(), [body])
+                    self.assertEqual(status_of(raw), 507, raw[:300])
+            until(lambda: not unfinished(server))
+            self.assertEqual(server.request('GET', '/readyz').status, 200)
+            self.assertEqual(server.request('GET', '/datafiles', user=user).json['items'], [])
 
 
 class Ends(unittest.TestCase):

@@ -70,7 +70,10 @@ static void a_sound_head_tells_its_bodys_length(void **state)
 static void what_two_parsers_could_read_differently_is_refused(void **state)
 {
     (void)state;
-#define ROW(text, fault) {text, sizeof(text) - 1, fault}
+#define ROW(text, fault)                                                                                     \
+    {                                                                                                        \
+        text, sizeof(text) - 1, fault                                                                        \
+    }
     static const struct {
         const char *text;
         size_t size;
