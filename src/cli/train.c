@@ -81,6 +81,5 @@ int command_train(int argc, char **argv)
         caffe_log('I', "caffe.cpp:250", "Optimization Done.");
         return EXIT_DONE;
     }
-    caffe_log(status == CANCELLED ? 'W' : 'E', "caffe.cpp:250", "%s", err.message);
     return command_fail(&err);
 }

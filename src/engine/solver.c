@@ -187,7 +187,8 @@ static enum status run_tests(struct solver *s, struct error *err)
     enum status status = OK;
     for (int i = 0; i < s->n_tests && !s->stop_asked && status == OK; i++)
         status = run_test(s, i, err);
-    s->is_testing = false;
+    /* After a stop the snapshot to come must still know where the test began. */
+    s->is_testing = s->stop_asked;
     return status;
 }
 
@@ -326,7 +327,7 @@ enum status solver_solve(struct solver *s, struct error *err)
 {
     caffe_log('I', "solver.cpp:289", "Solving %s", net_def(s->net)->name);
     caffe_log('I', "solver.cpp:290", "Learning Rate Policy: %s", s->param->lr_policy);
-    s->stop_asked = false;
+    s->stop_asked = s->is_testing = false;
     TRY(run_iterations(s, err));
     if (s->param->snapshot_after_train && !is_due(s->iteration, s->param->snapshot))
         TRY(solver_snapshot(s, err));

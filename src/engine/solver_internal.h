@@ -25,7 +25,7 @@ struct solver {
     int64_t iteration;        /* updates done */
     int64_t images;
     int64_t batch;            /* images of one forward pass */
-    bool is_testing;
+    bool is_testing;          /* or was, when a stop came */
     bool stop_asked;
 
     /* The last average_loss losses of this solve. */
@@ -41,7 +41,11 @@ char *solver_path(const struct solver *s, const char *path);
 /* ---- solver_nets.c ---- */
 
 enum status solver_make_nets(struct solver *s, struct error *err);
-/* Name of the first layer that makes a value that is not finite of the train net's last batch; NULL: not found. */
+/*
+ * After a loss that is not finite: the first layer whose parameters, or else
+ * whose data or outputs, are not finite either; NULL: none found.  Blobs
+ * between are not looked at: their memory is used again.
+ */
 const char *solver_find_not_finite(struct solver *s);
 
 /* ---- solver_snapshot.c ---- */

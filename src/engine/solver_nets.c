@@ -249,13 +249,22 @@ static const char *layer_with_bad_parameters(struct net *net)
     return NULL;
 }
 
+/* Blobs from outside, and outputs: these are kept after a forward pass. */
+static const char *layer_with_bad_blob(struct net *net)
+{
+    const struct netdef *def = net_def(net);
+    for (int l = 0; l < def->n_layers; l++)
+        for (int t = 0; t < def->layers[l].n_tops && !def->layers[l].n_bottoms; t++)
+            if (!blob_is_finite(net, def->layers[l].tops[t]))
+                return def->layers[l].name;
+    for (int i = 0; i < def->n_outputs; i++)
+        if (!blob_is_finite(net, def->outputs[i]))
+            return def->layers[def->blobs[def->outputs[i]].producer].name;
+    return NULL;
+}
+
 const char *solver_find_not_finite(struct solver *s)
 {
-    const struct netdef *def = net_def(s->net);
     const char *name = layer_with_bad_parameters(s->net);
-    for (int l = 0; l < def->n_layers && !name; l++)
-        for (int t = 0; t < def->layers[l].n_tops && !def->layers[l].n_bottoms; t++)
-            if (!blob_is_finite(s->net, def->layers[l].tops[t]))
-                name = def->layers[l].name;
-    return name;
+    return name ? name : layer_with_bad_blob(s->net);
 }

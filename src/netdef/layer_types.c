@@ -9,7 +9,8 @@
 #define COUNTS(b_min, b_max, t_min, t_max) \
     .min_bottoms = (b_min), .max_bottoms = (b_max), .min_tops = (t_min), .max_tops = (t_max)
 
-#define NEURON(name_, shape_) {.type = {.name = (name_), COUNTS(1, 1, 1, 1)}, .shape = (shape_), .in_place = true}
+#define NEURON(name_, shape_) \
+    {.type = {.name = (name_), COUNTS(1, 1, 1, 1)}, .shape = (shape_), .in_place = true}
 #define SOURCE(name_, shape_, t_min, t_max) \
     {.type = {.name = (name_), COUNTS(0, 0, t_min, t_max), .is_data = true}, .shape = (shape_)}
 #define LOSS(name_, shape_, b_min, b_max, t_max, unforced) \
@@ -31,7 +32,8 @@ static const struct layer_row rows[] = {
     {.type = {.name = "Convolution", COUNTS(1, -1, 1, -1)}, .shape = shape_convolution, .equal_counts = true},
     {.type = {.name = "Crop", COUNTS(2, 2, 1, 1)}, .shape = shape_crop},
     SOURCE("Data", shape_data, 1, 2),
-    {.type = {.name = "Deconvolution", COUNTS(1, -1, 1, -1)}, .shape = shape_deconvolution, .equal_counts = true},
+    {.type = {.name = "Deconvolution", COUNTS(1, -1, 1, -1)}, .shape = shape_deconvolution,
+     .equal_counts = true},
     NEURON("Dropout", shape_dropout),
     {.type = {.name = "DummyData", COUNTS(0, 0, 1, -1)}, .shape = shape_dummy_data},
     NEURON("ELU", shape_like_bottom),
@@ -84,17 +86,18 @@ enum status layer_row_find(const char *type, const struct layer_row **ret_row, s
 {
     if (strcmp(type, "Python") == 0)
         return error_set(err, UNSUPPORTED, "layers of type 'Python' are not run here");
-    struct nearest near;
-    nearest_init(&near, type);
+    if (!*type)
+        return error_set(err, INVALID, "'type' is missing");
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         if (strcmp(rows[i].type.name, type) == 0) {
             *ret_row = &rows[i];
             return OK;
         }
-        nearest_offer(&near, rows[i].type.name);
     }
+    struct nearest near;
+    nearest_init(&near, type);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        nearest_offer(&near, rows[i].type.name);
     char hint[NEAREST_TEXT_MAX];
-    if (!*type)
-        return error_set(err, INVALID, "'type' is missing");
     return error_set(err, INVALID, "unknown layer type '%s'%s", type, nearest_text(&near, hint));
 }

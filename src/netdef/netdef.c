@@ -6,8 +6,8 @@
 #include "netdef/message.h"
 #include "netdef/wiring.h"
 
-static enum status build(struct netdef *def, const Caffe__NetParameter *net, const struct netdef_options *options,
-                         struct error *err)
+static enum status build(struct netdef *def, const Caffe__NetParameter *net,
+                         const struct netdef_options *options, struct error *err)
 {
     Caffe__NetParameter *param = NULL;
     TRY(layers_filter(net, options, &param, err));

@@ -40,10 +40,12 @@ const char *shape_text(const struct shape *s, char out[SHAPE_TEXT_MAX]);
 /* ---- reading and writing ---- */
 
 /*
- * Text format.  `name` is for messages ("file 'net.prototxt'").
- * Errors: INVALID with line and column; an unknown field or enum value names
- * the nearest known one.  The result is upgraded; free it with
- * caffe__net_parameter__free_unpacked(p, NULL).
+ * Text format, at most 64 MiB.  `name` begins the messages as it is: "file
+ * 'net.prototxt'" gives "file 'net.prototxt' line 7, column 5: unknown field
+ * 'botom' in LayerParameter; did you mean 'bottom'?".
+ * Errors: INVALID with line and column (none for what an upgrade refuses); an
+ * unknown field or enum value names the nearest known one; TOO_LARGE.  The
+ * result is upgraded; free it with caffe__net_parameter__free_unpacked(p, NULL).
  */
 enum status net_read_text(const char *text, size_t size, const char *name,
                           Caffe__NetParameter **ret_net, struct error *err);
@@ -69,7 +71,8 @@ void message_print_text(const ProtobufCMessage *message, struct buf *out);
 enum status message_read_text(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
                               const char *name, ProtobufCMessage **ret_message, struct error *err);
 
-/* Shape of a BlobProto: shape field, or the legacy four. */
+/* Shape of a BlobProto: the legacy four when any is there, else its shape (none: a scalar).
+ * Unknown when a dimension is negative or too large. */
 void blob_proto_shape(const Caffe__BlobProto *blob, struct shape *ret_shape);
 
 /* ---- the definition ---- */
@@ -85,10 +88,10 @@ struct layer_type {
 };
 
 struct blob_def {
-    const char *name;
+    const char *name; /* "(automatic)" for the top that a loss has without one in the text */
     struct shape shape;
     int producer;     /* index of the first layer that writes it */
-    bool needs_diff;  /* some layer propagates a gradient into it */
+    bool needs_diff;  /* some layer that runs backward propagates a gradient into it */
 };
 
 struct param_def {
@@ -129,7 +132,8 @@ struct netdef {
     int n_outputs;
     const int *outputs;              /* blobs nobody consumes, by name as Caffe prints them */
     bool force_backward;
-    int64_t parameter_bytes, activation_bytes; /* f32; parameters without history */
+    /* f32: owned parameters without history; each blob's data once, those of Split layers not at all */
+    int64_t parameter_bytes, activation_bytes;
     const Caffe__NetParameter *param; /* filtered and split, as a snapshot writes it (without blobs) */
     struct arena *arena;             /* netdef's own */
 };
@@ -141,6 +145,10 @@ struct source_shape {
     struct shape tops[8];
 };
 
+/*
+ * The state of the net.  Phase and level are the caller's to decide, from the
+ * net's own `state` and the solver's; the net's own stages count beside these.
+ */
 struct netdef_options {
     Caffe__Phase phase;
     int level;
@@ -152,14 +160,15 @@ struct netdef_options {
 
 /*
  * Errors: INVALID, "layer 'conv1': ..." with names, shapes and what would be
- * right.  The parameter is copied: the caller keeps his.
+ * right; TOO_LARGE for a blob past 2^31 - 1 elements; UNSUPPORTED for Python
+ * layers.  net is upgraded (net_read_*), and copied: the caller keeps his.
  */
 enum status netdef_create(const Caffe__NetParameter *net, const struct netdef_options *options,
                           struct netdef **ret_def, struct error *err);
 void netdef_free(struct netdef *def);
 void netdef_freep(struct netdef **def);
 
-/* Index of a layer or blob by name, or -1. */
+/* Index of the first layer or blob of that name, or -1. */
 int netdef_find_layer(const struct netdef *def, const char *name);
 int netdef_find_blob(const struct netdef *def, const char *name);
 

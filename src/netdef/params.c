@@ -20,8 +20,8 @@ static const Caffe__ParamSpec *spec_of(const struct wiring *w, const struct para
     return (size_t)p->index < layer->n_param ? layer->param[p->index] : &none;
 }
 
-static enum status check_shapes(struct wiring *w, const struct param_def *owner, const struct param_def *sharer,
-                                bool permissive)
+static enum status check_shapes(struct wiring *w, const struct param_def *owner,
+                                const struct param_def *sharer, bool permissive)
 {
     char text_a[SHAPE_TEXT_MAX], text_b[SHAPE_TEXT_MAX];
     if (!shape_is_known(&owner->shape) || !shape_is_known(&sharer->shape))
@@ -30,18 +30,20 @@ static enum status check_shapes(struct wiring *w, const struct param_def *owner,
                            : shape_equal(&owner->shape, &sharer->shape);
     if (fits)
         return OK;
-    return error_set(w->err, INVALID,
-                     "layer '%s': cannot share param '%s' of shape %s with layer '%s', which owns it with shape %s%s",
-                     w->layers[sharer->layer].name, sharer->name, shape_text(&sharer->shape, text_a),
-                     w->layers[owner->layer].name, shape_text(&owner->shape, text_b),
-                     permissive ? ": the counts differ" : "");
+    return error_set(
+        w->err, INVALID,
+        "layer '%s': cannot share param '%s' of shape %s with layer '%s', which owns it with shape %s%s",
+        w->layers[sharer->layer].name, sharer->name, shape_text(&sharer->shape, text_a),
+        w->layers[owner->layer].name, shape_text(&owner->shape, text_b),
+        permissive ? ": the counts differ" : "");
 }
 
 static enum status merge_mult(struct wiring *w, const struct param_def *sharer, const struct param_def *owner,
                               const char *what, float value, bool *said, double *ret_mult)
 {
     if (*said && *ret_mult != (double)value)
-        return error_set(w->err, INVALID, "layer '%s': param '%s' has %s %g, but layer '%s', which shares it, says %g",
+        return error_set(w->err, INVALID,
+                         "layer '%s': param '%s' has %s %g, but layer '%s', which shares it, says %g",
                          w->layers[sharer->layer].name, sharer->name, what, (double)value,
                          w->layers[owner->layer].name, *ret_mult);
     *said = true;

@@ -8,14 +8,15 @@ const struct shape shape_unknown = {.n_axes = -1}, shape_scalar = {.n_axes = 0};
 
 static char constant[] = "constant";
 
-const Caffe__FillerParameter filler_zero = {.base = PROTOBUF_C_MESSAGE_INIT(&caffe__filler_parameter__descriptor),
-                                            .type = constant, .max = 1, .std = 1, .sparse = -1};
-const Caffe__FillerParameter filler_one = {.base = PROTOBUF_C_MESSAGE_INIT(&caffe__filler_parameter__descriptor),
-                                           .type = constant, .has_value = 1, .value = 1,
-                                           .max = 1, .std = 1, .sparse = -1};
-const Caffe__FillerParameter filler_quarter = {.base = PROTOBUF_C_MESSAGE_INIT(&caffe__filler_parameter__descriptor),
-                                               .type = constant, .has_value = 1, .value = 0.25f,
-                                               .max = 1, .std = 1, .sparse = -1};
+#define CONSTANT_FILLER(value_)                                                                 \
+    {                                                                                           \
+        .base = PROTOBUF_C_MESSAGE_INIT(&caffe__filler_parameter__descriptor), .type = constant, \
+        .has_value = 1, .value = (value_), .max = 1, .std = 1, .sparse = -1                     \
+    }
+
+const Caffe__FillerParameter filler_zero = CONSTANT_FILLER(0);
+const Caffe__FillerParameter filler_one = CONSTANT_FILLER(1);
+const Caffe__FillerParameter filler_quarter = CONSTANT_FILLER(0.25f);
 
 enum status shape_error(struct shaping *s, const char *format, ...)
 {
@@ -55,6 +56,14 @@ struct shape shape_of(int n_axes, const int64_t *dims)
     return shape;
 }
 
+enum status set_top(struct shaping *s, int top, int n_axes, const int64_t *dims)
+{
+    s->tops[top] = shape_of(n_axes, dims);
+    if (!shape_is_known(&s->tops[top]))
+        return shape_error(s, "top '%s' would have an axis longer than 2147483647", s->param->top[top]);
+    return OK;
+}
+
 struct shape shape_vector(int64_t n)
 {
     return shape_of(1, &n);
@@ -69,7 +78,8 @@ enum status check_legacy_axes(struct shaping *s, int bottom)
 {
     char text[BOTTOM_TEXT_MAX];
     if (s->bottoms[bottom]->n_axes > 4)
-        return shape_error(s, "%s has more than the 4 axes that this type takes", bottom_text(s, bottom, text));
+        return shape_error(s, "%s has more than the 4 axes that this type takes",
+                           bottom_text(s, bottom, text));
     return OK;
 }
 
@@ -115,7 +125,8 @@ enum status shape_from_proto(struct shaping *s, const Caffe__BlobShape *proto, s
         return shape_error(s, "a shape of %zu axes; at most %d are allowed", proto->n_dim, SHAPE_MAX_AXES);
     for (size_t i = 0; i < proto->n_dim; i++) {
         if (proto->dim[i] < 0 || proto->dim[i] > INT_MAX)
-            return shape_error(s, "dim %lld of a shape is not between 0 and 2147483647", (long long)proto->dim[i]);
+            return shape_error(s, "dim %lld of a shape is not between 0 and 2147483647",
+                               (long long)proto->dim[i]);
     }
     *ret_shape = shape_of((int)proto->n_dim, proto->dim);
     return OK;

@@ -19,6 +19,8 @@ const char *bottom_text(const struct shaping *s, int i, char out[BOTTOM_TEXT_MAX
 
 bool bottoms_known(const struct shaping *s);
 struct shape shape_of(int n_axes, const int64_t *dims); /* unknown when a dim is no int */
+/* The same for a top: INVALID when a dim is no int. */
+enum status set_top(struct shaping *s, int top, int n_axes, const int64_t *dims);
 struct shape shape_vector(int64_t n);
 /* Caffe's num, channels, height, width (0 to 3): absent axes are 1. */
 int legacy_axis(const struct shape *s, int axis);

@@ -25,7 +25,8 @@ static enum status read_setting(struct shaping *s, const struct setting *set, in
     if (set->has_pair && set->n_list)
         return shape_error(s, "give %s, or %s_h and %s_w, not both", set->name, set->name, set->name);
     if (set->has_pair && n_spatial != 2)
-        return shape_error(s, "%s_h and %s_w are for 2 spatial axes, not %d", set->name, set->name, n_spatial);
+        return shape_error(s, "%s_h and %s_w are for 2 spatial axes, not %d", set->name, set->name,
+                           n_spatial);
     if (!set->has_pair && (set->n_list || set->required) && set->n_list != 1 &&
         set->n_list != (size_t)n_spatial)
         return shape_error(s, "%s must be given once, or once for each of the %d spatial axes, not %zu times",
@@ -36,8 +37,8 @@ static enum status read_setting(struct shaping *s, const struct setting *set, in
         else
             values[i] = set->n_list ? set->list[set->n_list == 1 ? 0 : i] : set->fallback;
         if ((values[i] == 0 && !set->may_be_zero) || values[i] > INT_MAX)
-            return shape_error(s, "%s %lld must be between %d and 2147483647", set->name, (long long)values[i],
-                               set->may_be_zero ? 0 : 1);
+            return shape_error(s, "%s %lld must be between %d and 2147483647", set->name,
+                               (long long)values[i], set->may_be_zero ? 0 : 1);
     }
     return OK;
 }
@@ -49,8 +50,8 @@ static enum status read_window(struct shaping *s, const Caffe__ConvolutionParame
     const struct setting settings[] = {
         {"kernel_size", param->kernel_size, param->n_kernel_size, param->has_kernel_h || param->has_kernel_w,
          param->kernel_h, param->kernel_w, 0, true, false},
-        {"stride", param->stride, param->n_stride, param->has_stride_h || param->has_stride_w, param->stride_h,
-         param->stride_w, 1, false, false},
+        {"stride", param->stride, param->n_stride, param->has_stride_h || param->has_stride_w,
+         param->stride_h, param->stride_w, 1, false, false},
         {"pad", param->pad, param->n_pad, param->has_pad_h || param->has_pad_w, param->pad_h, param->pad_w, 0,
          false, true},
         {"dilation", param->dilation, param->n_dilation, false, 0, 0, 1, false, false},
@@ -71,7 +72,8 @@ static enum status convolved_lengths(struct shaping *s, const struct window *w, 
         int64_t room = in + 2 * w->pad[i] - extent;
         if (room < 0)
             return shape_error(s, "kernel of %lld does not fit length %lld padded by %lld: %s",
-                               (long long)extent, (long long)in, (long long)w->pad[i], bottom_text(s, 0, text));
+                               (long long)extent, (long long)in, (long long)w->pad[i],
+                               bottom_text(s, 0, text));
         ret_lengths[i] = room / w->stride[i] + 1;
     }
     return OK;
@@ -98,7 +100,8 @@ static enum status check_outputs(struct shaping *s, const Caffe__ConvolutionPara
     if (!param->num_output || param->num_output > INT_MAX)
         return shape_error(s, "num_output must be at least 1");
     if (!param->group || param->num_output % param->group)
-        return shape_error(s, "num_output %u must be a multiple of group %u", param->num_output, param->group);
+        return shape_error(s, "num_output %u must be a multiple of group %u", param->num_output,
+                           param->group);
     return OK;
 }
 
@@ -150,15 +153,13 @@ static enum status shape_convolutions(struct shaping *s, bool reversed)
         dims[i] = i < w.channel_axis    ? bottom->dim[i]
                   : i == w.channel_axis ? (int64_t)param->num_output
                                         : lengths[i - w.channel_axis - 1];
-    struct shape top = shape_of(bottom->n_axes, dims);
-    if (!shape_is_known(&top))
-        return shape_error(s, "the top has more than 2147483647 elements");
     for (int i = 0; i < s->n_tops; i++)
-        s->tops[i] = top;
+        TRY(set_top(s, i, bottom->n_axes, dims));
     /* Each weight meets each place of the smaller side once. */
-    const struct shape *places = reversed ? bottom : &top;
+    const struct shape *places = reversed ? bottom : &s->tops[0];
     int64_t n_places = shape_count_range(places, 0, w.channel_axis);
-    if (__builtin_mul_overflow(n_places, shape_count_range(places, w.channel_axis + 1, places->n_axes), &n_places) ||
+    if (__builtin_mul_overflow(n_places, shape_count_range(places, w.channel_axis + 1, places->n_axes),
+                               &n_places) ||
         __builtin_mul_overflow(n_places, shape_count(&weights), &s->operations) ||
         __builtin_mul_overflow(s->operations, 2 * s->n_tops, &s->operations))
         s->operations = 0;
@@ -188,16 +189,16 @@ enum status shape_im2col(struct shaping *s)
     int64_t lengths[SHAPE_MAX_AXES], dims[SHAPE_MAX_AXES];
     TRY(read_window(s, param, &w));
     if (w.n_spatial < 1)
-        return shape_error(s, "%s has no spatial axis after axis %d", bottom_text(s, 0, text), w.channel_axis);
+        return shape_error(s, "%s has no spatial axis after axis %d", bottom_text(s, 0, text),
+                           w.channel_axis);
     TRY(convolved_lengths(s, &w, lengths));
     for (int i = 0; i < s->bottoms[0]->n_axes; i++)
         dims[i] = i <= w.channel_axis ? s->bottoms[0]->dim[i] : lengths[i - w.channel_axis - 1];
     for (int i = 0; i < w.n_spatial; i++) {
         if (__builtin_mul_overflow(dims[w.channel_axis], w.kernel[i], &dims[w.channel_axis]))
-            return shape_error(s, "the top has more than 2147483647 elements");
+            return shape_error(s, "the kernel is too large");
     }
-    s->tops[0] = shape_of(s->bottoms[0]->n_axes, dims);
-    return OK;
+    return set_top(s, 0, s->bottoms[0]->n_axes, dims);
 }
 
 int64_t pooled_length(int64_t in, int64_t kernel, int64_t stride, int64_t pad, bool round_up, bool clip)
@@ -224,7 +225,7 @@ static enum status read_pool_window(struct shaping *s, const Caffe__PoolingParam
     bool has_any = param->has_kernel_size || param->has_kernel_h || param->has_kernel_w;
     if (param->global_pooling && has_any)
         return shape_error(s, "global_pooling takes the kernel from the image: leave out kernel_size");
-    if (!param->global_pooling && (param->has_kernel_size == has_pair || (has_any && !param->has_kernel_size && !has_pair)))
+    if (!param->global_pooling && param->has_kernel_size == has_pair)
         return shape_error(s, "give kernel_size, or kernel_h and kernel_w, and not both");
     if ((param->has_pad_h != param->has_pad_w) || (param->has_pad && param->has_pad_h))
         return shape_error(s, "give pad, or pad_h and pad_w, and not both");
@@ -240,7 +241,8 @@ static enum status read_pool_window(struct shaping *s, const Caffe__PoolingParam
     for (int i = 0; i < 2; i++) {
         if (param->global_pooling && (w->pad[i] != 0 || w->stride[i] != 1))
             return shape_error(s, "global_pooling takes pad 0 and stride 1 only");
-        if ((!w->kernel[i] && !param->global_pooling) || !w->stride[i] || w->kernel[i] > INT_MAX || w->stride[i] > INT_MAX)
+        if ((!w->kernel[i] && !param->global_pooling) || !w->stride[i] || w->kernel[i] > INT_MAX ||
+            w->stride[i] > INT_MAX)
             return shape_error(s, "kernel and stride must be between 1 and 2147483647");
         if (w->pad[i] && w->pad[i] >= w->kernel[i])
             return shape_error(s, "pad %lld must be less than kernel %lld", (long long)w->pad[i],
@@ -279,8 +281,8 @@ enum status shape_pooling(struct shaping *s)
         int64_t kernel = param->global_pooling ? in : w.kernel[i];
         int64_t length = pooled_length(in, kernel, w.stride[i], w.pad[i], round_up, clip);
         if (length < 1 || in < 1)
-            return shape_error(s, "kernel of %lld does not fit length %d padded by %lld: %s", (long long)kernel, in,
-                               (long long)w.pad[i], bottom_text(s, 0, text));
+            return shape_error(s, "kernel of %lld does not fit length %d padded by %lld: %s",
+                               (long long)kernel, in, (long long)w.pad[i], bottom_text(s, 0, text));
         if (length > INT_MAX || (clip && (length - 1) * w.stride[i] >= in + w.pad[i]))
             return shape_error(s, "windows of kernel %lld, stride %lld and pad %lld start past the image: %s",
                                (long long)kernel, (long long)w.stride[i], (long long)w.pad[i],
@@ -292,18 +294,10 @@ enum status shape_pooling(struct shaping *s)
     return OK;
 }
 
-/* Bins of one axis at one level: kernel and stride ceil(in / bins), pad half of what is lacking. */
-static int64_t spp_length(int64_t in, int64_t bins, bool *ret_padded, int64_t *ret_kernel, int64_t *ret_pad)
-{
-    *ret_kernel = (in + bins - 1) / bins;
-    *ret_pad = (*ret_kernel * bins - in + 1) / 2;
-    *ret_padded = *ret_padded || *ret_pad > 0;
-    return *ret_kernel;
-}
-
 /*
  * bottom (N, C, H, W); a pyramid of one level is a pooling of (N, C, 1, 1),
- * else top (N, C * places of all levels), 2^level bins a side at each.
+ * else top (N, C * places of all levels), 2^level bins a side at each.  A
+ * bin is ceil(length / bins) long; what is lacking is padded, half on each side.
  */
 enum status shape_spp(struct shaping *s)
 {
@@ -317,10 +311,12 @@ enum status shape_spp(struct shaping *s)
     char text[BOTTOM_TEXT_MAX];
     int64_t places = 0, length[2];
     for (unsigned level = 0; level < param->pyramid_height; level++) {
-        bool padded = false;
-        int64_t kernel[2], pad[2];
-        for (int i = 0; i < 2; i++)
-            spp_length(bottom->dim[2 + i], (int64_t)1 << level, &padded, &kernel[i], &pad[i]);
+        int64_t bins = (int64_t)1 << level, kernel[2], pad[2];
+        for (int i = 0; i < 2; i++) {
+            kernel[i] = (bottom->dim[2 + i] + bins - 1) / bins;
+            pad[i] = (kernel[i] * bins - bottom->dim[2 + i] + 1) / 2;
+        }
+        bool padded = pad[0] || pad[1];
         for (int i = 0; i < 2; i++) {
             if (kernel[i] < 1 || pad[i] >= kernel[i])
                 return shape_error(s, "a pyramid of %u levels is too high for %s", param->pyramid_height,
@@ -330,8 +326,6 @@ enum status shape_spp(struct shaping *s)
         places += length[0] * length[1];
     }
     if (param->pyramid_height == 1)
-        s->tops[0] = shape_of(4, (int64_t[]){bottom->dim[0], bottom->dim[1], length[0], length[1]});
-    else if (places <= INT_MAX)
-        s->tops[0] = shape_of(2, (int64_t[]){bottom->dim[0], bottom->dim[1] * places});
-    return OK;
+        return set_top(s, 0, 4, (int64_t[]){bottom->dim[0], bottom->dim[1], length[0], length[1]});
+    return set_top(s, 0, 2, (int64_t[]){bottom->dim[0], places > INT_MAX ? places : bottom->dim[1] * places});
 }

@@ -58,7 +58,7 @@ enum status shape_image_data(struct shaping *s)
     int64_t height = crop_size(s) ? crop_size(s) : param->new_height;
     int64_t width = crop_size(s) ? crop_size(s) : param->new_width;
     if (height)
-        s->tops[0] = shape_of(4, (int64_t[]){param->batch_size, param->is_color ? 3 : 1, height, width});
+        TRY(set_top(s, 0, 4, (int64_t[]){param->batch_size, param->is_color ? 3 : 1, height, width}));
     set_labels(s, param->batch_size);
     return OK;
 }
@@ -73,7 +73,7 @@ enum status shape_window_data(struct shaping *s)
         return shape_error(s, "transform_param's crop_size must be at least 1");
     if (s->source)
         return use_source(s);
-    s->tops[0] = shape_of(4, (int64_t[]){param->batch_size, 3, crop_size(s), crop_size(s)});
+    TRY(set_top(s, 0, 4, (int64_t[]){param->batch_size, 3, crop_size(s), crop_size(s)}));
     set_labels(s, param->batch_size);
     return OK;
 }
@@ -95,10 +95,10 @@ enum status shape_memory_data(struct shaping *s)
     if (s->source)
         return use_source(s);
     if (!param || !param->batch_size || !param->channels || !param->height || !param->width)
-        return shape_error(s, "memory_data_param's batch_size, channels, height and width must be at least 1");
-    s->tops[0] = shape_of(4, (int64_t[]){param->batch_size, param->channels, param->height, param->width});
-    s->tops[1] = shape_vector(param->batch_size);
-    return OK;
+        return shape_error(s,
+                           "memory_data_param's batch_size, channels, height and width must be at least 1");
+    TRY(set_top(s, 0, 4, (int64_t[]){param->batch_size, param->channels, param->height, param->width}));
+    return set_top(s, 1, 1, (int64_t[]){param->batch_size});
 }
 
 /* num, channels, height, width: one for all tops, or one a top. */
@@ -120,11 +120,12 @@ static enum status legacy_shapes(struct shaping *s, const Caffe__DummyDataParame
         int64_t dims[4];
         for (size_t k = 0; k < 4; k++) {
             if (axes[k].n != 1 && axes[k].n != (size_t)s->n_tops)
-                return shape_error(s, "'%s' must be given once, or once for each of the %d tops, not %zu times",
+                return shape_error(s,
+                                   "'%s' must be given once, or once for each of the %d tops, not %zu times",
                                    axes[k].name, s->n_tops, axes[k].n);
             dims[k] = axes[k].values[axes[k].n == 1 ? 0 : i];
         }
-        s->tops[i] = shape_of(4, dims);
+        TRY(set_top(s, i, 4, dims));
     }
     return OK;
 }
@@ -134,8 +135,9 @@ enum status shape_dummy_data(struct shaping *s)
     static const Caffe__DummyDataParameter none = CAFFE__DUMMY_DATA_PARAMETER__INIT;
     const Caffe__DummyDataParameter *param = s->param->dummy_data_param ? s->param->dummy_data_param : &none;
     if (param->n_data_filler > 1 && param->n_data_filler != (size_t)s->n_tops)
-        return shape_error(s, "data_filler must be given never, once, or once for each of the %d tops, not %zu times",
-                           s->n_tops, param->n_data_filler);
+        return shape_error(
+            s, "data_filler must be given never, once, or once for each of the %d tops, not %zu times",
+            s->n_tops, param->n_data_filler);
     if (param->n_num || param->n_channels || param->n_height || param->n_width)
         return legacy_shapes(s, param);
     return shapes_from_list(s, param->shape, param->n_shape);

@@ -68,7 +68,8 @@ static enum status check_sequence(struct shaping *s, bool has_static)
     char text_x[BOTTOM_TEXT_MAX], text[BOTTOM_TEXT_MAX];
     const struct shape *x = s->bottoms[0], *cont = s->bottoms[1];
     if (shape_is_known(x) && (x->n_axes < 2 || x->dim[0] < 1))
-        return shape_error(s, "%s must have at least 2 axes (time steps, streams, ...)", bottom_text(s, 0, text_x));
+        return shape_error(s, "%s must have at least 2 axes (time steps, streams, ...)",
+                           bottom_text(s, 0, text_x));
     if (shape_is_known(x) && shape_is_known(cont) &&
         (cont->n_axes != 2 || cont->dim[0] != x->dim[0] || cont->dim[1] != x->dim[1]))
         return shape_error(s, "%s must be the time steps and streams of %s", bottom_text(s, 1, text),
@@ -106,9 +107,10 @@ static enum status shape_recurrent(struct shaping *s, const struct recurrence *r
     TRY(check_num_output(s, param->num_output));
     int n_exposed = param->expose_hidden ? r->n_hidden : 0;
     if (s->n_bottoms < 2 + n_exposed || s->n_bottoms > 3 + n_exposed || s->n_tops != 1 + n_exposed)
-        return shape_error(s, "%d bottoms and %d tops; with expose_hidden: %s it takes %d or %d bottoms and %d tops",
-                           s->n_bottoms, s->n_tops, n_exposed ? "true" : "false", 2 + n_exposed, 3 + n_exposed,
-                           1 + n_exposed);
+        return shape_error(
+            s, "%d bottoms and %d tops; with expose_hidden: %s it takes %d or %d bottoms and %d tops",
+            s->n_bottoms, s->n_tops, n_exposed ? "true" : "false", 2 + n_exposed, 3 + n_exposed,
+            1 + n_exposed);
     bool has_static = s->n_bottoms == 3 + n_exposed;
     TRY(check_sequence(s, has_static));
     int64_t d = param->num_output, rows = r->n_gates * d, n_weights = 0;
@@ -129,14 +131,15 @@ static enum status shape_recurrent(struct shaping *s, const struct recurrence *r
     for (int i = 0; i < n_exposed; i++) {
         int bottom = 2 + has_static + i;
         if (shape_is_known(s->bottoms[bottom]) && !shape_equal(s->bottoms[bottom], &hidden))
-            return shape_error(s, "%s must have shape %s, as the hidden state has", bottom_text(s, bottom, text),
-                               shape_text(&hidden, wanted));
+            return shape_error(s, "%s must have shape %s, as the hidden state has",
+                               bottom_text(s, bottom, text), shape_text(&hidden, wanted));
         s->tops[1 + i] = hidden;
     }
     s->tops[0] = shape_of(3, (int64_t[]){x->dim[0], x->dim[1], d});
     for (int i = 0; i < s->n_params; i++) {
-        if (s->params[i].shape.n_axes == 2)
-            n_weights += shape_count(&s->params[i].shape);
+        int64_t n = s->params[i].shape.n_axes == 2 ? shape_count(&s->params[i].shape) : 0;
+        if (__builtin_add_overflow(n_weights, n, &n_weights))
+            return shape_error(s, "the weights are too large");
     }
     s->operations = product(2 * (int64_t)x->dim[0] * x->dim[1], n_weights);
     return OK;

@@ -107,7 +107,8 @@ enum status shape_infogain_loss(struct shaping *s)
     if (loss && loss->has_normalize)
         return shape_error(s, "loss_param's 'normalize' is not for this type; use 'normalization'");
     if (s->n_bottoms < 3 && (!param || !param->source))
-        return shape_error(s, "the infogain matrix is missing: give infogain_loss_param { source: ... } or a third bottom");
+        return shape_error(
+            s, "the infogain matrix is missing: give infogain_loss_param { source: ... } or a third bottom");
     TRY(check_labels(s, axis));
     const struct shape *matrix = s->n_bottoms > 2 ? s->bottoms[2] : &shape_unknown;
     if (shape_is_known(s->bottoms[0]) && shape_is_known(matrix)) {

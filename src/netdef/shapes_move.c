@@ -4,8 +4,8 @@
 #include <limits.h>
 
 /* Concat's and Slice's axis, which has an unsigned legacy form. */
-static enum status legacy_or_axis(struct shaping *s, const char *legacy, bool has_legacy, uint32_t legacy_value,
-                                  bool has_axis, int axis, int *ret_axis)
+static enum status legacy_or_axis(struct shaping *s, const char *legacy, bool has_legacy,
+                                  uint32_t legacy_value, bool has_axis, int axis, int *ret_axis)
 {
     if (has_legacy && has_axis)
         return shape_error(s, "give axis or its legacy form %s, not both", legacy);
@@ -22,8 +22,8 @@ enum status shape_concat(struct shaping *s)
     if (!bottoms_known(s))
         return OK;
     int axis;
-    TRY(legacy_or_axis(s, "concat_dim", param->has_concat_dim, param->concat_dim, param->has_axis, param->axis,
-                       &axis));
+    TRY(legacy_or_axis(s, "concat_dim", param->has_concat_dim, param->concat_dim, param->has_axis,
+                       param->axis, &axis));
     struct shape top = *s->bottoms[0];
     for (int i = 1; i < s->n_bottoms; i++) {
         const struct shape *bottom = s->bottoms[i];
@@ -31,8 +31,8 @@ enum status shape_concat(struct shaping *s)
         for (int k = 0; fits && k < top.n_axes; k++)
             fits = k == axis || bottom->dim[k] == top.dim[k];
         if (!fits || __builtin_add_overflow(top.dim[axis], bottom->dim[axis], &top.dim[axis]))
-            return shape_error(s, "%s and %s must have the same shape except on axis %d", bottom_text(s, 0, text_a),
-                               bottom_text(s, i, text_b), axis);
+            return shape_error(s, "%s and %s must have the same shape except on axis %d",
+                               bottom_text(s, 0, text_a), bottom_text(s, i, text_b), axis);
     }
     s->tops[0] = top;
     return OK;
@@ -48,8 +48,8 @@ static enum status slice_at_points(struct shaping *s, const Caffe__SliceParamete
     for (int i = 0; i < s->n_tops; i++) {
         uint32_t end = i + 1 < s->n_tops ? param->slice_point[i] : length;
         if (end <= start || end > length)
-            return shape_error(s, "slice_points must rise from 1 to less than %u, the axis %d of %s", length, axis,
-                               bottom_text(s, 0, text));
+            return shape_error(s, "slice_points must rise from 1 to less than %u, the axis %d of %s", length,
+                               axis, bottom_text(s, 0, text));
         s->tops[i].dim[axis] = (int)(end - start);
         start = end;
     }
@@ -64,14 +64,16 @@ enum status shape_slice(struct shaping *s)
     if (!bottoms_known(s))
         return OK;
     int axis;
-    TRY(legacy_or_axis(s, "slice_dim", param->has_slice_dim, param->slice_dim, param->has_axis, param->axis, &axis));
+    TRY(legacy_or_axis(s, "slice_dim", param->has_slice_dim, param->slice_dim, param->has_axis, param->axis,
+                       &axis));
     int length = s->bottoms[0]->dim[axis];
     for (int i = 0; i < s->n_tops; i++)
         s->tops[i] = *s->bottoms[0];
     if (param->n_slice_point)
         return slice_at_points(s, param, axis);
     if (length % s->n_tops)
-        return shape_error(s, "%d tops cannot share axis %d of %s evenly", s->n_tops, axis, bottom_text(s, 0, text));
+        return shape_error(s, "%d tops cannot share axis %d of %s evenly", s->n_tops, axis,
+                           bottom_text(s, 0, text));
     for (int i = 0; i < s->n_tops; i++)
         s->tops[i].dim[axis] = length / s->n_tops;
     return OK;
@@ -88,8 +90,8 @@ enum status shape_eltwise(struct shaping *s)
 {
     const Caffe__EltwiseParameter *param = s->param->eltwise_param;
     if (param && param->n_coeff && param->n_coeff != (size_t)s->n_bottoms)
-        return shape_error(s, "coeff must be given once for each of the %d bottoms, not %zu times", s->n_bottoms,
-                           param->n_coeff);
+        return shape_error(s, "coeff must be given once for each of the %d bottoms, not %zu times",
+                           s->n_bottoms, param->n_coeff);
     if (param && param->n_coeff && param->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__PROD)
         return shape_error(s, "coeff is for operation SUM only");
     int known = 0;
@@ -123,12 +125,12 @@ enum status shape_flatten(struct shaping *s)
     dims[n++] = shape_count_range(bottom, first, last + 1);
     for (int i = last + 1; i < bottom->n_axes; i++)
         dims[n++] = bottom->dim[i];
-    s->tops[0] = shape_of(n, dims);
-    return OK;
+    return set_top(s, 0, n, dims);
 }
 
 /* The axes [start, end) that Reshape replaces.  A negative axis counts from one past the last. */
-static enum status replaced_axes(struct shaping *s, const Caffe__ReshapeParameter *param, int *ret_start, int *ret_end)
+static enum status replaced_axes(struct shaping *s, const Caffe__ReshapeParameter *param, int *ret_start,
+                                 int *ret_end)
 {
     char text[BOTTOM_TEXT_MAX];
     int n_axes = s->bottoms[0]->n_axes;
@@ -179,7 +181,8 @@ enum status shape_reshape(struct shaping *s)
         if (dim < -1 || (dim == -1 && inferred >= 0))
             return shape_error(s, "a new dimension must be at least 0, and only one may be -1");
         if (dim == 0 && n >= bottom->n_axes)
-            return shape_error(s, "dimension %d of the new shape is 0, but the bottom has no such axis to keep", n);
+            return shape_error(
+                s, "dimension %d of the new shape is 0, but the bottom has no such axis to keep", n);
         if (dim == -1)
             inferred = n;
         dims[n] = dim == 0 ? bottom->dim[n] : dim;
@@ -188,8 +191,7 @@ enum status shape_reshape(struct shaping *s)
     for (int i = end; i < bottom->n_axes; i++)
         dims[n++] = bottom->dim[i];
     TRY(infer_dim(s, dims, n, inferred));
-    s->tops[0] = shape_of(n, dims);
-    return OK;
+    return set_top(s, 0, n, dims);
 }
 
 /* top: the first bottom, from axis on as long as the second */
@@ -204,8 +206,9 @@ enum status shape_crop(struct shaping *s)
     int axis;
     TRY(bottom_axis(s, 0, param->axis, &axis));
     if (param->n_offset > 1 && param->n_offset != (size_t)(bottom->n_axes - axis))
-        return shape_error(s, "offset must be given once, or once for each of the %d cropped axes, not %zu times",
-                           bottom->n_axes - axis, param->n_offset);
+        return shape_error(
+            s, "offset must be given once, or once for each of the %d cropped axes, not %zu times",
+            bottom->n_axes - axis, param->n_offset);
     s->tops[0] = *bottom;
     for (int i = axis; i < bottom->n_axes; i++) {
         int64_t offset = param->n_offset ? param->offset[param->n_offset == 1 ? 0 : i - axis] : 0;
@@ -268,7 +271,8 @@ enum status shape_filter(struct shaping *s)
     char text[BOTTOM_TEXT_MAX], text_b[BOTTOM_TEXT_MAX];
     int last = s->n_bottoms - 1;
     const struct shape *selector = s->bottoms[last];
-    if (shape_is_known(selector) && (selector->n_axes < 1 || shape_count_range(selector, 1, selector->n_axes) != 1))
+    if (shape_is_known(selector) &&
+        (selector->n_axes < 1 || shape_count_range(selector, 1, selector->n_axes) != 1))
         return shape_error(s, "%s, the selector, must hold one value an item", bottom_text(s, last, text));
     for (int i = 0; i < last; i++) {
         const struct shape *bottom = s->bottoms[i];

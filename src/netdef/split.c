@@ -55,7 +55,8 @@ static void splitting_init(struct splitting *s, Caffe__NetParameter *net)
     }
 }
 
-static enum status unknown_bottom(const struct splitting *s, size_t layer, const char *blob, struct error *err)
+static enum status unknown_bottom(const struct splitting *s, size_t layer, const char *blob,
+                                  struct error *err)
 {
     const Caffe__NetParameter *net = s->net;
     const char *name = text_or_empty(net->layer[layer]->name);
@@ -66,13 +67,14 @@ static enum status unknown_bottom(const struct splitting *s, size_t layer, const
             if (i < layer)
                 nearest_offer(&near, net->layer[i]->top[j]);
             else if (i > layer && strcmp(net->layer[i]->top[j], blob) == 0)
-                return error_set(err, INVALID, "layer '%s': bottom '%s' is made by layer '%s', which comes later",
-                                 name, blob, text_or_empty(net->layer[i]->name));
+                return error_set(err, INVALID,
+                                 "layer '%s': bottom '%s' is made by layer '%s', which comes later", name,
+                                 blob, text_or_empty(net->layer[i]->name));
         }
     }
     char hint[NEAREST_TEXT_MAX];
-    return error_set(err, INVALID, "layer '%s': unknown bottom '%s': no layer before it has that top%s", name, blob,
-                     nearest_text(&near, hint));
+    return error_set(err, INVALID, "layer '%s': unknown bottom '%s': no layer before it has that top%s", name,
+                     blob, nearest_text(&near, hint));
 }
 
 static enum status count_uses(struct splitting *s, struct error *err)
@@ -101,7 +103,8 @@ static enum status count_uses(struct splitting *s, struct error *err)
 static char *split_name(const struct splitting *s, int top, const char *blob)
 {
     int layer = s->top_layer[top];
-    return xasprintf("%s_%s_%d_split", blob, text_or_empty(s->net->layer[layer]->name), top - s->first_top[layer]);
+    return xasprintf("%s_%s_%d_split", blob, text_or_empty(s->net->layer[layer]->name),
+                     top - s->first_top[layer]);
 }
 
 static Caffe__LayerParameter *make_split(const struct splitting *s, int top, const char *blob)

@@ -19,7 +19,7 @@ enum {
     FIELDS_MAX = 128,
     NAME_MAX_LENGTH = 128,
     TEXT_MAX = 64 << 20,
-    MESSAGES_MAX = 1 << 30, /* bytes of structs that one text may ask for */
+    MESSAGES_MAX = 256 << 20, /* bytes of structs that one text may ask for */
 };
 
 struct reader {
@@ -91,7 +91,8 @@ static enum status read_integer(struct reader *r, ProtobufCType type, int64_t *r
         errno = 0;
         value = strtoull(digits, &end, 0);
         if (*end)
-            return token_error(&r->tokens, &r->tokens.now, "an integer that starts with 0 is octal: no 8 or 9");
+            return token_error(&r->tokens, &r->tokens.now,
+                               "an integer that starts with 0 is octal: no 8 or 9");
     }
     if (size >= sizeof(digits) || errno == ERANGE || (negative && !is_signed && value) ||
         value > max + (negative && is_signed))
@@ -118,7 +119,8 @@ static enum status read_double(struct reader *r, double *ret_value)
             return unexpected(r, "a number");
     } else if (token->kind == TOKEN_INTEGER || token->kind == TOKEN_FLOAT) {
         if (token->kind == TOKEN_INTEGER && token->size > 1 && token->start[0] == '0')
-            return token_error(&r->tokens, token, "expected a decimal number, not a hexadecimal or octal one");
+            return token_error(&r->tokens, token,
+                               "expected a decimal number, not a hexadecimal or octal one");
         CLEANUP(freep) char *digits = xasprintf("%.*s", (int)token->size, token->start);
         value = strtod(digits, NULL);
     } else {
@@ -143,7 +145,8 @@ static enum status read_bool(struct reader *r, protobuf_c_boolean *ret_value)
     static const struct {
         const char *name;
         bool value;
-    } names[] = {{"true", true}, {"True", true}, {"t", true}, {"false", false}, {"False", false}, {"f", false}};
+    } names[] = {{"true", true},   {"True", true},   {"t", true},
+                 {"false", false}, {"False", false}, {"f", false}};
     char name[NAME_MAX_LENGTH];
     name_text(token, name);
     for (size_t i = 0; token->kind == TOKEN_NAME && i < ARRAY_SIZE(names); i++) {

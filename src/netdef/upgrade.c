@@ -142,7 +142,8 @@ static enum status upgrade_inputs(Caffe__NetParameter *net, struct error *err)
         return error_set(err, INVALID, "the net has %zu inputs, but %zu input_shape fields", net->n_input,
                          net->n_input_shape);
     if (!net->n_input_shape && net->n_input_dim && net->n_input_dim / 4 < net->n_input)
-        return error_set(err, INVALID, "the net has %zu inputs, but %zu input_dim fields; 4 an input are needed",
+        return error_set(err, INVALID,
+                         "the net has %zu inputs, but %zu input_dim fields; 4 an input are needed",
                          net->n_input, net->n_input_dim);
     if (net->n_input_shape || net->n_input_dim) {
         Caffe__LayerParameter *layer =
@@ -201,8 +202,9 @@ static enum status upgrade_solver_type(Caffe__SolverParameter *solver, struct er
     if (!solver->has_solver_type)
         return OK;
     if (field_count(&solver->base, type))
-        return error_set(err, INVALID,
-                         "the solver has both 'type' and its legacy form 'solver_type'; leave out the latter");
+        return error_set(
+            err, INVALID,
+            "the solver has both 'type' and its legacy form 'solver_type'; leave out the latter");
     if ((size_t)solver->solver_type >= ARRAY_SIZE(types))
         return error_set(err, INVALID, "unknown solver_type %d", (int)solver->solver_type);
     solver->type = xstrdup(types[solver->solver_type]);

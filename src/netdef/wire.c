@@ -37,14 +37,16 @@ static enum status check_count(struct error *err, const char *type, const char *
     if (n >= min && (max < 0 || n <= max))
         return OK;
     if (min == max)
-        return error_set(err, INVALID, "type %s takes %d %s%s, not %d", type, min, what, min == 1 ? "" : "s", n);
+        return error_set(err, INVALID, "type %s takes %d %s%s, not %d", type, min, what, min == 1 ? "" : "s",
+                         n);
     if (max < 0)
         return error_set(err, INVALID, "type %s takes at least %d %s%s, not %d", type, min, what,
                          min == 1 ? "" : "s", n);
     return error_set(err, INVALID, "type %s takes %d to %d %ss, not %d", type, min, max, what, n);
 }
 
-static enum status check_counts(struct error *err, const struct layer_row *row, const Caffe__LayerParameter *param)
+static enum status check_counts(struct error *err, const struct layer_row *row,
+                                const Caffe__LayerParameter *param)
 {
     int n_bottoms = (int)param->n_bottom, n_tops = (int)param->n_top;
     int min_tops = row->type.is_loss ? 0 : row->type.min_tops;
@@ -54,11 +56,14 @@ static enum status check_counts(struct error *err, const struct layer_row *row, 
         return error_set(err, INVALID, "type %s makes one top for each of its %d bottoms, not %d",
                          row->type.name, n_bottoms, n_tops);
     if (row->one_top_less && n_tops != n_bottoms - 1)
-        return error_set(err, INVALID, "type %s makes one top for each of its %d bottoms but the last, not %d",
+        return error_set(err, INVALID,
+                         "type %s makes one top for each of its %d bottoms but the last, not %d",
                          row->type.name, n_bottoms, n_tops);
     if (param->n_propagate_down && param->n_propagate_down != param->n_bottom)
-        return error_set(err, INVALID, "propagate_down must be given never, or once for each of the %d bottoms, not %zu times",
-                         n_bottoms, param->n_propagate_down);
+        return error_set(
+            err, INVALID,
+            "propagate_down must be given never, or once for each of the %d bottoms, not %zu times",
+            n_bottoms, param->n_propagate_down);
     return OK;
 }
 
@@ -98,9 +103,10 @@ static enum status wire_tops(struct wire *b, struct layer_def *layer, const stru
         int blob = names_get(&b->blobs, name);
         if (j < param->n_bottom && strcmp(name, param->bottom[j]) == 0) {
             if (!row->in_place)
-                return error_set(b->w->err, INVALID,
-                                 "type %s cannot work in place: give its top another name than its bottom '%s'",
-                                 row->type.name, name);
+                return error_set(
+                    b->w->err, INVALID,
+                    "type %s cannot work in place: give its top another name than its bottom '%s'",
+                    row->type.name, name);
         } else if (blob >= 0) {
             return error_set(b->w->err, INVALID, "top '%s' is made by layer '%s' already", name,
                              b->w->layers[b->w->blobs[blob].producer].name);
@@ -128,7 +134,8 @@ static enum status wire_loss_weights(struct wire *b, struct layer_def *layer, Ca
         param->n_loss_weight = (size_t)layer->n_tops;
     }
     if (param->n_loss_weight && param->n_loss_weight != (size_t)layer->n_tops)
-        return error_set(b->w->err, INVALID, "loss_weight must be given never, or once for each of the %d tops, not %zu times",
+        return error_set(b->w->err, INVALID,
+                         "loss_weight must be given never, or once for each of the %d tops, not %zu times",
                          layer->n_tops, param->n_loss_weight);
     layer->loss_weights =
         param->n_loss_weight
@@ -141,8 +148,8 @@ static enum status check_size(struct wire *b, const char *what, const char *name
 {
     char text[SHAPE_TEXT_MAX];
     if (shape_is_known(shape) && shape_count(shape) > INT_MAX)
-        return error_set(b->w->err, TOO_LARGE, "%s '%s' of shape %s has more than 2147483647 elements", what, name,
-                         shape_text(shape, text));
+        return error_set(b->w->err, TOO_LARGE, "%s '%s' of shape %s has more than 2147483647 elements", what,
+                         name, shape_text(shape, text));
     return OK;
 }
 
@@ -152,8 +159,9 @@ static enum status fix_batch_norm(struct wire *b, Caffe__LayerParameter *param, 
     size_t n = param->n_param;
     for (size_t i = 0; i < n && i < (size_t)n_params; i++) {
         if (param->param[i]->lr_mult != 0)
-            return error_set(b->w->err, INVALID,
-                             "the statistics of BatchNorm are not learned: set lr_mult of all its params to 0");
+            return error_set(
+                b->w->err, INVALID,
+                "the statistics of BatchNorm are not learned: set lr_mult of all its params to 0");
     }
     if (n >= (size_t)n_params)
         return OK;
@@ -172,8 +180,8 @@ static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__L
                                const struct shaping *s, int index)
 {
     if (param->n_param > (size_t)s->n_params)
-        return error_set(b->w->err, INVALID, "%zu param fields, but type %s has %d parameter%s", param->n_param,
-                         layer->type->name, s->n_params, s->n_params == 1 ? "" : "s");
+        return error_set(b->w->err, INVALID, "%zu param fields, but type %s has %d parameter%s",
+                         param->n_param, layer->type->name, s->n_params, s->n_params == 1 ? "" : "s");
     /* Caffe asks before it fixes BatchNorm: without params of its own, BatchNorm needs backward. */
     for (size_t i = 0; i < (size_t)s->n_params; i++)
         layer->needs_backward = layer->needs_backward || i >= param->n_param || param->param[i]->lr_mult != 0;
@@ -206,8 +214,14 @@ static enum status infer_shapes(struct wire *b, struct layer_def *layer, const s
     for (int i = 0; i < layer->n_tops; i++)
         tops[i].n_axes = -1;
     *s = (struct shaping){
-        .param = layer->param, .phase = layer->phase, .source = find_source(b->w->options, layer->name),
-        .n_bottoms = layer->n_bottoms, .bottoms = bottoms, .n_tops = layer->n_tops, .tops = tops, .err = b->w->err,
+        .param = layer->param,
+        .phase = layer->phase,
+        .source = find_source(b->w->options, layer->name),
+        .n_bottoms = layer->n_bottoms,
+        .bottoms = bottoms,
+        .n_tops = layer->n_tops,
+        .tops = tops,
+        .err = b->w->err,
     };
     TRY(row->shape(s));
     for (int i = 0; i < layer->n_tops; i++) {
@@ -271,7 +285,8 @@ static void count_memory(struct wiring *w)
             def->parameter_bytes += 4 * shape_count(&w->params[i].shape);
     }
     for (int i = 0; i < def->n_blobs; i++) {
-        if (shape_is_known(&w->blobs[i].shape) && strcmp(w->layers[w->blobs[i].producer].type->name, "Split") != 0)
+        if (shape_is_known(&w->blobs[i].shape) &&
+            strcmp(w->layers[w->blobs[i].producer].type->name, "Split") != 0)
             def->activation_bytes += 4 * shape_count(&w->blobs[i].shape);
     }
 }

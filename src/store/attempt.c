@@ -18,7 +18,7 @@
 
 struct held {
     char owner[OWNER_MAX];
-    char pool[64], worker[WORKER_MAX], cancelled_by[128];
+    char pool[POOL_MAX], worker[WORKER_MAX], cancelled_by[128];
     int64_t leased_ms, expires_ms;
     int counted, max_attempts;
     bool cancel;

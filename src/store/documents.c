@@ -337,6 +337,8 @@ static enum status check_new(const char *owner, const struct new_document *d, st
         return error_set(err, INVALID, "the id, owner or type of a document is empty or too long");
     if (!json_is_object(d->body))
         return error_set(err, INVALID, "the body of document '%s' is not an object", d->id);
+    if (d->job && d->job->pool && (!*d->job->pool || strlen(d->job->pool) >= POOL_MAX))
+        return error_set(err, INVALID, "pool '%.80s' is not a name of 1 to %d bytes", d->job->pool, POOL_MAX - 1);
     return OK;
 }
 
@@ -420,14 +422,6 @@ static enum status check_unused(struct tx *tx, struct change *c, struct error *e
                      row_text(&rows, 0, 0), rows.n > 1 ? " and others" : "");
 }
 
-/* One row a table that holds parts of a document. */
-static const char *const delete_parts[] = {
-    "DELETE FROM doc_refs WHERE doc = $1",   "DELETE FROM blob_refs WHERE doc = $1",
-    "DELETE FROM attempts WHERE job = $1",   "DELETE FROM metrics WHERE job = $1",
-    "DELETE FROM log_chunks WHERE job = $1", "DELETE FROM logs WHERE job = $1",
-    "DELETE FROM progress WHERE job = $1",
-};
-
 static enum status delete(struct tx *tx, void *opaque, struct error *err)
 {
     struct change *c = opaque;
@@ -437,8 +431,10 @@ static enum status delete(struct tx *tx, void *opaque, struct error *err)
     if (c->result.state >= STATE_WAITING && c->result.state <= STATE_PROCESSING)
         return error_set(err, CONFLICT, "document '%s' has a job that is not over: cancel it first", c->id);
     TRY(check_unused(tx, c, err));
-    for (size_t i = 0; i < ARRAY_SIZE(delete_parts); i++)
-        TRY(SQL(tx->db, NULL, err, delete_parts[i], V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(c->id)));
+    TRY(trash_add(tx, c->id, c->now_ms, err));
     c->result.state = STATE_DELETED;
     json_decref(c->result.body);
     c->result.body = json_object();

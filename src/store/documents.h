@@ -22,6 +22,7 @@ struct store;
 #define OWNER_MAX 80       /* "user:" and at most 64 bytes */
 #define DOCUMENT_ID_MAX 80 /* 32 hex digits, or an owner */
 #define TYPE_MAX 32
+#define POOL_MAX 64
 #define REV_MAX 56
 
 enum document_state {
@@ -135,7 +136,8 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
                             const json_t *body, int64_t now_ms, struct document *ret_document, struct error *err);
 
 /*
- * Leaves a tombstone; its blob references, log, metrics and attempts go.
+ * Leaves a tombstone; its blob references go at once, its log, metrics and
+ * attempts soon after.
  * Errors: NOT_FOUND; CONFLICT when the revision is another, its job is not
  * over, or live documents use it: then their {"id", "type"} are appended to
  * `users`, an array of the caller's (may be NULL).

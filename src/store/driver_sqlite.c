@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "store/driver.h"
 
 /* Long enough for another process's checkpoint; our own writer is one thread. */
@@ -41,12 +43,25 @@ static void link_closep(struct sqlite_link **link)
         sqlite_disconnect(*link);
 }
 
+/*
+ * The database holds secrets: for its owner only.  The files beside it take
+ * its mode.  One that is there is not opened: closing it again would drop
+ * the locks that this process holds on it.
+ */
+static void make_private(const char *where)
+{
+    CLEANUP(fd_closep) int fd = open(where, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    (void)fd; /* when it cannot be made, opening it says why */
+}
+
 static enum status sqlite_connect(const struct driver *self, const char *where, bool read_only, void **ret_link,
                                   struct error *err)
 {
     (void)self;
     CLEANUP(link_closep) struct sqlite_link *link = xcalloc(1, sizeof(*link));
     link->read_only = read_only;
+    if (!read_only)
+        make_private(where);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
     if (sqlite3_open_v2(where, &link->db, flags, NULL) != SQLITE_OK)
         return error_set(err, FAILED, "cannot open database '%s': %s", where, sqlite3_errmsg(link->db));

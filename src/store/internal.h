@@ -124,6 +124,9 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);
+char *blob_path(const struct store *s, const char *sha256); /* for the caller to free */
+/* "cannot WHAT a blob: ...": NO_SPACE or FAILED. */
+enum status blob_failed(const char *what, int number, struct error *err);
 /* Within a write: a document refers to a blob, which must be there. */
 enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256, int64_t now_ms,
                        struct error *err);
@@ -134,6 +137,11 @@ void idempotency_keys_free(struct idempotency_keys *keys);
 enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status, const char *body,
                                int64_t now_ms, struct error *err);
 enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- trash.c -- */
+/* Within a write: what a deleted document's job told goes soon, in pieces. */
+enum status trash_add(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
+enum status trash_empty(struct store *s, struct error *err);
 
 /* -- users.c -- */
 struct password_cache *password_cache_new(void);

@@ -8,6 +8,7 @@
  * lanes: per pool and owner, `running` and a copy of the best ready job.
  * metrics: ord is the position of the latest write; special 1 NaN, 2 +Inf, 3 -Inf.
  * logs: base is where an attempt's stream begins in all attempts' bytes.
+ * trash: deleted documents whose metrics and log are still to go.
  * blobs: state 0 live, 1 deleting.
  */
 static const char *const step_1[] = {
@@ -48,6 +49,8 @@ static const char *const step_1[] = {
     " base BIGINT NOT NULL, length BIGINT NOT NULL, PRIMARY KEY (job, stream, attempt))",
     "CREATE TABLE log_chunks (job TEXT NOT NULL, attempt INTEGER NOT NULL, stream SMALLINT NOT NULL,"
     " pos BIGINT NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (job, attempt, stream, pos))",
+
+    "CREATE TABLE trash (job TEXT PRIMARY KEY)",
 
     "CREATE TABLE blobs (hash TEXT PRIMARY KEY, size BIGINT NOT NULL, created BIGINT NOT NULL,"
     " state SMALLINT NOT NULL, touched_at BIGINT NOT NULL, location TEXT NOT NULL)",

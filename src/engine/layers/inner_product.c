@@ -3,7 +3,9 @@
  *
  * M are the bottom's axes before `axis`, K the rest.  Weights are (N,K), or
  * (K,N) with transpose.  A bottom in blocks or with channels last is read as
- * it lies; the weights are then ordered to match.
+ * it lies, the weights ordered to match, where oneDNN has a kernel of its own
+ * for that; where it would unroll and multiply (half to a twentieth of the
+ * speed) the bottom is made plain first, which is cheap.
  */
 #include <string.h>
 
@@ -29,6 +31,7 @@ static void choice_release(struct choice *c)
     pd_freep(&c->forward);
     pd_freep(&c->data);
     pd_freep(&c->weights);
+    *c = (struct choice){0};
 }
 
 static enum status inner_product_setup(struct layer *l, struct error *err)
@@ -65,10 +68,14 @@ static void weights_plain(const struct inner_product *s, const dnnl_memory_desc_
     dnnl_memory_desc_init_by_strides(ret, src->ndims, dims, dnnl_f32, strides);
 }
 
-static enum status make_choice(const struct inner_product *s, bool is_training, const_dnnl_post_ops_t post_ops,
-                               struct choice *c, struct error *err)
+static bool try_bottom(const struct inner_product *s, const dnnl_memory_desc_t *src, bool is_training,
+                       const_dnnl_post_ops_t post_ops, struct choice *c)
 {
     dnnl_memory_desc_t any;
+    c->src = *src;
+    dnnl_memory_desc_init_by_tag(&c->dst, 2, (dnnl_dims_t){s->m, s->n}, dnnl_f32, dnnl_ab);
+    dnnl_memory_desc_init_by_tag(&c->bias, 1, (dnnl_dims_t){s->n}, dnnl_f32, dnnl_a);
+    weights_plain(s, src, &c->plain);
     dnnl_memory_desc_init_by_tag(&any, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
     dnnl_inner_product_desc_t op;
     dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference, &c->src,
@@ -82,7 +89,27 @@ static enum status make_choice(const struct inner_product *s, bool is_training, 
         dnnl_inner_product_backward_data_desc_init(&op, &c->src, &any, &c->dst);
         c->data = pd_make(&op, NULL, c->forward);
     }
-    if (!c->forward || (s->wants_data && !c->data) || ((s->wants_weights || s->wants_bias) && !c->weights))
+    return c->forward && (!s->wants_data || c->data) && ((!s->wants_weights && !s->wants_bias) || c->weights);
+}
+
+static bool is_slow(const_dnnl_primitive_desc_t pd)
+{
+    return pd && (pd_is_gemm(pd) || pd_is_reference(pd));
+}
+
+/* Reads the bottom as it lies when all kernels are fast so, else as rows. */
+static enum status choose(struct inner_product *s, const dnnl_memory_desc_t *lies, bool is_training,
+                          const_dnnl_post_ops_t post_ops, struct choice *c, struct error *err)
+{
+    s->reads_as_it_lies = s->reads_as_it_lies && !desc_is_plain(lies) &&
+                          try_bottom(s, lies, is_training, post_ops, c) && !is_slow(c->forward) &&
+                          !is_slow(c->data) && !is_slow(c->weights);
+    if (s->reads_as_it_lies)
+        return OK;
+    choice_release(c);
+    dnnl_memory_desc_t rows;
+    dnnl_memory_desc_init_by_tag(&rows, 2, (dnnl_dims_t){s->m, s->k}, dnnl_f32, dnnl_ab);
+    if (!try_bottom(s, &rows, is_training, post_ops, c))
         return error_set(err, UNSUPPORTED, "oneDNN has no inner product for this shape");
     return OK;
 }
@@ -134,22 +161,12 @@ static enum status inner_product_plan(struct layer *l, struct planner *p, struct
     s->wants_data = is_training && plan_wants_bottom_diff(p, 0);
     plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);
 
-    CLEANUP(choice_release) struct choice c = {0};
-    const dnnl_memory_desc_t *lies = plan_bottom_desc(p, 0);
-    s->reads_as_it_lies = s->reads_as_it_lies && !desc_is_plain(lies);
-    if (s->reads_as_it_lies)
-        c.src = *lies;
-    else
-        dnnl_memory_desc_init_by_tag(&c.src, 2, (dnnl_dims_t){s->m, s->k}, dnnl_f32, dnnl_ab);
-    dnnl_memory_desc_init_by_tag(&c.dst, 2, (dnnl_dims_t){s->m, s->n}, dnnl_f32, dnnl_ab);
-    dnnl_memory_desc_init_by_tag(&c.bias, 1, (dnnl_dims_t){s->n}, dnnl_f32, dnnl_a);
-    weights_plain(s, &c.src, &c.plain);
-
     dnnl_post_ops_t post_ops = NULL;
     dnnl_post_ops_create(&post_ops);
     if (plan_take_relu(p))
         dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
-    enum status status = make_choice(s, is_training, post_ops, &c, err);
+    CLEANUP(choice_release) struct choice c = {0};
+    enum status status = choose(s, plan_bottom_desc(p, 0), is_training, post_ops, &c, err);
     dnnl_post_ops_destroy(post_ops);
     TRY(status);
     TRY(plan_kernels(l, p, &c, err));

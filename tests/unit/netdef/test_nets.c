@@ -9,52 +9,66 @@ static const char lenet[] =
     " input_param { shape { dim: 64 dim: 1 dim: 28 dim: 28 } shape { dim: 64 } } }\n"
     "layer { name: 'conv1' type: 'Convolution' bottom: 'data' top: 'conv1'"
     " convolution_param { num_output: 20 kernel_size: 5 } }\n"
-    "layer { name: 'pool1' type: 'Pooling' bottom: 'conv1' top: 'pool1' pooling_param { kernel_size: 2 stride: 2 } }\n"
+    "layer { name: 'pool1' type: 'Pooling' bottom: 'conv1' top: 'pool1' pooling_param { kernel_size: 2 "
+    "stride: 2 } }\n"
     "layer { name: 'conv2' type: 'Convolution' bottom: 'pool1' top: 'conv2'"
     " convolution_param { num_output: 50 kernel_size: 5 } }\n"
-    "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2' pooling_param { kernel_size: 2 stride: 2 } }\n"
-    "layer { name: 'ip1' type: 'InnerProduct' bottom: 'pool2' top: 'ip1' inner_product_param { num_output: 500 } }\n"
+    "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2' pooling_param { kernel_size: 2 "
+    "stride: 2 } }\n"
+    "layer { name: 'ip1' type: 'InnerProduct' bottom: 'pool2' top: 'ip1' inner_product_param { num_output: "
+    "500 } }\n"
     "layer { name: 'relu1' type: 'ReLU' bottom: 'ip1' top: 'ip1' }\n"
-    "layer { name: 'ip2' type: 'InnerProduct' bottom: 'ip1' top: 'ip2' inner_product_param { num_output: 10 } }\n"
+    "layer { name: 'ip2' type: 'InnerProduct' bottom: 'ip1' top: 'ip2' inner_product_param { num_output: 10 "
+    "} }\n"
     "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'ip2' bottom: 'label' top: 'loss' }\n";
 
 /* CIFAR-10 quick's pools overlap and do not divide evenly: rounding up makes 16, 8 and 4. */
-static const char cifar_quick[] =
-    "layer { name: 'cifar' type: 'Input' top: 'data' input_param { shape { dim: 100 dim: 3 dim: 32 dim: 32 } } }\n"
-    "layer { name: 'conv1' type: 'Convolution' bottom: 'data' top: 'conv1'"
-    " convolution_param { num_output: 32 pad: 2 kernel_size: 5 stride: 1 } }\n"
-    "layer { name: 'pool1' type: 'Pooling' bottom: 'conv1' top: 'pool1' pooling_param { kernel_size: 3 stride: 2 } }\n"
-    "layer { name: 'conv2' type: 'Convolution' bottom: 'pool1' top: 'conv2'"
-    " convolution_param { num_output: 32 pad: 2 kernel_size: 5 stride: 1 } }\n"
-    "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2'"
-    " pooling_param { pool: AVE kernel_size: 3 stride: 2 } }\n"
-    "layer { name: 'conv3' type: 'Convolution' bottom: 'pool2' top: 'conv3'"
-    " convolution_param { num_output: 64 pad: 2 kernel_size: 5 stride: 1 } }\n"
-    "layer { name: 'pool3' type: 'Pooling' bottom: 'conv3' top: 'pool3'"
-    " pooling_param { pool: AVE kernel_size: 3 stride: 2 } }\n"
-    "layer { name: 'ip1' type: 'InnerProduct' bottom: 'pool3' top: 'ip1' inner_product_param { num_output: 64 } }\n"
-    "layer { name: 'ip2' type: 'InnerProduct' bottom: 'ip1' top: 'ip2' inner_product_param { num_output: 10 } }\n";
+static const char cifar_quick[] = "layer { name: 'cifar' type: 'Input' top: 'data' input_param { shape { "
+                                  "dim: 100 dim: 3 dim: 32 dim: 32 } } }\n"
+                                  "layer { name: 'conv1' type: 'Convolution' bottom: 'data' top: 'conv1'"
+                                  " convolution_param { num_output: 32 pad: 2 kernel_size: 5 stride: 1 } }\n"
+                                  "layer { name: 'pool1' type: 'Pooling' bottom: 'conv1' top: 'pool1' "
+                                  "pooling_param { kernel_size: 3 stride: 2 } }\n"
+                                  "layer { name: 'conv2' type: 'Convolution' bottom: 'pool1' top: 'conv2'"
+                                  " convolution_param { num_output: 32 pad: 2 kernel_size: 5 stride: 1 } }\n"
+                                  "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2'"
+                                  " pooling_param { pool: AVE kernel_size: 3 stride: 2 } }\n"
+                                  "layer { name: 'conv3' type: 'Convolution' bottom: 'pool2' top: 'conv3'"
+                                  " convolution_param { num_output: 64 pad: 2 kernel_size: 5 stride: 1 } }\n"
+                                  "layer { name: 'pool3' type: 'Pooling' bottom: 'conv3' top: 'pool3'"
+                                  " pooling_param { pool: AVE kernel_size: 3 stride: 2 } }\n"
+                                  "layer { name: 'ip1' type: 'InnerProduct' bottom: 'pool3' top: 'ip1' "
+                                  "inner_product_param { num_output: 64 } }\n"
+                                  "layer { name: 'ip2' type: 'InnerProduct' bottom: 'ip1' top: 'ip2' "
+                                  "inner_product_param { num_output: 10 } }\n";
 
 static const char alexnet[] =
-    "layer { name: 'in' type: 'Input' top: 'data' input_param { shape { dim: 10 dim: 3 dim: 227 dim: 227 } } }\n"
+    "layer { name: 'in' type: 'Input' top: 'data' input_param { shape { dim: 10 dim: 3 dim: 227 dim: 227 } } "
+    "}\n"
     "layer { name: 'conv1' type: 'Convolution' bottom: 'data' top: 'conv1'"
     " convolution_param { num_output: 96 kernel_size: 11 stride: 4 } }\n"
     "layer { name: 'norm1' type: 'LRN' bottom: 'conv1' top: 'norm1' lrn_param { local_size: 5 } }\n"
-    "layer { name: 'pool1' type: 'Pooling' bottom: 'norm1' top: 'pool1' pooling_param { kernel_size: 3 stride: 2 } }\n"
+    "layer { name: 'pool1' type: 'Pooling' bottom: 'norm1' top: 'pool1' pooling_param { kernel_size: 3 "
+    "stride: 2 } }\n"
     "layer { name: 'conv2' type: 'Convolution' bottom: 'pool1' top: 'conv2'"
     " convolution_param { num_output: 256 pad: 2 kernel_size: 5 group: 2 } }\n"
-    "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2' pooling_param { kernel_size: 3 stride: 2 } }\n"
+    "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2' pooling_param { kernel_size: 3 "
+    "stride: 2 } }\n"
     "layer { name: 'conv3' type: 'Convolution' bottom: 'pool2' top: 'conv3'"
     " convolution_param { num_output: 384 pad: 1 kernel_size: 3 } }\n"
     "layer { name: 'conv4' type: 'Convolution' bottom: 'conv3' top: 'conv4'"
     " convolution_param { num_output: 384 pad: 1 kernel_size: 3 group: 2 } }\n"
     "layer { name: 'conv5' type: 'Convolution' bottom: 'conv4' top: 'conv5'"
     " convolution_param { num_output: 256 pad: 1 kernel_size: 3 group: 2 } }\n"
-    "layer { name: 'pool5' type: 'Pooling' bottom: 'conv5' top: 'pool5' pooling_param { kernel_size: 3 stride: 2 } }\n"
-    "layer { name: 'fc6' type: 'InnerProduct' bottom: 'pool5' top: 'fc6' inner_product_param { num_output: 4096 } }\n"
+    "layer { name: 'pool5' type: 'Pooling' bottom: 'conv5' top: 'pool5' pooling_param { kernel_size: 3 "
+    "stride: 2 } }\n"
+    "layer { name: 'fc6' type: 'InnerProduct' bottom: 'pool5' top: 'fc6' inner_product_param { num_output: "
+    "4096 } }\n"
     "layer { name: 'drop6' type: 'Dropout' bottom: 'fc6' top: 'fc6' dropout_param { dropout_ratio: 0.5 } }\n"
-    "layer { name: 'fc7' type: 'InnerProduct' bottom: 'fc6' top: 'fc7' inner_product_param { num_output: 4096 } }\n"
-    "layer { name: 'fc8' type: 'InnerProduct' bottom: 'fc7' top: 'fc8' inner_product_param { num_output: 1000 } }\n"
+    "layer { name: 'fc7' type: 'InnerProduct' bottom: 'fc6' top: 'fc7' inner_product_param { num_output: "
+    "4096 } }\n"
+    "layer { name: 'fc8' type: 'InnerProduct' bottom: 'fc7' top: 'fc8' inner_product_param { num_output: "
+    "1000 } }\n"
     "layer { name: 'prob' type: 'Softmax' bottom: 'fc8' top: 'prob' }\n";
 
 static struct netdef *define(const char *text)
@@ -79,20 +93,39 @@ static void every_blob_of_known_nets_has_its_known_shape(void **state)
         int n_params;
     } rows[] = {
         {lenet,
-         {{"data", "64 1 28 28 (50176)"}, {"label", "64 (64)"}, {"conv1", "64 20 24 24 (737280)"},
-          {"pool1", "64 20 12 12 (184320)"}, {"conv2", "64 50 8 8 (204800)"}, {"pool2", "64 50 4 4 (51200)"},
-          {"ip1", "64 500 (32000)"}, {"ip2", "64 10 (640)"}, {"loss", "(1)"}},
+         {{"data", "64 1 28 28 (50176)"},
+          {"label", "64 (64)"},
+          {"conv1", "64 20 24 24 (737280)"},
+          {"pool1", "64 20 12 12 (184320)"},
+          {"conv2", "64 50 8 8 (204800)"},
+          {"pool2", "64 50 4 4 (51200)"},
+          {"ip1", "64 500 (32000)"},
+          {"ip2", "64 10 (640)"},
+          {"loss", "(1)"}},
          431080},
         {cifar_quick,
-         {{"conv1", "100 32 32 32 (3276800)"}, {"pool1", "100 32 16 16 (819200)"},
-          {"conv2", "100 32 16 16 (819200)"}, {"pool2", "100 32 8 8 (204800)"}, {"conv3", "100 64 8 8 (409600)"},
-          {"pool3", "100 64 4 4 (102400)"}, {"ip1", "100 64 (6400)"}, {"ip2", "100 10 (1000)"}},
+         {{"conv1", "100 32 32 32 (3276800)"},
+          {"pool1", "100 32 16 16 (819200)"},
+          {"conv2", "100 32 16 16 (819200)"},
+          {"pool2", "100 32 8 8 (204800)"},
+          {"conv3", "100 64 8 8 (409600)"},
+          {"pool3", "100 64 4 4 (102400)"},
+          {"ip1", "100 64 (6400)"},
+          {"ip2", "100 10 (1000)"}},
          145578},
         {alexnet,
-         {{"conv1", "10 96 55 55 (2904000)"}, {"norm1", "10 96 55 55 (2904000)"}, {"pool1", "10 96 27 27 (699840)"},
-          {"conv2", "10 256 27 27 (1866240)"}, {"pool2", "10 256 13 13 (432640)"}, {"conv3", "10 384 13 13 (648960)"},
-          {"conv4", "10 384 13 13 (648960)"}, {"conv5", "10 256 13 13 (432640)"}, {"pool5", "10 256 6 6 (92160)"},
-          {"fc6", "10 4096 (40960)"}, {"fc7", "10 4096 (40960)"}, {"fc8", "10 1000 (10000)"},
+         {{"conv1", "10 96 55 55 (2904000)"},
+          {"norm1", "10 96 55 55 (2904000)"},
+          {"pool1", "10 96 27 27 (699840)"},
+          {"conv2", "10 256 27 27 (1866240)"},
+          {"pool2", "10 256 13 13 (432640)"},
+          {"conv3", "10 384 13 13 (648960)"},
+          {"conv4", "10 384 13 13 (648960)"},
+          {"conv5", "10 256 13 13 (432640)"},
+          {"pool5", "10 256 6 6 (92160)"},
+          {"fc6", "10 4096 (40960)"},
+          {"fc7", "10 4096 (40960)"},
+          {"fc8", "10 1000 (10000)"},
           {"prob", "10 1000 (10000)"}},
          60965224},
     };

@@ -91,25 +91,36 @@ static void windows(void **state)
     static const struct row rows[] = {
         {"2 4 9 9", "type: 'Convolution' " A_T "convolution_param { num_output: 6 kernel_size: 3 stride: 2 }",
          "2 6 4 4 | 6 4 3 3; 6"},
-        {"2 4 9 7", "type: 'Convolution' " A_T "convolution_param { num_output: 6 kernel_h: 3 kernel_w: 1 pad_h: 1"
-         " pad_w: 0 stride_h: 1 stride_w: 2 group: 2 bias_term: false }", "2 6 9 4 | 6 2 3 1"},
-        {"1 1 7 7", "type: 'Convolution' " A_T "convolution_param { num_output: 1 kernel_size: 3 dilation: 2 }",
+        {"2 4 9 7",
+         "type: 'Convolution' " A_T "convolution_param { num_output: 6 kernel_h: 3 kernel_w: 1 pad_h: 1"
+         " pad_w: 0 stride_h: 1 stride_w: 2 group: 2 bias_term: false }",
+         "2 6 9 4 | 6 2 3 1"},
+        {"1 1 7 7",
+         "type: 'Convolution' " A_T "convolution_param { num_output: 1 kernel_size: 3 dilation: 2 }",
          "1 1 3 3 | 1 1 3 3; 1"},
-        {"2 3 5 6 7", "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 2 kernel_size: 3"
-         " kernel_size: 1 pad: 0 pad: 1 pad: 0 }", "2 4 4 6 7 | 4 3 2 3 1; 4"},
-        {"2 3 8", "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 3 }", "2 4 6 | 4 3 3; 4"},
-        {"2 3; 2 3", "type: 'Convolution' bottom: 'a' bottom: 'b' top: 't' top: 'u'"
-         " convolution_param { num_output: 4 kernel_size: 1 }", "2 4; 2 4 | 4 3; 4"},
+        {"2 3 5 6 7",
+         "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 2 kernel_size: 3"
+         " kernel_size: 1 pad: 0 pad: 1 pad: 0 }",
+         "2 4 4 6 7 | 4 3 2 3 1; 4"},
+        {"2 3 8", "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 3 }",
+         "2 4 6 | 4 3 3; 4"},
+        {"2 3; 2 3",
+         "type: 'Convolution' bottom: 'a' bottom: 'b' top: 't' top: 'u'"
+         " convolution_param { num_output: 4 kernel_size: 1 }",
+         "2 4; 2 4 | 4 3; 4"},
         {"?", "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 3 }", "? | ?; 4"},
-        {"2 4 3 3", "type: 'Deconvolution' " A_T "convolution_param { num_output: 6 kernel_size: 4 stride: 2 pad: 1"
-         " group: 2 }", "2 6 6 6 | 4 3 4 4; 6"},
+        {"2 4 3 3",
+         "type: 'Deconvolution' " A_T "convolution_param { num_output: 6 kernel_size: 4 stride: 2 pad: 1"
+         " group: 2 }",
+         "2 6 6 6 | 4 3 4 4; 6"},
         {"2 3 5 5", "type: 'Im2col' " A_T "convolution_param { kernel_size: 3 stride: 2 }", "2 27 2 2"},
         {"1 2 32 32", "type: 'Pooling' " A_T "pooling_param { kernel_size: 3 stride: 2 }", "1 2 16 16"},
         {"1 2 32 32", "type: 'Pooling' " A_T "pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }",
          "1 2 15 15"},
         {"1 2 3 3", "type: 'Pooling' " A_T "pooling_param { kernel_size: 2 stride: 2 pad: 1 }", "1 2 2 2"},
         {"1 2 7 5", "type: 'Pooling' " A_T "pooling_param { pool: AVE global_pooling: true }", "1 2 1 1"},
-        {"1 2 6 6", "type: 'Pooling' bottom: 'a' top: 't' top: 'm' pooling_param { kernel_size: 1 stride: 2 }",
+        {"1 2 6 6",
+         "type: 'Pooling' bottom: 'a' top: 't' top: 'm' pooling_param { kernel_size: 1 stride: 2 }",
          "1 2 4 4; 1 2 4 4"},
         {"1 2 2 5", "type: 'Pooling' " A_T "pooling_param { kernel_size: 3 stride: 2 }", "1 2 1 2"},
         {"2 3 9 7", "type: 'SPP' " A_T "spp_param { pyramid_height: 2 }", "2 15"},
@@ -123,19 +134,26 @@ static void dense_and_recurrent(void **state)
     (void)state;
     static const struct row rows[] = {
         {"2 3 4", "type: 'InnerProduct' " A_T "inner_product_param { num_output: 5 }", "2 5 | 5 12; 5"},
-        {"2 3 4", "type: 'InnerProduct' " A_T "inner_product_param { num_output: 5 axis: -1 transpose: true"
-         " bias_term: false }", "2 3 5 | 4 5"},
+        {"2 3 4",
+         "type: 'InnerProduct' " A_T "inner_product_param { num_output: 5 axis: -1 transpose: true"
+         " bias_term: false }",
+         "2 3 5 | 4 5"},
         {"2 3 4", "type: 'InnerProduct' " A_T "inner_product_param { num_output: 5 axis: 0 }", "5 | 5 24; 5"},
         {"?", "type: 'InnerProduct' " A_T "inner_product_param { num_output: 5 }", "? | ?; 5"},
         {"7 2", "type: 'Embed' " A_T "embed_param { num_output: 5 input_dim: 11 }", "7 2 5 | 11 5; 5"},
         {"4 2 3 5; 4 2", "type: 'LSTM' " AB_T "recurrent_param { num_output: 6 }", "4 2 6 | 24 15; 24; 24 6"},
-        {"4 2 3; 4 2; 2 7", "type: 'LSTM' bottom: 'a' bottom: 'b' bottom: 'c' top: 't'"
-         " recurrent_param { num_output: 6 }", "4 2 6 | 24 3; 24; 24 7; 24 6"},
-        {"4 2 3; 4 2; 1 2 6; 1 2 6", "type: 'LSTM' bottom: 'a' bottom: 'b' bottom: 'c' bottom: 'd' top: 't'"
+        {"4 2 3; 4 2; 2 7",
+         "type: 'LSTM' bottom: 'a' bottom: 'b' bottom: 'c' top: 't'"
+         " recurrent_param { num_output: 6 }",
+         "4 2 6 | 24 3; 24; 24 7; 24 6"},
+        {"4 2 3; 4 2; 1 2 6; 1 2 6",
+         "type: 'LSTM' bottom: 'a' bottom: 'b' bottom: 'c' bottom: 'd' top: 't'"
          " top: 'h' top: 'u' recurrent_param { num_output: 6 expose_hidden: true }",
          "4 2 6; 1 2 6; 1 2 6 | 24 3; 24; 24 6"},
-        {"4 2 3; 4 2", "type: 'RNN' " AB_T "recurrent_param { num_output: 6 }", "4 2 6 | 6 3; 6; 6 6; 6 6; 6"},
-        {"1 2 3; 1 2 12; 1 2", "type: 'LSTMUnit' bottom: 'a' bottom: 'b' bottom: 'c' top: 't' top: 'u'", "1 2 3; 1 2 3"},
+        {"4 2 3; 4 2", "type: 'RNN' " AB_T "recurrent_param { num_output: 6 }",
+         "4 2 6 | 6 3; 6; 6 6; 6 6; 6"},
+        {"1 2 3; 1 2 12; 1 2", "type: 'LSTMUnit' bottom: 'a' bottom: 'b' bottom: 'c' top: 't' top: 'u'",
+         "1 2 3; 1 2 3"},
     };
     check_rows(rows, ARRAY_SIZE(rows));
 }
@@ -143,12 +161,13 @@ static void dense_and_recurrent(void **state)
 static void element_wise_and_normalisation(void **state)
 {
     (void)state;
-    static const char *const neurons[] = {"AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "ReLU", "Sigmoid",
-                                          "Swish", "TanH", "Threshold"};
+    static const char *const neurons[] = {"AbsVal", "BNLL", "Dropout", "ELU",   "Exp",  "Log",
+                                          "Power",  "ReLU", "Sigmoid", "Swish", "TanH", "Threshold"};
     for (size_t i = 0; i < ARRAY_SIZE(neurons); i++) {
         CLEANUP(freep) char *other = xasprintf("type: '%s' " A_T, neurons[i]);
         CLEANUP(freep) char *in_place = xasprintf("type: '%s' bottom: 'a' top: 'a'", neurons[i]);
-        const struct row rows[] = {{"2 3 4", other, "2 3 4"}, {"2 3 4", in_place, "2 3 4"}, {"?", other, "?"}};
+        const struct row rows[] = {
+            {"2 3 4", other, "2 3 4"}, {"2 3 4", in_place, "2 3 4"}, {"?", other, "?"}};
         check_rows(rows, ARRAY_SIZE(rows));
     }
     static const struct row rows[] = {
@@ -158,7 +177,8 @@ static void element_wise_and_normalisation(void **state)
         {"2 3 4", "type: 'BatchNorm' " A_T, "2 3 4 | 3; 3; 1"},
         {"?", "type: 'BatchNorm' " A_T, "? | ?; ?; 1"},
         {"2 3 4", "type: 'Scale' " A_T, "2 3 4 | 3"},
-        {"2 3 4", "type: 'Scale' " A_T "scale_param { axis: 0 num_axes: -1 bias_term: true }", "2 3 4 | 2 3 4; 2 3 4"},
+        {"2 3 4", "type: 'Scale' " A_T "scale_param { axis: 0 num_axes: -1 bias_term: true }",
+         "2 3 4 | 2 3 4; 2 3 4"},
         {"2 3 4", "type: 'Scale' " A_T "scale_param { num_axes: 0 }", "2 3 4 | scalar"},
         {"2 3 4; 3 4", "type: 'Scale' " AB_T, "2 3 4"},
         {"2 3 4; 3 4", "type: 'Scale' " AB_T "scale_param { bias_term: true }", "2 3 4 | 3 4"},
@@ -235,17 +255,28 @@ static void sources(void **state)
     (void)state;
     static const struct row rows[] = {
         {"", "type: 'Data' top: 't' top: 'l' data_param { source: 'x' batch_size: 9 }", "?; 9"},
-        {"", "type: 'ImageData' top: 't' top: 'l' image_data_param { batch_size: 9 new_height: 4 new_width: 5 }",
+        {"",
+         "type: 'ImageData' top: 't' top: 'l' image_data_param { batch_size: 9 new_height: 4 new_width: 5 }",
          "9 3 4 5; 9"},
-        {"", "type: 'ImageData' top: 't' top: 'l' image_data_param { batch_size: 9 is_color: false }"
-         " transform_param { crop_size: 6 }", "9 1 6 6; 9"},
+        {"",
+         "type: 'ImageData' top: 't' top: 'l' image_data_param { batch_size: 9 is_color: false }"
+         " transform_param { crop_size: 6 }",
+         "9 1 6 6; 9"},
         {"", "type: 'HDF5Data' top: 't' top: 'l' hdf5_data_param { source: 'x' batch_size: 9 }", "?; ?"},
-        {"", "type: 'WindowData' top: 't' top: 'l' window_data_param { batch_size: 9 } transform_param { crop_size: 6 }",
+        {"",
+         "type: 'WindowData' top: 't' top: 'l' window_data_param { batch_size: 9 } transform_param { "
+         "crop_size: 6 }",
          "9 3 6 6; 9"},
-        {"", "type: 'MemoryData' top: 't' top: 'l' memory_data_param { batch_size: 9 channels: 1 height: 2 width: 3 }",
+        {"",
+         "type: 'MemoryData' top: 't' top: 'l' memory_data_param { batch_size: 9 channels: 1 height: 2 "
+         "width: 3 }",
          "9 1 2 3; 9"},
-        {"", "type: 'DummyData' top: 't' top: 'l' dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 4 } }", "2 3; 4"},
-        {"", "type: 'DummyData' top: 't' top: 'l' dummy_data_param { num: 2 channels: 3 channels: 5 height: 1 width: 1 }",
+        {"",
+         "type: 'DummyData' top: 't' top: 'l' dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 4 } }",
+         "2 3; 4"},
+        {"",
+         "type: 'DummyData' top: 't' top: 'l' dummy_data_param { num: 2 channels: 3 channels: 5 height: 1 "
+         "width: 1 }",
          "2 3 1 1; 2 5 1 1"},
         {"", "type: 'Input' top: 't' top: 'l' input_param { shape { dim: 2 } }", "2; 2"},
         {"", "type: 'Input' top: 't'", "?"},
@@ -265,7 +296,8 @@ static void what_does_not_fit_is_explained(void **state)
         {"2 3; 2", "type: 'InnerProduct' " AB_T, "type InnerProduct takes 1 bottom, not 2"},
         {"2 3", "type: 'Eltwise' " A_T, "type Eltwise takes at least 2 bottoms, not 1"},
         {"2 3", "type: 'Pooling' bottom: 'a'", "type Pooling takes 1 to 2 tops, not 0"},
-        {"2 3; 2 3", "type: 'Convolution' " AB_T, "type Convolution makes one top for each of its 2 bottoms, not 1"},
+        {"2 3; 2 3", "type: 'Convolution' " AB_T,
+         "type Convolution makes one top for each of its 2 bottoms, not 1"},
         {"2 3 4 4", "type: 'Convolution' " A_T, "num_output must be at least 1"},
         {"2 3 4 4", "type: 'Convolution' " A_T "convolution_param { num_output: 2 }",
          "kernel_size must be given once, or once for each of the 2 spatial axes, not 0 times"},
@@ -284,10 +316,12 @@ static void what_does_not_fit_is_explained(void **state)
         {"2 3 4", "type: 'Pooling' " A_T "pooling_param { kernel_size: 3 }",
          "bottom 'a' of shape 2 3 4 (24) must have 4 axes (num, channels, height, width)"},
         {"2 3 4 4", "type: 'Pooling' " A_T, "give kernel_size, or kernel_h and kernel_w, and not both"},
-        {"2 3 4 4", "type: 'Pooling' " A_T "pooling_param { kernel_size: 2 pad: 2 }", "pad 2 must be less than kernel 2"},
+        {"2 3 4 4", "type: 'Pooling' " A_T "pooling_param { kernel_size: 2 pad: 2 }",
+         "pad 2 must be less than kernel 2"},
         {"2 3 4 4", "type: 'Pooling' " A_T "pooling_param { kernel_size: 2 stride: 0 }",
          "kernel and stride must be between 1 and 2147483647"},
-        {"2 3 4 4", "type: 'SPP' " A_T "spp_param { pyramid_height: 31 }", "pyramid_height must be between 1 and 30"},
+        {"2 3 4 4", "type: 'SPP' " A_T "spp_param { pyramid_height: 31 }",
+         "pyramid_height must be between 1 and 30"},
         {"2 3 4 4", "type: 'LRN' " A_T "lrn_param { local_size: 4 }", "local_size 4 must be odd"},
         {"2 3", "type: 'Dropout' " A_T "dropout_param { dropout_ratio: 1 }",
          "dropout_ratio 1 must be at least 0 and less than 1"},
@@ -297,8 +331,10 @@ static void what_does_not_fit_is_explained(void **state)
         {"2 3; 3 2", "type: 'Eltwise' " AB_T,
          "bottom 'a' of shape 2 3 (6) and bottom 'b' of shape 3 2 (6) must have the same shape"},
         {"2 3; 2 4 1", "type: 'Concat' " AB_T,
-         "bottom 'a' of shape 2 3 (6) and bottom 'b' of shape 2 4 1 (8) must have the same shape except on axis 1"},
-        {"2 5", "type: 'Slice' bottom: 'a' top: 't' top: 'u'", "2 tops cannot share axis 1 of bottom 'a' of shape 2 5 (10) evenly"},
+         "bottom 'a' of shape 2 3 (6) and bottom 'b' of shape 2 4 1 (8) must have the same shape except on "
+         "axis 1"},
+        {"2 5", "type: 'Slice' bottom: 'a' top: 't' top: 'u'",
+         "2 tops cannot share axis 1 of bottom 'a' of shape 2 5 (10) evenly"},
         {"2 5", "type: 'Slice' bottom: 'a' top: 't' top: 'u' slice_param { slice_point: 5 }",
          "slice_points must rise from 1 to less than 5, the axis 1 of bottom 'a' of shape 2 5 (10)"},
         {"2 5", "type: 'Reshape' " A_T "reshape_param { shape { dim: 3 dim: -1 } }",
@@ -306,9 +342,11 @@ static void what_does_not_fit_is_explained(void **state)
         {"2 5", "type: 'Reshape' bottom: 'a' top: 'a'",
          "type Reshape cannot work in place: give its top another name than its bottom 'a'"},
         {"64 10; 32", "type: 'SoftmaxWithLoss' " AB_T,
-         "bottom 'a' of shape 64 10 (640) and bottom 'b' of shape 32 (32) must have the same first dimension"},
+         "bottom 'a' of shape 64 10 (640) and bottom 'b' of shape 32 (32) must have the same first "
+         "dimension"},
         {"64 10 2; 64", "type: 'SoftmaxWithLoss' " AB_T,
-         "bottom 'b' of shape 64 (64) must hold 128 labels, one for each prediction of bottom 'a' of shape 64 10 2 (1280)"
+         "bottom 'b' of shape 64 (64) must hold 128 labels, one for each prediction of bottom 'a' of shape "
+         "64 10 2 (1280)"
          " (classes are on axis 1)"},
         {"64 3; 64", "type: 'Accuracy' " AB_T "accuracy_param { top_k: 5 }",
          "top_k 5 is more than the 3 classes of bottom 'a' of shape 64 3 (192)"},
@@ -317,14 +355,17 @@ static void what_does_not_fit_is_explained(void **state)
         {"4 2 3; 4 2", "type: 'LSTM' " AB_T, "num_output must be at least 1"},
         {"2 3", "type: 'BatchNorm' " A_T "param { lr_mult: 1 }",
          "the statistics of BatchNorm are not learned: set lr_mult of all its params to 0"},
-        {"2 3", "type: 'InnerProduct' " A_T "inner_product_param { num_output: 1 bias_term: false } param { } param { }",
+        {"2 3",
+         "type: 'InnerProduct' " A_T
+         "inner_product_param { num_output: 1 bias_term: false } param { } param { }",
          "2 param fields, but type InnerProduct has 1 parameter"},
         {"2 3", "type: 'ReLU' " A_T "loss_weight: 1 loss_weight: 1",
          "loss_weight must be given never, or once for each of the 1 tops, not 2 times"},
         {"2 3", "type: 'ReLU' " A_T "propagate_down: true propagate_down: true",
          "propagate_down must be given never, or once for each of the 1 bottoms, not 2 times"},
         {"2 3", "type: 'ReLU' bottom: 'a' top: 'u' top: 't'", "type ReLU takes 1 top, not 2"},
-        {"", "type: 'Data' top: 't' data_param { source: 'x' }", "data_param's batch_size must be at least 1"},
+        {"", "type: 'Data' top: 't' data_param { source: 'x' }",
+         "data_param's batch_size must be at least 1"},
         {"", "type: 'Input' top: 't' input_param { shape { dim: -1 } }",
          "dim -1 of a shape is not between 0 and 2147483647"},
         {"", "type: 'Input' top: 't' input_param { shape { dim: 65536 dim: 65536 } }",

@@ -15,7 +15,8 @@ static const struct {
      " include { phase: TRAIN } inner_product_param { num_output: 7 } }"},
     {"V1: a loss keeps the name it has today",
      "layers { name: 'l' type: SOFTMAX_LOSS } layers { name: 'n' type: NONE } layers { type: 39 }",
-     "layer { name: 'l' type: 'SoftmaxWithLoss' } layer { name: 'n' type: '' } layer { type: 'Deconvolution' }"},
+     "layer { name: 'l' type: 'SoftmaxWithLoss' } layer { name: 'n' type: '' } layer { type: 'Deconvolution' "
+     "}"},
     {"old transformations",
      "layers { type: DATA data_param { source: 's' scale: 0.5 mean_file: 'm' crop_size: 3 mirror: true } }"
      "layers { type: IMAGE_DATA image_data_param { crop_size: 4 } transform_param { scale: 2 } }",
@@ -33,7 +34,8 @@ static const struct {
      "layer { name: 'c' type: 'Convolution' bottom: 'd' top: 'e' param { lr_mult: 1 decay_mult: 1 }"
      " convolution_param { num_output: 4 bias_term: false pad: 1 kernel_size: 3 group: 2 stride: 2"
      " weight_filler { type: 'xavier' } } }"
-     "layer { name: 'p' type: 'Pooling' bottom: 'e' top: 'f' pooling_param { pool: AVE kernel_size: 2 stride: 2 } }"},
+     "layer { name: 'p' type: 'Pooling' bottom: 'e' top: 'f' pooling_param { pool: AVE kernel_size: 2 "
+     "stride: 2 } }"},
     {"V0: a padding layer becomes the pad of the layer above",
      "layers { layer { name: 'd' type: 'data' source: 's' batchsize: 5 meanfile: 'm' } top: 'd' top: 'l' }"
      "layers { layer { name: 'pad' type: 'padding' pad: 2 } bottom: 'd' top: 'dp' }"
@@ -42,21 +44,26 @@ static const struct {
      " data_param { source: 's' batch_size: 5 } }"
      "layer { name: 'c' type: 'Convolution' bottom: 'd' top: 'c' convolution_param { pad: 2 } }"},
     {"V0: images and windows",
-     "layers { layer { name: 'i' type: 'images' shuffle_images: true new_height: 5 new_width: 6 rand_skip: 1 } }"
+     "layers { layer { name: 'i' type: 'images' shuffle_images: true new_height: 5 new_width: 6 rand_skip: 1 "
+     "} }"
      "layers { layer { name: 'w' type: 'window_data' det_fg_threshold: 0.1 det_crop_mode: 'square' } }"
      "layers { layer { name: 'o' type: 'hdf5_output' hdf5_output_param { file_name: 'f' } } }",
-     "layer { name: 'i' type: 'ImageData' image_data_param { rand_skip: 1 shuffle: true new_height: 5 new_width: 6 } }"
+     "layer { name: 'i' type: 'ImageData' image_data_param { rand_skip: 1 shuffle: true new_height: 5 "
+     "new_width: 6 } }"
      "layer { name: 'w' type: 'WindowData' window_data_param { fg_threshold: 0.1 crop_mode: 'square' } }"
      "layer { name: 'o' type: 'HDF5Output' hdf5_output_param { file_name: 'f' } }"},
     {"inputs with shapes go in front",
-     "input: 'a' input: 'b' input_shape { dim: 2 } input_shape { dim: 3 dim: 4 } layer { name: 'x' type: 'ReLU' }",
-     "layer { name: 'input' type: 'Input' top: 'a' top: 'b' input_param { shape { dim: 2 } shape { dim: 3 dim: 4 } } }"
+     "input: 'a' input: 'b' input_shape { dim: 2 } input_shape { dim: 3 dim: 4 } layer { name: 'x' type: "
+     "'ReLU' }",
+     "layer { name: 'input' type: 'Input' top: 'a' top: 'b' input_param { shape { dim: 2 } shape { dim: 3 "
+     "dim: 4 } } }"
      "layer { name: 'x' type: 'ReLU' }"},
     {"inputs without shapes are dropped", "input: 'a' layer { name: 'x' }", "layer { name: 'x' }"},
     {"BatchNorm never learns its statistics",
      "layer { type: 'BatchNorm' param { lr_mult: 1 } param { name: 's' } param { } }"
      "layer { type: 'BatchNorm' param { lr_mult: 1 } }",
-     "layer { type: 'BatchNorm' param { lr_mult: 0 decay_mult: 0 } param { name: 's' lr_mult: 0 decay_mult: 0 }"
+     "layer { type: 'BatchNorm' param { lr_mult: 0 decay_mult: 0 } param { name: 's' lr_mult: 0 decay_mult: "
+     "0 }"
      " param { lr_mult: 0 decay_mult: 0 } }"
      "layer { type: 'BatchNorm' param { lr_mult: 1 } }"},
 };
@@ -102,7 +109,8 @@ static void legacy_binary_means_the_same_as_legacy_text(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(nets); i++) {
         ProtobufCMessage *legacy;
         const char *text = nets[i].legacy;
-        assert_ok(message_read_text(&caffe__net_parameter__descriptor, text, strlen(text), "net", &legacy, &err));
+        assert_ok(
+            message_read_text(&caffe__net_parameter__descriptor, text, strlen(text), "net", &legacy, &err));
         size_t size = protobuf_c_message_get_packed_size(legacy);
         CLEANUP(freep) uint8_t *bytes = xmalloc(size + 1);
         protobuf_c_message_pack(legacy, bytes);
@@ -123,7 +131,8 @@ static void legacy_nets_that_contradict_themselves_are_refused(void **state)
         const char *text, *message;
     } rows[] = {
         {"layer { name: 'a' } layers { name: 'b' type: RELU }",
-         "net: the net has both 'layer' and 'layers' fields; write all of them as layer { type: \"Convolution\" ... }"},
+         "net: the net has both 'layer' and 'layers' fields; write all of them as layer { type: "
+         "\"Convolution\" ... }"},
         {"input: 'a' input: 'b' input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4",
          "net: the net has 2 inputs, but 4 input_dim fields; 4 an input are needed"},
         {"input: 'a' input: 'b' input_shape { }", "net: the net has 2 inputs, but 1 input_shape fields"},
@@ -150,9 +159,14 @@ static void a_solver_type_by_number_becomes_its_name(void **state)
     static const struct {
         const char *text, *type;
     } rows[] = {
-        {"solver_type: SGD", "SGD"}, {"solver_type: NESTEROV", "Nesterov"}, {"solver_type: 2", "AdaGrad"},
-        {"solver_type: RMSPROP", "RMSProp"}, {"solver_type: ADADELTA", "AdaDelta"}, {"solver_type: ADAM", "Adam"},
-        {"type: 'Adam'", "Adam"}, {"", "SGD"},
+        {"solver_type: SGD", "SGD"},
+        {"solver_type: NESTEROV", "Nesterov"},
+        {"solver_type: 2", "AdaGrad"},
+        {"solver_type: RMSPROP", "RMSProp"},
+        {"solver_type: ADADELTA", "AdaDelta"},
+        {"solver_type: ADAM", "Adam"},
+        {"type: 'Adam'", "Adam"},
+        {"", "SGD"},
     };
     struct error err;
     Caffe__SolverParameter *solver;

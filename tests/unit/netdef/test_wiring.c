@@ -30,7 +30,8 @@ static char *describe(const struct netdef *def)
         const struct layer_def *layer = &def->layers[i];
         buf_printf(&out, "%s%s:", layer->name, layer->needs_backward ? "*" : "");
         for (int k = 0; k < layer->n_bottoms; k++)
-            buf_printf(&out, " %s%s", def->blobs[layer->bottoms[k]].name, layer->propagate_down[k] ? "^" : "");
+            buf_printf(&out, " %s%s", def->blobs[layer->bottoms[k]].name,
+                       layer->propagate_down[k] ? "^" : "");
         buf_puts(&out, " ->");
         for (int k = 0; k < layer->n_tops; k++) {
             buf_printf(&out, " %s", def->blobs[layer->tops[k]].name);
@@ -47,7 +48,9 @@ static char *describe(const struct netdef *def)
     return text;
 }
 
-#define IN "layer { name: 'in' type: 'Input' top: 'x' top: 'y' input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }\n"
+#define IN                                                                                                   \
+    "layer { name: 'in' type: 'Input' top: 'x' top: 'y' input_param { shape { dim: 4 dim: 3 } shape { dim: " \
+    "4 } } }\n"
 #define IP(name, bottom, more) \
     "layer { name: '" name "' type: 'InnerProduct' bottom: '" bottom "' top: '" name "'" \
     " inner_product_param { num_output: 3 } " more " }\n"
@@ -61,11 +64,12 @@ static void nets_are_wired_as_caffe_does(void **state)
         const char *title, *text, *want;
     } rows[] = {
         {"gradients flow from the loss to the lowest weights, not to data or labels",
-         IN IP("a", "x", "") "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n" IP("b", "a", "") LOSS("b", ""),
+         IN IP("a", "x", "") "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n" IP("b", "a", "")
+             LOSS("b", ""),
          "in: -> x y\na*: x -> a\nr*: a^ -> a\nb*: a^ -> b\nloss*: b^ y -> loss(1)\noutputs: loss"},
         {"splits are named after the blob and the last layer that wrote it, one top a user",
-         IN IP("a", "x", "") "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n"
-         LOSS("a", "") "layer { name: 'acc' type: 'Accuracy' bottom: 'a' bottom: 'y' top: 'acc' }\n",
+         IN IP("a", "x", "") "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n" LOSS(
+             "a", "") "layer { name: 'acc' type: 'Accuracy' bottom: 'a' bottom: 'y' top: 'acc' }\n",
          "in: -> x y\n"
          "y_in_1_split: y -> y_in_1_split_0 y_in_1_split_1\n"
          "a*: x -> a\nr*: a^ -> a\n"
@@ -77,8 +81,9 @@ static void nets_are_wired_as_caffe_does(void **state)
          IN "layer { name: '1' type: 'Slice' bottom: 'x' top: 'c' top: 'a' top: 'b' }\n",
          "in: -> x y\n1: x -> c a b\noutputs: a b c y"},
         {"a loss that is also a bottom moves its weight to the first split",
-         IN IP("a", "x", "") LOSS("a", "loss_weight: 2")
-         "layer { name: 'p' type: 'Power' bottom: 'loss' top: 'p' loss_weight: 0.5 }\n",
+         IN IP("a", "x", "") LOSS(
+             "a",
+             "loss_weight: 2") "layer { name: 'p' type: 'Power' bottom: 'loss' top: 'p' loss_weight: 0.5 }\n",
          "in: -> x y\na*: x -> a\nloss*: a^ y -> loss(1)\n"
          "loss_loss_0_split*: loss^ -> loss_loss_0_split_0(2) loss_loss_0_split_1\n"
          "p*: loss_loss_0_split_1^ -> p(0.5)\noutputs: loss_loss_0_split_0 p"},
@@ -98,12 +103,11 @@ static void nets_are_wired_as_caffe_does(void **state)
         {"propagate_down: true forces the gradient into data",
          IN IP("a", "x", "propagate_down: true") LOSS("a", ""),
          "in: -> x y\na*: x^ -> a\nloss*: a^ y -> loss(1)\noutputs: loss"},
-        {"force_backward reaches all but labels",
-         "force_backward: true\n" IN IP("a", "x", "") LOSS("a", ""),
+        {"force_backward reaches all but labels", "force_backward: true\n" IN IP("a", "x", "") LOSS("a", ""),
          "in*: -> x y\na*: x^ -> a\nloss*: a^ y -> loss(1)\noutputs: loss"},
         {"Silence consumes and BatchNorm without params needs backward",
-         IN "layer { name: 'bn' type: 'BatchNorm' bottom: 'x' top: 'x' }\n" IP("a", "x", "")
-         "layer { name: 's' type: 'Silence' bottom: 'y' }\n",
+         IN "layer { name: 'bn' type: 'BatchNorm' bottom: 'x' top: 'x' }\n" IP(
+             "a", "x", "") "layer { name: 's' type: 'Silence' bottom: 'y' }\n",
          "in: -> x y\nbn: x -> x\na: x -> a\ns: y ->\noutputs: a"},
         {"the same blob twice at one layer is two users",
          IN "layer { name: 'e' type: 'Eltwise' bottom: 'x' bottom: 'x' top: 'e' }\n",
@@ -182,7 +186,8 @@ static void shared_params_have_one_owner_whose_multipliers_any_sharer_may_say(vo
         int owner;
         double lr_mult, decay_mult;
         const char *name;
-    } want[] = {{0, 2, 0, "w"}, {1, 1, 1, ""}, {0, 2, 0, "w"}, {3, 3, 1, "b"}, {0, 2, 0, "w"}, {3, 3, 1, "b"}};
+    } want[] = {{0, 2, 0, "w"}, {1, 1, 1, ""},  {0, 2, 0, "w"},
+                {3, 3, 1, "b"}, {0, 2, 0, "w"}, {3, 3, 1, "b"}};
     assert_int_equal(def->n_params, 6);
     for (int i = 0; i < 6; i++) {
         assert_int_equal(def->params[i].owner, want[i].owner);
@@ -196,11 +201,13 @@ static void shared_params_have_one_owner_whose_multipliers_any_sharer_may_say(vo
 static void default_fillers_are_those_of_the_type(void **state)
 {
     (void)state;
-    CLEANUP(netdef_freep) struct netdef *def = define_train(
+    CLEANUP(netdef_freep)
+    struct netdef *def = define_train(
         IN "layer { name: 's' type: 'Scale' bottom: 'x' top: 's' scale_param { bias_term: true } }\n"
-        "layer { name: 'p' type: 'PReLU' bottom: 's' top: 'p' }\n"
-        IP("a", "p", "") "layer { name: 'g' type: 'InnerProduct' bottom: 'a' top: 'g'"
-        " inner_product_param { num_output: 1 bias_term: false weight_filler { type: 'gaussian' std: 0.5 } } }\n");
+           "layer { name: 'p' type: 'PReLU' bottom: 's' top: 'p' }\n" IP(
+               "a", "p", "") "layer { name: 'g' type: 'InnerProduct' bottom: 'a' top: 'g'"
+                             " inner_product_param { num_output: 1 bias_term: false weight_filler { type: "
+                             "'gaussian' std: 0.5 } } }\n");
     static const struct {
         const char *type;
         float value, std;
@@ -220,7 +227,8 @@ static void sources_give_data_layers_their_shapes(void **state)
     (void)state;
     struct error err = {0};
     const char *text =
-        "layer { name: 'd' type: 'HDF5Data' top: 'x' top: 'y' hdf5_data_param { batch_size: 5 } }\n" IP("a", "x", "");
+        "layer { name: 'd' type: 'HDF5Data' top: 'x' top: 'y' hdf5_data_param { batch_size: 5 } }\n" IP(
+            "a", "x", "");
     struct source_shape source = {
         .layer = "d", .n_tops = 2, .tops = {{.n_axes = 2, .dim = {5, 7}}, {.n_axes = 1, .dim = {5}}}};
     struct netdef_options options = {.n_sources = 1, .sources = &source};
@@ -231,7 +239,8 @@ static void sources_give_data_layers_their_shapes(void **state)
     source.n_tops = 1;
     CLEANUP(netdef_freep) struct netdef *none = NULL;
     assert_int_equal(define(text, &options, &none, &err), INVALID);
-    assert_string_equal(err.message, "layer 'd': the source delivers 1 blobs, not the 2 that the layer has as tops");
+    assert_string_equal(err.message,
+                        "layer 'd': the source delivers 1 blobs, not the 2 that the layer has as tops");
 }
 
 static void data_layers_are_listed_for_the_state(void **state)
@@ -247,7 +256,8 @@ static void data_layers_are_listed_for_the_state(void **state)
     assert_ok(net_read_text(text, strlen(text), "net", &net, &err));
     CLEANUP(freep) int *layers = NULL;
     int n = 0;
-    assert_ok(netdef_data_layers(net, &(struct netdef_options){.phase = CAFFE__PHASE__TEST}, &layers, &n, &err));
+    assert_ok(
+        netdef_data_layers(net, &(struct netdef_options){.phase = CAFFE__PHASE__TEST}, &layers, &n, &err));
     assert_int_equal(n, 2);
     assert_int_equal(layers[0], 1);
     assert_int_equal(layers[1], 3);
@@ -265,10 +275,12 @@ static void the_parameter_is_what_a_snapshot_writes(void **state)
     struct buf got;
     buf_init(&got, 1 << 16);
     message_print_text(&def->param->base, &got);
-    assert_string_equal(got.data,
+    assert_string_equal(
+        got.data,
         "name: \"n\"\n"
         "layer {\n  name: \"in\"\n  type: \"Input\"\n  top: \"x\"\n  top: \"y\"\n  phase: TRAIN\n"
-        "  input_param {\n    shape {\n      dim: 4\n      dim: 3\n    }\n    shape {\n      dim: 4\n    }\n  }\n}\n"
+        "  input_param {\n    shape {\n      dim: 4\n      dim: 3\n    }\n    shape {\n      dim: 4\n    }\n "
+        " }\n}\n"
         "layer {\n  name: \"bn\"\n  type: \"BatchNorm\"\n  bottom: \"x\"\n  top: \"b\"\n"
         "  param {\n    lr_mult: 0\n  }\n  param {\n    lr_mult: 0\n  }\n  param {\n    lr_mult: 0\n  }\n"
         "  phase: TEST\n}\n"
@@ -284,34 +296,37 @@ static void nets_that_do_not_hang_together_are_refused(void **state)
     static const struct {
         const char *text, *message;
     } rows[] = {
-        {IN IP("a", "z", ""),
-         "layer 'a': unknown bottom 'z': no layer before it has that top"},
+        {IN IP("a", "z", ""), "layer 'a': unknown bottom 'z': no layer before it has that top"},
         {IN IP("conv1", "x", "") IP("a", "conv2", ""),
          "layer 'a': unknown bottom 'conv2': no layer before it has that top; did you mean 'conv1'?"},
-        {IN IP("a", "b", "") IP("b", "x", ""), "layer 'a': bottom 'b' is made by layer 'b', which comes later"},
+        {IN IP("a", "b", "") IP("b", "x", ""),
+         "layer 'a': bottom 'b' is made by layer 'b', which comes later"},
         {IN IP("a", "x", "") "layer { name: 'r' type: 'TanH' bottom: 'y' top: 'a' }\n",
          "layer 'r': top 'a' is made by layer 'a' already"},
         {IN "layer { name: 'a' type: 'ReLU' bottom: 'x' top: 'a' include { } exclude { } }\n",
          "layer 'a': give include or exclude rules, not both"},
         {IN IP("a", "x", "param { name: 'w' lr_mult: 1 }") IP("b", "a", "param { name: 'w' lr_mult: 2 }"),
          "layer 'b': param 'w' has lr_mult 2, but layer 'a', which shares it, says 1"},
-        {IN IP("a", "x", "param { name: 'w' decay_mult: 1 }") IP("b", "a", "param { name: 'w' decay_mult: 2 }"),
+        {IN IP("a", "x", "param { name: 'w' decay_mult: 1 }")
+             IP("b", "a", "param { name: 'w' decay_mult: 2 }"),
          "layer 'b': param 'w' has decay_mult 2, but layer 'a', which shares it, says 1"},
-        {IN IP("a", "x", "param { name: 'w' }")
-         "layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' param { name: 'w' }"
-         " inner_product_param { num_output: 3 axis: 0 } }\n",
-         "layer 'b': cannot share param 'w' of shape 3 12 (36) with layer 'a', which owns it with shape 3 3 (9)"},
-        {IN IP("a", "x", "param { name: 'w' }")
-         "layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' param { name: 'w' share_mode: PERMISSIVE }"
-         " inner_product_param { num_output: 2 } }\n",
+        {IN IP("a", "x", "param { name: 'w' }") "layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' "
+                                                "param { name: 'w' }"
+                                                " inner_product_param { num_output: 3 axis: 0 } }\n",
+         "layer 'b': cannot share param 'w' of shape 3 12 (36) with layer 'a', which owns it with shape 3 3 "
+         "(9)"},
+        {IN IP("a", "x", "param { name: 'w' }") "layer { name: 'b' type: 'InnerProduct' bottom: 'a' top: 'b' "
+                                                "param { name: 'w' share_mode: PERMISSIVE }"
+                                                " inner_product_param { num_output: 2 } }\n",
          "layer 'b': cannot share param 'w' of shape 2 3 (6) with layer 'a', which owns it with shape 3 3 (9)"
          ": the counts differ"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct error err = {0};
         struct netdef *def = NULL;
-        assert_int_equal(define(rows[i].text, &(struct netdef_options){.phase = CAFFE__PHASE__TRAIN}, &def, &err),
-                         INVALID);
+        assert_int_equal(
+            define(rows[i].text, &(struct netdef_options){.phase = CAFFE__PHASE__TRAIN}, &def, &err),
+            INVALID);
         assert_null(def);
         assert_string_equal(err.message, rows[i].message);
     }

@@ -174,6 +174,7 @@ static void dependents_wait_until_all_they_need_is_finished(void **state)
     assert_document(s, 5, STATE_READY, "");
     assert_int_equal(try_enqueue(s, ALICE, 6, (struct enqueue){.after = {99}}, T0, &err), NOT_FOUND);
     assert_non_null(strstr(err.message, id_of(99)));
+    assert_int_equal(try_enqueue(s, BOB, 8, (struct enqueue){.pool = ""}, T0, &err), INVALID);
     assert_int_equal(try_enqueue(s, BOB, 7, (struct enqueue){.after = {1}}, T0, &err), NOT_FOUND);
 }
 

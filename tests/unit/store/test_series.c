@@ -181,6 +181,30 @@ static void a_log_reads_as_one_across_chunks_and_attempts(void **state)
     assert_int_equal(size, 0);
 }
 
+static void a_deleted_documents_series_go_in_pieces(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    int64_t length = 0, size = 0;
+    static struct metric_point points[5000];
+    for (int i = 0; i < 5000; i++)
+        points[i] = point("loss", i, i);
+    assert_ok(metrics_add(s, id_of(1), 1, points, 5000, NULL, T0, &err));
+    for (int i = 0; i < 450; i++)
+        assert_ok(log_append(s, id_of(1), 1, LOG_STDERR, i, "x", 1, &length, &err));
+    assert_ok(finish_as(s, 1, 1, OUTCOME_DONE, "", T0, &err));
+    assert_ok(document_delete(s, ALICE, id_of(1), 0, T0, NULL, NULL, &err));
+    assert_ok(store_tick(s, T0, NULL, &err));
+    CLEANUP(metric_list_release) struct metric_list left = {0};
+    CLEANUP(attempt_list_release) struct attempt_list attempts = {0};
+    assert_ok(metrics_read(s, id_of(1), NULL, 0, 0, &left, &err));
+    assert_int_equal(left.n, 0);
+    assert_ok(log_size(s, id_of(1), LOG_STDERR, &size, &err));
+    assert_int_equal(size, 0);
+    assert_ok(queue_attempts(s, id_of(1), &attempts, &err));
+    assert_int_equal(attempts.n, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, series_setup, fixture_teardown)
 
 int main(void)
@@ -192,6 +216,7 @@ int main(void)
         T(progress_is_kept_outside_the_feed),
         T(a_log_takes_what_it_lacks_and_tells_its_length),
         T(a_log_reads_as_one_across_chunks_and_attempts),
+        T(a_deleted_documents_series_go_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
