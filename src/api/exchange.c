@@ -162,6 +162,7 @@ static void hash_text(struct hash *h, const char *s)
     hash_update(h, s ? s : "", strlen(s ? s : "") + 1);
 }
 
+/* The hash is kept for a day, so nothing that could be guessed from it goes in: no password. */
 static void hash_request(struct exchange *x)
 {
     const struct request *r = &x->request;
@@ -169,7 +170,11 @@ static void hash_request(struct exchange *x)
     hash_text(h, r->method);
     hash_text(h, http_uri(x->call));
     if (r->body) {
-        CLEANUP(freep) char *text = json_text(r->body);
+        CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
+        for (const struct field *f = x->match.route->in; f && f->name; f++)
+            if (f->flags & WRITE_ONLY)
+                json_object_del(body, f->name);
+        CLEANUP(freep) char *text = json_text(body);
         hash_text(h, text);
     }
     for (int i = 0; i < r->n_values; i++) {

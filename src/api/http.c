@@ -143,6 +143,8 @@ static void job_over(struct http_call *c, enum http_next next)
     if (next == HTTP_WAIT)
         return;
     c->next = next;
+    if (next == HTTP_BODY)
+        conn_phase(c->conn, PHASE_BODY, 0);
     resume(c);
 }
 
@@ -492,7 +494,20 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 /* ---- Slow clients. ---- */
 
-static bool is_too_slow(const struct http_options *o, struct conn *conn, int64_t now_ms)
+/* The other side has ended, and nothing that it sent is left to read. */
+static bool is_at_end(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/*
+ * Whether to cut a connection.  In a body also when the client is gone: an
+ * end that arrives together with the last bytes is one that the library,
+ * which waits for edges, does not see.
+ */
+static bool is_over(const struct http_options *o, struct conn *conn, int64_t now_ms)
 {
     switch ((enum phase)atomic_load(&conn->phase)) {
     case PHASE_HEAD:
@@ -500,6 +515,8 @@ static bool is_too_slow(const struct http_options *o, struct conn *conn, int64_t
     case PHASE_DRAIN:
         return now_ms >= atomic_load(&conn->deadline_ms);
     case PHASE_BODY: {
+        if (is_at_end(conn->fd))
+            return true;
         int64_t passed_ms = now_ms - atomic_load(&conn->window_ms);
         if (passed_ms < o->body_window_ms)
             return false;
@@ -519,7 +536,7 @@ static void wait_until(struct http_server *s, int64_t at_ms)
     pthread_cond_timedwait(&s->changed, &s->lock, &at);
 }
 
-/* Cuts the connections that are too slow. The socket stays open till the library sees its end. */
+/* Cuts connections that are over. The socket stays open till the library sees its end. */
 static void *watch_thread(void *context)
 {
     struct http_server *s = context;
@@ -534,7 +551,7 @@ static void *watch_thread(void *context)
             continue;
         }
         for (struct conn *conn = s->conns; conn; conn = conn->next)
-            if (is_too_slow(o, conn, now_ms))
+            if (is_over(o, conn, now_ms))
                 shutdown(conn->fd, SHUT_RDWR);
         next_ms = now_ms + tick_ms;
     }
@@ -688,9 +705,7 @@ bool http_from_loopback(const struct http_call *c)
 
 bool http_gone(const struct http_call *c)
 {
-    char byte;
-    ssize_t n = recv(c->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    return is_at_end(c->conn->fd);
 }
 
 int64_t http_received(const struct http_call *c)
