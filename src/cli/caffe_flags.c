@@ -139,9 +139,11 @@ static const char *take_flag(enum flag flag, const char *value, struct caffe_fla
     return NULL;
 }
 
-int caffe_flags_read(const char *command, const char *help, int argc, char **argv, struct caffe_flags *ret_flags)
+int caffe_flags_read(const char *command, const char *help, int argc, char **argv,
+                     struct caffe_flags *ret_flags)
 {
-    CLEANUP(caffe_flags_release) struct caffe_flags f = {
+    CLEANUP(caffe_flags_release)
+    struct caffe_flags f = {
         .iterations = 50,
         .on_sigint = SOLVER_STOP,
         .on_sighup = SOLVER_SNAPSHOT,
@@ -197,8 +199,8 @@ static enum status load_weights(struct net *net, const char *list, struct error 
     return OK;
 }
 
-enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, bool inference, struct net **ret_net,
-                            struct error *err)
+enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, bool inference,
+                            struct net **ret_net, struct error *err)
 {
     CLEANUP(net_parameter_freep) Caffe__NetParameter *param = NULL;
     TRY(net_read_file(f->model, &param, err));

@@ -33,24 +33,25 @@ struct caffe_flags {
  * Returns -1 to go on, or the exit status to end with: after --help, which
  * prints `help`, or after a message about wrong usage.
  */
-int caffe_flags_read(const char *command, const char *help, int argc, char **argv, struct caffe_flags *ret_flags);
+int caffe_flags_read(const char *command, const char *help, int argc, char **argv,
+                     struct caffe_flags *ret_flags);
 void caffe_flags_release(struct caffe_flags *f);
 
 /* Caffe's line about the device; --gpu is told that the CPU is used. */
 void caffe_flags_log_device(const struct caffe_flags *f, bool solver_wants_gpu);
 
 /* The net of --model in the given phase, with --level, --stage and --weights. */
-enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, bool inference, struct net **ret_net,
-                            struct error *err);
+enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, bool inference,
+                            struct net **ret_net, struct error *err);
 
 /* The lines of a help text that are the same for train, test and time. */
-#define CAFFE_FLAGS_HELP                                                        \
-    "  --level=N           network level (0)\n"                                 \
-    "  --stage=A,B         network stages\n"                                    \
+#define CAFFE_FLAGS_HELP                                                                                     \
+    "  --level=N           network level (0)\n"                                                              \
+    "  --stage=A,B         network stages\n"                                                                 \
     "  --gpu=IDS           accepted; this engine computes on the CPU and says so\n"
 
-#define CAFFE_EXTENSIONS_HELP \
-    "\nExtensions:\n"         \
+#define CAFFE_EXTENSIONS_HELP                                                                                \
+    "\nExtensions:\n"                                                                                        \
     "  --threads=N         threads to compute with (all processors)\n"
 
 #endif

@@ -11,8 +11,7 @@ static const char help[] =
     "Runs a net in its TEST phase and prints the means of its outputs.\n\n"
     "  --model=FILE        the net (prototxt)\n"
     "  --weights=F,F       its weights (.caffemodel, .caffemodel.h5)\n"
-    "  --iterations=N      batches to run (50)\n" CAFFE_FLAGS_HELP CAFFE_EXTENSIONS_HELP
-    "\nexample:\n"
+    "  --iterations=N      batches to run (50)\n" CAFFE_FLAGS_HELP CAFFE_EXTENSIONS_HELP "\nexample:\n"
     "  et test --model=lenet_train_test.prototxt --weights=lenet_iter_1000.caffemodel --iterations=100\n";
 
 static void log_batch(const struct outputs *batch, int number)

@@ -13,8 +13,7 @@ static const char help[] =
     "  --model=FILE        the net (prototxt)\n"
     "  --weights=F,F       its weights; random without\n"
     "  --phase=PHASE       TRAIN (default) or TEST\n"
-    "  --iterations=N      passes to run (50)\n" CAFFE_FLAGS_HELP CAFFE_EXTENSIONS_HELP
-    "\nexample:\n"
+    "  --iterations=N      passes to run (50)\n" CAFFE_FLAGS_HELP CAFFE_EXTENSIONS_HELP "\nexample:\n"
     "  et time --model=lenet_train_test.prototxt --iterations=100\n";
 
 static double now_us(void)
@@ -74,7 +73,8 @@ static enum status time_net(const struct caffe_flags *f, struct error *err)
 
     caffe_log('I', "caffe.cpp:365", "*** Benchmark begins ***");
     caffe_log('I', "caffe.cpp:366", "Testing for %d iterations.", f->iterations);
-    CLEANUP(times_release) struct times t = {
+    CLEANUP(times_release)
+    struct times t = {
         .forward = xcalloc((size_t)def->n_layers + 1, sizeof(double)),
         .backward = xcalloc((size_t)def->n_layers + 1, sizeof(double)),
     };
@@ -88,13 +88,15 @@ static enum status time_net(const struct caffe_flags *f, struct error *err)
     double total_ms = (now_us() - begin) / 1e3, per = 1e3 * f->iterations;
     caffe_log('I', "caffe.cpp:397", "Average time per layer: ");
     for (int i = 0; i < def->n_layers; i++) {
-        caffe_log('I', "caffe.cpp:400", "%10s\tforward: " CAFFE_FLOAT " ms.", def->layers[i].name, t.forward[i] / per);
+        caffe_log('I', "caffe.cpp:400", "%10s\tforward: " CAFFE_FLOAT " ms.", def->layers[i].name,
+                  t.forward[i] / per);
         caffe_log('I', "caffe.cpp:403", "%10s\tbackward: " CAFFE_FLOAT " ms.", def->layers[i].name,
                   t.backward[i] / per);
     }
     caffe_log('I', "caffe.cpp:408", "Average Forward pass: " CAFFE_FLOAT " ms.", t.all_forward / per);
     caffe_log('I', "caffe.cpp:410", "Average Backward pass: " CAFFE_FLOAT " ms.", t.all_backward / per);
-    caffe_log('I', "caffe.cpp:412", "Average Forward-Backward: " CAFFE_FLOAT " ms.", total_ms / f->iterations);
+    caffe_log('I', "caffe.cpp:412", "Average Forward-Backward: " CAFFE_FLOAT " ms.",
+              total_ms / f->iterations);
     caffe_log('I', "caffe.cpp:414", "Total Time: " CAFFE_FLOAT " ms.", total_ms);
     caffe_log('I', "caffe.cpp:415", "*** Benchmark ends ***");
     return OK;

@@ -18,9 +18,9 @@ void caffe_log(char level, const char *place, const char *format, ...)
         message = NULL;
     va_end(args);
     /* One write a line: a reader at the other end of a pipe sees whole lines. */
-    CLEANUP(freep) char *line =
-        xasprintf("%c%02d%02d %02d:%02d:%02d.%06ld %5d %s] %s\n", level, local.tm_mon + 1, local.tm_mday,
-                  local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000, (int)gettid(), place,
-                  message ? message : format);
+    CLEANUP(freep)
+    char *line = xasprintf("%c%02d%02d %02d:%02d:%02d.%06ld %5d %s] %s\n", level, local.tm_mon + 1,
+                           local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000,
+                           (int)gettid(), place, message ? message : format);
     fputs(line, stderr);
 }

@@ -114,8 +114,8 @@ float optimizer_rate(struct optimizer *o, int64_t iteration)
     int before = o->step;
     float rate = rate_at(o->param, iteration, &o->step);
     if (o->step != before && !strcmp(o->param->lr_policy, "multistep"))
-        caffe_log('I', "sgd_solver.cpp:49", "MultiStep Status: Iteration %lld, step = %d", (long long)iteration,
-                  o->step);
+        caffe_log('I', "sgd_solver.cpp:49", "MultiStep Status: Iteration %lld, step = %d",
+                  (long long)iteration, o->step);
     return rate;
 }
 
@@ -163,7 +163,8 @@ static float clip_factor(struct optimizer *o)
  * The rule applied to a copy that starts at 0, so that the step itself can be
  * kept in diff, where Caffe leaves it for snapshot_diff.
  */
-static void update_keeping_step(struct optimizer *o, const struct rule *rule, struct param *p, struct update u)
+static void update_keeping_step(struct optimizer *o, const struct rule *rule, struct param *p,
+                                struct update u)
 {
     for (size_t i = 0; i < p->n_floats; i++)
         p->diff[i] = update_gradient(&u, i);

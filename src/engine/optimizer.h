@@ -33,7 +33,8 @@ void optimizer_set_step(struct optimizer *o, int step);
  */
 float optimizer_rate(struct optimizer *o, int64_t iteration);
 
-/* Applies the gradients that lie in the parameters.  With snapshot_diff they hold the step taken afterwards. */
+/* Applies the gradients that lie in the parameters.  With snapshot_diff they hold the step taken afterwards.
+ */
 void optimizer_update(struct optimizer *o, int64_t iteration, float rate);
 
 /*

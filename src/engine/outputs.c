@@ -77,7 +77,8 @@ void outputs_log(const struct outputs *o, const char *place, const char *title)
             if (title)
                 snprintf(before, sizeof(before), "%s #%d: ", title, number);
             if (weight != 0)
-                snprintf(after, sizeof(after), " (* " CAFFE_FLOAT " = " CAFFE_FLOAT " loss)", weight, weight * *at);
+                snprintf(after, sizeof(after), " (* " CAFFE_FLOAT " = " CAFFE_FLOAT " loss)", weight,
+                         weight * *at);
             caffe_log('I', place, "%s%s = " CAFFE_FLOAT "%s", before, o->each[i].name, *at, after);
         }
 }

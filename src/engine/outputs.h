@@ -10,7 +10,7 @@
 #include "engine/net.h"
 
 struct output {
-    const char *name;  /* of the blob; lent by the net */
+    const char *name; /* of the blob; lent by the net */
     int blob;
     size_t n;          /* elements */
     float loss_weight; /* of the last layer that writes it */

@@ -199,7 +199,7 @@ bool plan_take_relu(struct planner *p)
 {
     struct net *net = p->net;
     const struct value *top = &net->values[p->lp->top_values[0]];
-    if (p->lp->layer.n_tops != 1 || top->consumer < 0)
+    if (p->lp->runs_backward || p->lp->layer.n_tops != 1 || top->consumer < 0)
         return false;
     struct layer_plan *reader = &net->layers[top->consumer];
     const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;

@@ -58,7 +58,8 @@ const dnnl_memory_desc_t *plan_param(struct planner *p, int param, const dnnl_me
 /*
  * true when the only reader of top 0 is a ReLU without negative slope, and
  * this layer may apply it itself: it must then do so, the ReLU's forward is
- * not run.  Ask once, when the answer will be obeyed.
+ * not run.  Ask once, when the answer will be obeyed.  Never in training:
+ * oneDNN's ReLU makes NaN 0, which would hide that a net diverges.
  */
 bool plan_take_relu(struct planner *p);
 

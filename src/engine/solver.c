@@ -275,7 +275,8 @@ static enum status run_iteration(struct solver *s, struct lap *lap, struct error
         show(s, lap);
     float rate = optimizer_rate(s->optimizer, s->iteration);
     if (shown)
-        caffe_log('I', "sgd_solver.cpp:112", "Iteration %lld, lr = " CAFFE_FLOAT, (long long)s->iteration, rate);
+        caffe_log('I', "sgd_solver.cpp:112", "Iteration %lld, lr = " CAFFE_FLOAT, (long long)s->iteration,
+                  rate);
     optimizer_update(s->optimizer, s->iteration, rate);
     s->iteration++;
     const struct solver_progress progress = {
@@ -301,7 +302,8 @@ static enum status run_iterations(struct solver *s, struct error *err)
     s->smoothed = 0;
     while (s->iteration < s->param->max_iter && !s->stop_asked) {
         net_clear_diffs(s->net);
-        if (is_due(s->iteration, s->param->test_interval) && (s->iteration > 0 || s->param->test_initialization))
+        if (is_due(s->iteration, s->param->test_interval) &&
+            (s->iteration > 0 || s->param->test_initialization))
             TRY(run_tests(s, err));
         if (!s->stop_asked)
             TRY(run_iteration(s, &lap, err));
@@ -316,7 +318,8 @@ static enum status run_last_look(struct solver *s, struct error *err)
         double loss;
         TRY(net_forward(s->net, &loss, err));
         smooth_loss(s, loss);
-        caffe_log('I', "solver.cpp:327", "Iteration %lld, loss = " CAFFE_FLOAT, (long long)s->iteration, s->smoothed);
+        caffe_log('I', "solver.cpp:327", "Iteration %lld, loss = " CAFFE_FLOAT, (long long)s->iteration,
+                  s->smoothed);
     }
     if (is_due(s->iteration, s->param->test_interval))
         TRY(run_tests(s, err));

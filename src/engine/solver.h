@@ -24,10 +24,10 @@ enum solver_action {
 struct solver_progress {
     int64_t iteration; /* updates done */
     int64_t max_iterations;
-    double loss;       /* smoothed over average_loss iterations, before the last update */
-    double rate;       /* of the last update */
-    int64_t images;    /* seen by the train net since solver_create */
-    bool displayed;    /* the log has just shown it */
+    double loss;    /* smoothed over average_loss iterations, before the last update */
+    double rate;    /* of the last update */
+    int64_t images; /* seen by the train net since solver_create */
+    bool displayed; /* the log has just shown it */
 };
 
 /* What surrounds a running solver.  Every function may be NULL; all are called on the solver's thread. */
@@ -47,11 +47,11 @@ struct solver_options {
     const Caffe__SolverParameter *param; /* lent for the solver's life */
     const char *solver_path;             /* for the default snapshot prefix; may be NULL */
     const char *folder;                  /* relative names start here; NULL: current folder */
-    const char *weights;                 /* comma-separated files, instead of param's; NULL: param's, "": none */
-    int threads;                         /* 0: all processors */
-    int level;                           /* --level: overwrites that of train_state */
+    const char *weights; /* comma-separated files, instead of param's; NULL: param's, "": none */
+    int threads;         /* 0: all processors */
+    int level;           /* --level: overwrites that of train_state */
     int n_stages;
-    const char *const *stages;           /* --stage: added to those of train_state */
+    const char *const *stages; /* --stage: added to those of train_state */
     struct solver_watch watch;
 };
 
@@ -60,7 +60,8 @@ struct solver_options {
  * Errors: INVALID for settings that make no sense, a net that does not fit,
  * a snapshot prefix that cannot be written; NOT_FOUND for missing files.
  */
-enum status solver_create(const struct solver_options *options, struct solver **ret_solver, struct error *err);
+enum status solver_create(const struct solver_options *options, struct solver **ret_solver,
+                          struct error *err);
 void solver_free(struct solver *s);
 void solver_freep(struct solver **s);
 

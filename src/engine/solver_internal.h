@@ -15,17 +15,17 @@ struct test_net {
 struct solver {
     const Caffe__SolverParameter *param;
     struct solver_options options;
-    char *prefix;             /* of snapshots, as the log shows it */
+    char *prefix; /* of snapshots, as the log shows it */
     struct net *net;
     struct outputs outputs;
     int n_tests;
     struct test_net *tests;
     struct param **learnable; /* every parameter once, in the order of definition */
     struct optimizer *optimizer;
-    int64_t iteration;        /* updates done */
+    int64_t iteration; /* updates done */
     int64_t images;
-    int64_t batch;            /* images of one forward pass */
-    bool is_testing;          /* or was, when a stop came */
+    int64_t batch;   /* images of one forward pass */
+    bool is_testing; /* or was, when a stop came */
     bool stop_asked;
 
     /* The last average_loss losses of this solve. */

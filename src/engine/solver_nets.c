@@ -106,7 +106,8 @@ static enum status make_net(struct solver *s, const struct net_place *place, int
         TRY(net_read_file(path, &from_file, err));
         param = from_file;
     }
-    CLEANUP(net_state_release) struct net_state state = {.phase = test < 0 ? CAFFE__PHASE__TRAIN : CAFFE__PHASE__TEST};
+    CLEANUP(net_state_release)
+    struct net_state state = {.phase = test < 0 ? CAFFE__PHASE__TRAIN : CAFFE__PHASE__TEST};
     net_state_merge(&state, param->state);
     if (test >= 0 && s->param->n_test_state) {
         net_state_merge(&state, s->param->test_state[test]);
@@ -170,11 +171,13 @@ static enum status check_tests(const Caffe__SolverParameter *p, int n_named, int
                                struct error *err)
 {
     if (n_tests < n_named || (!has_generic && n_tests != n_named))
-        return error_set(err, INVALID, "solver has %d test nets and %d values of test_iter; each net needs one",
-                         n_named, n_tests);
+        return error_set(err, INVALID,
+                         "solver has %d test nets and %d values of test_iter; each net needs one", n_named,
+                         n_tests);
     if (p->n_test_state && p->n_test_state != (size_t)n_tests)
-        return error_set(err, INVALID, "solver has %d test nets and %zu of test_state; give none, or one a net",
-                         n_tests, p->n_test_state);
+        return error_set(err, INVALID,
+                         "solver has %d test nets and %zu of test_state; give none, or one a net", n_tests,
+                         p->n_test_state);
     if (n_tests && p->test_interval <= 0)
         return error_set(err, INVALID, "test_interval must be above 0 when there are test nets, not %d",
                          p->test_interval);

@@ -122,8 +122,8 @@ enum status solver_snapshot(struct solver *s, struct error *err)
     caffe_log('I', hdf5 ? "solver.cpp:474" : "solver.cpp:464", "Snapshotting to %s file %s",
               hdf5 ? "HDF5" : "binary proto", model);
     TRY(write_model(s, model_path, hdf5, err));
-    caffe_log('I', hdf5 ? "sgd_solver.cpp:296" : "sgd_solver.cpp:284", "Snapshotting solver state to %s file %s",
-              hdf5 ? "HDF5" : "binary proto", state);
+    caffe_log('I', hdf5 ? "sgd_solver.cpp:296" : "sgd_solver.cpp:284",
+              "Snapshotting solver state to %s file %s", hdf5 ? "HDF5" : "binary proto", state);
     TRY(write_state(s, state_path, model, err));
     if (s->options.watch.snapshotted)
         s->options.watch.snapshotted(s->options.watch.context, model, state, s->iteration);
@@ -156,7 +156,8 @@ static bool shapes_agree(const struct shape *a, const struct shape *b)
     return true;
 }
 
-static enum status check_histories(const struct solver *s, const struct solver_state *state, struct error *err)
+static enum status check_histories(const struct solver *s, const struct solver_state *state,
+                                   struct error *err)
 {
     int n = optimizer_n_histories(s->optimizer);
     if (state->n_histories != n)
@@ -167,8 +168,8 @@ static enum status check_histories(const struct solver *s, const struct solver_s
         const struct shape *shape = &state->histories[i].shape;
         char have[SHAPE_TEXT_MAX], want[SHAPE_TEXT_MAX];
         if (!shapes_agree(shape, &def->shape))
-            return error_set(err, INVALID, "history %d has shape %s, but parameter %d of layer '%s' has %s", i,
-                             shape_text(shape, have), def->index, net_def(s->net)->layers[def->layer].name,
+            return error_set(err, INVALID, "history %d has shape %s, but parameter %d of layer '%s' has %s",
+                             i, shape_text(shape, have), def->index, net_def(s->net)->layers[def->layer].name,
                              shape_text(&def->shape, want));
     }
     return OK;
@@ -181,8 +182,9 @@ static char *find_learned_net(const struct solver *s, const char *learned_net, c
     const char *slash = strrchr(state_path, '/');
     if (access(named, R_OK) && slash) {
         const char *base = strrchr(learned_net, '/');
-        CLEANUP(freep) char *beside = xasprintf("%.*s/%s", (int)(slash - state_path), state_path,
-                                                base ? base + 1 : learned_net);
+        CLEANUP(freep)
+        char *beside =
+            xasprintf("%.*s/%s", (int)(slash - state_path), state_path, base ? base + 1 : learned_net);
         if (!access(beside, R_OK))
             return TAKE(beside);
     }

@@ -85,13 +85,15 @@ static enum status write_binary(const struct solver_state *s, const char *path, 
 
     size_t size = caffe__solver_state__get_packed_size(&state);
     if (size > STATE_MAX_BYTES)
-        return error_set(err, TOO_LARGE, "solver state of %zu bytes is over 2 GiB; use snapshot_format: HDF5", size);
+        return error_set(err, TOO_LARGE, "solver state of %zu bytes is over 2 GiB; use snapshot_format: HDF5",
+                         size);
     CLEANUP(freep) uint8_t *bytes = xmalloc(size + 1);
     caffe__solver_state__pack(&state, bytes);
     return file_write(path, bytes, size, 0666, err);
 }
 
-static enum status history_take(const Caffe__BlobProto *blob, struct state_history *history, struct error *err)
+static enum status history_take(const Caffe__BlobProto *blob, struct state_history *history,
+                                struct error *err)
 {
     struct shape shape;
     blob_proto_shape(blob, &shape);
@@ -116,8 +118,8 @@ static enum status read_binary(const char *path, struct solver_state *state, str
     CLEANUP(freep) char *bytes = NULL;
     size_t size;
     TRY(file_read(path, STATE_MAX_BYTES, &bytes, &size, err));
-    CLEANUP(state_message_freep) Caffe__SolverState *m =
-        caffe__solver_state__unpack(NULL, size, (const uint8_t *)bytes);
+    CLEANUP(state_message_freep)
+    Caffe__SolverState *m = caffe__solver_state__unpack(NULL, size, (const uint8_t *)bytes);
     if (!m || !m->has_iter)
         return error_set(err, INVALID, "'%s' is no solver state", path);
     state->iteration = m->iter;

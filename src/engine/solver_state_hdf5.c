@@ -22,7 +22,8 @@ static bool write_int(hid_t file, const char *name, int value)
     return H5LTmake_dataset_int(file, name, 1, &one, &value) >= 0;
 }
 
-static enum status write_histories(hid_t file, const char *path, const struct solver_state *s, struct error *err)
+static enum status write_histories(hid_t file, const char *path, const struct solver_state *s,
+                                   struct error *err)
 {
     CLEANUP(hdf5_group_closep) hid_t group = -1;
     TRY(hdf5_group_make(file, path, "history", &group, err));
@@ -34,7 +35,8 @@ static enum status write_histories(hid_t file, const char *path, const struct so
     return OK;
 }
 
-static enum status write_positions(hid_t file, const char *path, const struct solver_state *s, struct error *err)
+static enum status write_positions(hid_t file, const char *path, const struct solver_state *s,
+                                   struct error *err)
 {
     if (!s->n_positions)
         return OK;

@@ -11,16 +11,6 @@ ProtobufCMessage *message_make(const ProtobufCMessageDescriptor *type)
     return message;
 }
 
-ProtobufCMessage *message_dup(const ProtobufCMessage *message)
-{
-    size_t size = protobuf_c_message_get_packed_size(message);
-    CLEANUP(freep) uint8_t *bytes = xmalloc(size + 1);
-    protobuf_c_message_pack(message, bytes);
-    ProtobufCMessage *copy = protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
-    assert(copy);
-    return copy;
-}
-
 void message_free(ProtobufCMessage *message)
 {
     if (message)
@@ -132,6 +122,34 @@ ProtobufCMessage *field_open(ProtobufCMessage *message, const ProtobufCFieldDesc
     if (!*value)
         *value = message_make(field->descriptor);
     return *value;
+}
+
+/* Strings, bytes and messages are copied, all else lies in the value itself. */
+static void copy_value(const ProtobufCFieldDescriptor *field, const void *from, void *to)
+{
+    memcpy(to, from, field_size(field));
+    if (field->type == PROTOBUF_C_TYPE_STRING) {
+        *(char **)to = xstrdup(*(char *const *)from);
+    } else if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+        *(ProtobufCMessage **)to = message_dup(*(ProtobufCMessage *const *)from);
+    } else if (field->type == PROTOBUF_C_TYPE_BYTES) {
+        ProtobufCBinaryData *bytes = to;
+        const uint8_t *data = bytes->data;
+        bytes->data = xmalloc(bytes->len + 1);
+        memcpy(bytes->data, data ? data : (const uint8_t *)"", bytes->len);
+    }
+}
+
+ProtobufCMessage *message_dup(const ProtobufCMessage *message)
+{
+    ProtobufCMessage *copy = message_make(message->descriptor);
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+        size_t n = field_count(message, field);
+        for (size_t k = 0; k < n; k++)
+            copy_value(field, field_at(message, field, k), field_add(copy, field));
+    }
+    return copy;
 }
 
 static void field_unset(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)

@@ -11,7 +11,7 @@
 #include "base/base.h"
 
 ProtobufCMessage *message_make(const ProtobufCMessageDescriptor *type);
-ProtobufCMessage *message_dup(const ProtobufCMessage *message);
+ProtobufCMessage *message_dup(const ProtobufCMessage *message); /* without fields that the schema lacks */
 void message_free(ProtobufCMessage *message); /* accepts NULL */
 void message_freep(ProtobufCMessage **message);
 

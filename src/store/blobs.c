@@ -26,7 +26,8 @@ struct blob_writer {
 enum status blob_failed(const char *what, int number, struct error *err)
 {
     enum status status = status_from_errno(number);
-    return error_set(err, status == NO_SPACE ? NO_SPACE : FAILED, "cannot %s a blob: %s", what, strerror(number));
+    return error_set(err, status == NO_SPACE ? NO_SPACE : FAILED, "cannot %s a blob: %s", what,
+                     strerror(number));
 }
 
 static bool is_sha256(const char *s)
@@ -63,7 +64,8 @@ static enum status clean_temporary(const char *path, struct error *err)
     if (!dir)
         return error_set(err, FAILED, "cannot open folder '%s': %s", path, strerror(errno));
     for (struct dirent *entry; (entry = readdir(dir));) {
-        CLEANUP(fd_closep) int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        CLEANUP(fd_closep) int fd =
+            openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
         if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(dirfd(dir), entry->d_name, 0);
@@ -165,10 +167,11 @@ static enum status record(struct tx *tx, void *opaque, struct error *err)
     const struct recording *r = opaque;
     char location[80];
     snprintf(location, sizeof(location), "sha256/%.2s/%s", r->blob->sha256, r->blob->sha256 + 2);
-    return SQL(tx->db, NULL, err,
-               "INSERT INTO blobs(hash, size, created, state, touched_at, location) VALUES ($1, $2, $3, 0, $4, $5)"
-               " ON CONFLICT (hash) DO UPDATE SET state = 0, touched_at = excluded.touched_at",
-               V(r->blob->sha256), V(r->blob->size), V(r->now_ms), V(r->now_ms), V((const char *)location));
+    return SQL(
+        tx->db, NULL, err,
+        "INSERT INTO blobs(hash, size, created, state, touched_at, location) VALUES ($1, $2, $3, 0, $4, $5)"
+        " ON CONFLICT (hash) DO UPDATE SET state = 0, touched_at = excluded.touched_at",
+        V(r->blob->sha256), V(r->blob->size), V(r->now_ms), V(r->now_ms), V((const char *)location));
 }
 
 static enum status place(struct blob_writer *w, const struct blob *blob, int64_t now_ms, struct error *err)
@@ -188,7 +191,8 @@ enum status blob_commit(struct blob_writer *writer, const char *expected_sha256,
     hash_finish(TAKE(w->sha1), sha1);
     copy_text(blob.sha1, sizeof(blob.sha1), sha1);
     if (expected_sha256 && strcasecmp(expected_sha256, blob.sha256) != 0)
-        return error_set(err, INVALID, "the bytes that came have sha256 %s, not %.64s", blob.sha256, expected_sha256);
+        return error_set(err, INVALID, "the bytes that came have sha256 %s, not %.64s", blob.sha256,
+                         expected_sha256);
     if (fault_point("blob.commit"))
         return blob_failed("commit", ENOSPC, err);
     /* After an error of fsync the file's state is unknown: never tried again. */
@@ -230,12 +234,13 @@ enum status blob_open(struct store *s, const char *sha256, int *ret_fd, int64_t 
 
 /* -- references -- */
 
-enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256, int64_t now_ms,
-                       struct error *err)
+enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256,
+                       int64_t now_ms, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "UPDATE blobs SET touched_at = $1 WHERE hash = $2 AND state = 0 RETURNING size",
-            V(now_ms), V(sha256)));
+    TRY(SQL(tx->db, &rows, err,
+            "UPDATE blobs SET touched_at = $1 WHERE hash = $2 AND state = 0 RETURNING size", V(now_ms),
+            V(sha256)));
     if (!rows.n)
         return error_set(err, NOT_FOUND, "there is no blob '%.64s' for '%.64s'", sha256, name);
     return SQL(tx->db, NULL, err,

@@ -17,9 +17,9 @@ struct sqlite_link {
 static enum status fail(sqlite3 *db, const char *what, struct error *err)
 {
     int code = sqlite3_errcode(db) & 0xff;
-    enum status status = code == SQLITE_FULL                              ? NO_SPACE
+    enum status status = code == SQLITE_FULL                            ? NO_SPACE
                          : code == SQLITE_BUSY || code == SQLITE_LOCKED ? UNAVAILABLE
-                                                                          : FAILED;
+                                                                        : FAILED;
     return error_set(err, status, "database: cannot %s: %s", what, sqlite3_errmsg(db));
 }
 
@@ -54,8 +54,8 @@ static void make_private(const char *where)
     (void)fd; /* when it cannot be made, opening it says why */
 }
 
-static enum status sqlite_connect(const struct driver *self, const char *where, bool read_only, void **ret_link,
-                                  struct error *err)
+static enum status sqlite_connect(const struct driver *self, const char *where, bool read_only,
+                                  void **ret_link, struct error *err)
 {
     (void)self;
     CLEANUP(link_closep) struct sqlite_link *link = xcalloc(1, sizeof(*link));
@@ -67,11 +67,12 @@ static enum status sqlite_connect(const struct driver *self, const char *where, 
         return error_set(err, FAILED, "cannot open database '%s': %s", where, sqlite3_errmsg(link->db));
     sqlite3_busy_timeout(link->db, BUSY_MS);
     sqlite3_extended_result_codes(link->db, 1);
-    TRY(run_text(link,
-                 read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-4000"
-                           : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;"
-                             "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-64000; PRAGMA temp_store=MEMORY",
-                 err));
+    TRY(run_text(
+        link,
+        read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-4000"
+                  : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;"
+                    "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-64000; PRAGMA temp_store=MEMORY",
+        err));
     *ret_link = TAKE(link);
     return OK;
 }
@@ -122,8 +123,8 @@ static enum status sqlite_bind(void *opaque, void *statement, const struct value
 {
     struct sqlite_link *link = opaque;
     if (sqlite3_bind_parameter_count(statement) != n)
-        return error_set(err, FAILED, "%d values given for %d in: %s", n, sqlite3_bind_parameter_count(statement),
-                         sqlite3_sql(statement));
+        return error_set(err, FAILED, "%d values given for %d in: %s", n,
+                         sqlite3_bind_parameter_count(statement), sqlite3_sql(statement));
     for (int i = 0; i < n; i++)
         if (bind_one(statement, i + 1, &values[i]) != SQLITE_OK)
             return fail(link->db, "bind a value", err);

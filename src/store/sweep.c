@@ -25,10 +25,11 @@ struct sweep {
 static enum status mark(struct tx *tx, void *opaque, struct error *err)
 {
     struct sweep *w = opaque;
-    TRY(SQL(tx->db, NULL, err,
-            "UPDATE blobs SET state = 1 WHERE hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
-            " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = blobs.hash) LIMIT $2)",
-            V(w->before_ms), V(PIECE)));
+    TRY(SQL(
+        tx->db, NULL, err,
+        "UPDATE blobs SET state = 1 WHERE hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
+        " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = blobs.hash) LIMIT $2)",
+        V(w->before_ms), V(PIECE)));
     return SQL(tx->db, &w->marked, err, "SELECT hash FROM blobs WHERE state = 1 AND touched_at < $1 LIMIT $2",
                V(w->before_ms), V(PIECE));
 }
@@ -37,7 +38,8 @@ static enum status forget(struct tx *tx, void *opaque, struct error *err)
 {
     const struct sweep *w = opaque;
     for (int i = 0; i < w->marked.n; i++)
-        TRY(SQL(tx->db, NULL, err, "DELETE FROM blobs WHERE hash = $1 AND state = 1", V(row_text(&w->marked, i, 0))));
+        TRY(SQL(tx->db, NULL, err, "DELETE FROM blobs WHERE hash = $1 AND state = 1",
+                V(row_text(&w->marked, i, 0))));
     return OK;
 }
 

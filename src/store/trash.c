@@ -1,11 +1,16 @@
-/* trash.c - a deleted document's metrics and log, which may be millions of rows, go in pieces between other writes. */
+/*
+ * trash.c - a deleted document's metrics and log, which may be millions of rows, go in pieces between other
+ * writes.
+ */
 #include <string.h>
 
 #include "store/internal.h"
 
-/* Each deletes a piece of job $1; the last ones are short.  Pieces are small enough not to hold up a batch. */
+/* Each deletes a piece of job $1; the last ones are short.  Pieces are small enough not to hold up a batch.
+ */
 static const char *const pieces[] = {
-    "DELETE FROM metrics WHERE job = $1 AND ord IN (SELECT ord FROM metrics WHERE job = $1 LIMIT 2000) RETURNING 1",
+    "DELETE FROM metrics WHERE job = $1 AND ord IN (SELECT ord FROM metrics WHERE job = $1 LIMIT 2000)"
+    " RETURNING 1",
     "DELETE FROM log_chunks WHERE (job, attempt, stream, pos) IN"
     " (SELECT job, attempt, stream, pos FROM log_chunks WHERE job = $1 LIMIT 200) RETURNING 1",
     "DELETE FROM logs WHERE job = $1 RETURNING 1",

@@ -10,7 +10,7 @@ import unittest
 
 ET = os.environ['ET']
 CASES = os.environ['ET_CONFORMANCE_CASES']
-NAMES = {'train': '--solver=solver.prototxt', 'test': '--model=net.prototxt', 'time': '--model=net.prototxt'}
+SOLVER = '--solver=solver.prototxt'
 
 
 class CaffeTools(unittest.TestCase):
@@ -39,8 +39,9 @@ class CaffeTools(unittest.TestCase):
     def start(self, *args):
         """A training run with progress; returns the process and an iterator over its lines."""
         receive, send = os.pipe()
-        process = subprocess.Popen([ET, 'train', '--solver=solver.prototxt', '--threads=1', '--progress-fd=%d' % send,
-                                    *args], cwd=self.folder, pass_fds=[send], stderr=subprocess.PIPE, text=True)
+        command = [ET, 'train', SOLVER, '--threads=1', '--progress-fd=%d' % send, *args]
+        process = subprocess.Popen(command, cwd=self.folder, pass_fds=[send], text=True,
+                                   stderr=subprocess.PIPE)
         os.close(send)
         lines = os.fdopen(receive)
         self.addCleanup(lines.close)
@@ -58,20 +59,20 @@ class CaffeTools(unittest.TestCase):
                 (['train'], 2, 'train needs --solver'),
                 (['test', '--model=net.prototxt'], 2, 'test needs --model and --weights'),
                 (['time'], 2, 'time needs --model'),
-                (['train', '--solver=solver.prototxt', '--snapshot=a', '--weights=b'], 2, 'not both'),
+                (['train', SOLVER, '--snapshot=a', '--weights=b'], 2, 'not both'),
                 (['train', '--slover=x'], 2, "flag '--slover=x' is not known"),
-                (['train', '--solver=solver.prototxt', 'stray'], 2, "'stray' is no flag"),
+                (['train', SOLVER, 'stray'], 2, "'stray' is no flag"),
                 (['time', '--model=net.prototxt', '--phase=BOTH'], 2, 'TRAIN or TEST'),
                 (['train', '--sigint_effect=explode'], 2, 'snapshot, stop or none'),
                 (['train', '--solver=absent.prototxt'], 1, "'absent.prototxt': No such file"),
-                (['train', '--solver=solver.prototxt', '--weights=absent.caffemodel'], 1, 'absent.caffemodel'),
-                (['train', '--solver=solver.prototxt', '--snapshot=absent.solverstate'], 1, 'absent.solverstate')):
+                (['train', SOLVER, '--weights=absent.caffemodel'], 1, 'absent.caffemodel'),
+                (['train', SOLVER, '--snapshot=absent.solverstate'], 1, 'absent.solverstate')):
             result = self.run_et(*args)
             self.assertEqual(result.returncode, status, args)
             self.assertIn(words, result.stderr)
 
     def test_help_shows_an_example(self):
-        for name in NAMES:
+        for name in ('train', 'test', 'time'):
             result = self.run_et(name, '--help')
             self.assertEqual(result.returncode, 0)
             self.assertIn('example:\n  et %s --' % name, result.stdout)
@@ -79,7 +80,7 @@ class CaffeTools(unittest.TestCase):
     def test_a_link_named_caffe_runs_caffes_commands_only(self):
         link = os.path.join(self.folder, 'caffe')
         os.symlink(ET, link)
-        result = self.run_et('train', '--solver=solver.prototxt', program=link)
+        result = self.run_et('train', SOLVER, program=link)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stderr.count('Optimization Done.'), 2)
         self.assertEqual(self.run_et('ps', program=link).returncode, 2)
@@ -88,12 +89,13 @@ class CaffeTools(unittest.TestCase):
         result = self.run_et('time', '--model=net.prototxt', '--iterations=2', '--gpu=0')
         self.assertEqual(result.returncode, 0, result.stderr)
         for line in (r'       ip1\tforward: \S+ ms\.', r'Average Forward pass: \S+ ms\.',
-                     r'Average Backward pass: \S+ ms\.', r'Average Forward-Backward: \S+ ms\.', 'the CPU is used'):
+                     r'Average Backward pass: \S+ ms\.',
+                     r'Average Forward-Backward: \S+ ms\.', 'the CPU is used'):
             self.assertRegex(result.stderr, line)
 
     def test_digits_finds_its_lines(self):
         self.write_solver(20, 'display: 10 snapshot: 10 test_iter: 1 test_interval: 10')
-        result = self.run_et('train', '--solver=solver.prototxt')
+        result = self.run_et('train', SOLVER)
         lines = [re.match(r'(\w)(\d{4} \S{8}).*]\s+(\S.*)$', line) for line in result.stderr.splitlines()]
         messages = [line.group(3) for line in lines if line]
         self.assertTrue(any(re.match(r'Memory required for data:\s+\d+', m) for m in messages))
@@ -166,20 +168,22 @@ class CaffeTools(unittest.TestCase):
         self.assertEqual(status, 1)
         iteration = told[-1]['snapshot']['iteration']
         self.write_solver(iteration + 5)
-        whole = self.run_et('train', '--solver=solver.prototxt', '--threads=1')
+        whole = self.run_et('train', SOLVER, '--threads=1')
         self.assertEqual(whole.returncode, 0, whole.stderr)
         expected = self.read('s_iter_%d.caffemodel' % (iteration + 5))
-        resumed = self.run_et('train', '--solver=solver.prototxt', '--threads=1', '--snapshot=live.solverstate')
+        resumed = self.run_et('train', SOLVER, '--threads=1', '--snapshot=live.solverstate')
         self.assertEqual(resumed.returncode, 0, resumed.stderr)
         self.assertIn('Resuming from live.solverstate', resumed.stderr)
         self.assertEqual(self.read('s_iter_%d.caffemodel' % (iteration + 5)), expected)
 
     def test_a_diverging_run_fails_and_says_where(self):
         with open(os.path.join(self.folder, 'solver.prototxt'), 'w') as file:
-            file.write('net: "net.prototxt" base_lr: 1e38 lr_policy: "fixed" max_iter: 50 snapshot_prefix: "s"\n')
-        result = self.run_et('train', '--solver=solver.prototxt')
+            file.write('net: "net.prototxt" base_lr: 1e38 lr_policy: "fixed" max_iter: 50\n'
+                       'snapshot_prefix: "s"\n')
+        result = self.run_et('train', SOLVER)
         self.assertEqual(result.returncode, 1)
-        self.assertRegex(result.stderr, r'et: the loss is \S+ at iteration \d+: values of layer \'\w+\' are not finite')
+        self.assertRegex(result.stderr,
+                         r"et: the loss is \S+ at iteration \d+: values of layer '\w+' are not finite")
         self.assertFalse(any(name.startswith('s_iter') for name in os.listdir(self.folder)))
 
 

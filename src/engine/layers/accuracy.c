@@ -28,8 +28,8 @@ static enum status accuracy_setup(struct layer *l, struct error *err)
     s->top_k = p->top_k;
     s->ignored = (struct ignored){p->has_ignore_label, p->ignore_label};
     if ((size_t)shape_count(&l->bottoms[1].shape) != s->of.outer * s->of.inner)
-        return error_set(err, INVALID, "%lld labels for %zu items", (long long)shape_count(&l->bottoms[1].shape),
-                         s->of.outer * s->of.inner);
+        return error_set(err, INVALID, "%lld labels for %zu items",
+                         (long long)shape_count(&l->bottoms[1].shape), s->of.outer * s->of.inner);
     return OK;
 }
 

@@ -1,4 +1,5 @@
-/* batch_reindex.c - the items of bottom 0 in the order that the indices of bottom 1 give; some may repeat or lack */
+/* batch_reindex.c - the items of bottom 0 in the order that the indices of bottom 1 give; some may repeat or
+ * lack */
 #include <string.h>
 
 #include "engine/layers/layer_util.h"

@@ -14,7 +14,8 @@ struct bias {
 static enum status bias_setup(struct layer *l, struct error *err)
 {
     struct bias *s = l->state;
-    const Caffe__BiasParameter *p = LAYER_PARAM(l, Caffe__BiasParameter, bias_param, CAFFE__BIAS_PARAMETER__INIT);
+    const Caffe__BiasParameter *p =
+        LAYER_PARAM(l, Caffe__BiasParameter, bias_param, CAFFE__BIAS_PARAMETER__INIT);
     const struct shape *x = &l->bottoms[0].shape;
     const struct shape *b = l->n_bottoms > 1 ? &l->bottoms[1].shape : &l->params[0]->def->shape;
     int axis = b->n_axes ? shape_axis(x, p->axis) : 0;

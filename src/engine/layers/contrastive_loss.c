@@ -20,14 +20,16 @@ struct contrastive {
 static enum status contrastive_setup(struct layer *l, struct error *err)
 {
     struct contrastive *s = l->state;
-    const Caffe__ContrastiveLossParameter *p = LAYER_PARAM(l, Caffe__ContrastiveLossParameter, contrastive_loss_param,
-                                                           CAFFE__CONTRASTIVE_LOSS_PARAMETER__INIT);
+    const Caffe__ContrastiveLossParameter *p = LAYER_PARAM(
+        l, Caffe__ContrastiveLossParameter, contrastive_loss_param, CAFFE__CONTRASTIVE_LOSS_PARAMETER__INIT);
     s->n = batch_of(&l->bottoms[0].shape);
     s->d = s->n ? (size_t)shape_count(&l->bottoms[0].shape) / s->n : 0;
     s->margin = p->margin;
     s->is_legacy = p->legacy_version;
-    if ((size_t)shape_count(&l->bottoms[1].shape) != s->n * s->d || (size_t)shape_count(&l->bottoms[2].shape) != s->n)
-        return error_set(err, INVALID, "needs two blobs of one size and a label for each of the %zu pairs", s->n);
+    if ((size_t)shape_count(&l->bottoms[1].shape) != s->n * s->d ||
+        (size_t)shape_count(&l->bottoms[2].shape) != s->n)
+        return error_set(err, INVALID, "needs two blobs of one size and a label for each of the %zu pairs",
+                         s->n);
     return OK;
 }
 

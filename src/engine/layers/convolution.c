@@ -173,12 +173,22 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
     return is(c->forward) || (c->data && is(c->data)) || (c->weights && is(c->weights));
 }
 
+static bool suits_winograd(const struct convolution *s)
+{
+    bool suits = s->own_axes && s->n_spatial == 2 && s->group == 1 && s->in % 16 == 0 && s->out % 16 == 0;
+    for (int i = 0; i < s->n_spatial; i++)
+        suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
+    return suits;
+}
+
 static int list_candidates(const struct convolution *s, struct candidate *list)
 {
     int axes = 2 + s->n_spatial, n = 0;
     dnnl_format_tag_t plain = tag_plain(axes), last = tag_nhwc(axes), blocked = tag_blocked16(axes);
     dnnl_dim_t in = s->in / s->group, out = s->out / s->group;
     bool depthwise = in == 1 && out == 1;
+    if (suits_winograd(s))
+        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd};
     if (s->own_axes) {
         if (s->in <= 3 && s->group == 1 && s->out % 16 == 0)
             list[n++] = (struct candidate){plain, blocked, dnnl_convolution_direct};
@@ -220,7 +230,8 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     dnnl_memory_desc_t plain, bias = bias_desc(s);
     struct shape shape = weights_shape(s);
     desc_plain(&shape, &plain);
-    plan_param(p, 0, c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights, &plain);
+    const dnnl_memory_desc_t *master = c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
+    plan_param(p, 0, master->format_kind == dnnl_blocked ? master : &plain, &plain);
     TRY(weights_copy_plan(&s->forward_weights, p, l->params[0], weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
     kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);

@@ -13,7 +13,8 @@ struct crop {
 static enum status crop_setup(struct layer *l, struct error *err)
 {
     struct crop *s = l->state;
-    const Caffe__CropParameter *p = LAYER_PARAM(l, Caffe__CropParameter, crop_param, CAFFE__CROP_PARAMETER__INIT);
+    const Caffe__CropParameter *p =
+        LAYER_PARAM(l, Caffe__CropParameter, crop_param, CAFFE__CROP_PARAMETER__INIT);
     const struct shape *whole = &l->bottoms[0].shape, *part = &l->tops[0].shape;
     int start = shape_axis(whole, p->axis);
     for (int axis = start; p->n_offset && axis < whole->n_axes; axis++) {
@@ -40,7 +41,8 @@ static void copy_rows(struct layer *l, float *whole, float *part, bool to_part)
             at += index * stride;
             stride *= (size_t)from->dim[axis];
         }
-        memcpy(to_part ? part + row * n : whole + at, to_part ? whole + at : part + row * n, n * sizeof(float));
+        memcpy(to_part ? part + row * n : whole + at, to_part ? whole + at : part + row * n,
+               n * sizeof(float));
     }
 }
 

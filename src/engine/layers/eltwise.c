@@ -15,7 +15,7 @@
 
 struct eltwise {
     Caffe__EltwiseParameter__EltwiseOp operation;
-    bool divides; /* gradient of a product by division */
+    bool divides;       /* gradient of a product by division */
     const float *coeff; /* lent; NULL: all 1 */
 };
 
@@ -26,7 +26,8 @@ static enum status eltwise_setup(struct layer *l, struct error *err)
         LAYER_PARAM(l, Caffe__EltwiseParameter, eltwise_param, CAFFE__ELTWISE_PARAMETER__INIT);
     bool is_sum = p->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM;
     if (p->n_coeff && (!is_sum || p->n_coeff != (size_t)l->n_bottoms))
-        return error_set(err, INVALID, "%zu values of coeff; a sum takes none or one for each of its %d bottoms",
+        return error_set(err, INVALID,
+                         "%zu values of coeff; a sum takes none or one for each of its %d bottoms",
                          p->n_coeff, l->n_bottoms);
     *s = (struct eltwise){
         .operation = p->operation,

@@ -17,13 +17,14 @@ struct hinge_loss {
 static enum status hinge_loss_setup(struct layer *l, struct error *err)
 {
     struct hinge_loss *s = l->state;
-    s->squared = LAYER_PARAM(l, Caffe__HingeLossParameter, hinge_loss_param, CAFFE__HINGE_LOSS_PARAMETER__INIT)->norm ==
-                 CAFFE__HINGE_LOSS_PARAMETER__NORM__L2;
+    s->squared =
+        LAYER_PARAM(l, Caffe__HingeLossParameter, hinge_loss_param, CAFFE__HINGE_LOSS_PARAMETER__INIT)
+            ->norm == CAFFE__HINGE_LOSS_PARAMETER__NORM__L2;
     s->n = batch_of(&l->bottoms[0].shape);
     s->d = s->n ? (size_t)shape_count(&l->bottoms[0].shape) / s->n : 0;
     if ((size_t)shape_count(&l->bottoms[1].shape) < s->n)
-        return error_set(err, INVALID, "%lld labels for %zu items", (long long)shape_count(&l->bottoms[1].shape),
-                         s->n);
+        return error_set(err, INVALID, "%lld labels for %zu items",
+                         (long long)shape_count(&l->bottoms[1].shape), s->n);
     return OK;
 }
 

@@ -24,7 +24,7 @@ struct infogain {
     struct around of;
     struct ignored ignored;
     Caffe__LossParameter__NormalizationMode mode;
-    float *matrix; /* of the file; NULL: the third bottom */
+    float *matrix;  /* of the file; NULL: the third bottom */
     double divisor; /* of the last forward pass */
 };
 
@@ -41,7 +41,8 @@ static enum status read_matrix(const char *folder, const char *source, size_t n,
     CLEANUP(freep) char *bytes = NULL;
     size_t size;
     TRY(file_read(path, SOURCE_MAX_BYTES, &bytes, &size, err));
-    CLEANUP(blob_freep) Caffe__BlobProto *blob = caffe__blob_proto__unpack(NULL, size, (const uint8_t *)bytes);
+    CLEANUP(blob_freep)
+    Caffe__BlobProto *blob = caffe__blob_proto__unpack(NULL, size, (const uint8_t *)bytes);
     if (!blob || (blob->n_data != n * n && blob->n_double_data != n * n))
         return error_set(err, INVALID, "'%s' is no matrix of %zu x %zu", path, n, n);
     float *matrix = xcalloc(n * n, sizeof(float));
@@ -58,13 +59,14 @@ static enum status infogain_setup(struct layer *l, struct error *err)
                                                         CAFFE__INFOGAIN_LOSS_PARAMETER__INIT);
     const Caffe__LossParameter *loss = l->def->param->loss_param;
     if (loss && loss->has_normalize)
-        return error_set(err, INVALID, "InfogainLoss takes loss_param.normalization, not the older normalize");
+        return error_set(err, INVALID,
+                         "InfogainLoss takes loss_param.normalization, not the older normalize");
     s->of = shape_around(&l->bottoms[0].shape, shape_axis(&l->bottoms[0].shape, p->axis));
     s->ignored = (struct ignored){loss && loss->has_ignore_label, loss ? loss->ignore_label : 0};
     s->mode = loss_normalization(loss, CAFFE__LOSS_PARAMETER__NORMALIZATION_MODE__VALID);
     if ((size_t)shape_count(&l->bottoms[1].shape) != s->of.outer * s->of.inner)
-        return error_set(err, INVALID, "%lld labels for %zu items", (long long)shape_count(&l->bottoms[1].shape),
-                         s->of.outer * s->of.inner);
+        return error_set(err, INVALID, "%lld labels for %zu items",
+                         (long long)shape_count(&l->bottoms[1].shape), s->of.outer * s->of.inner);
     if (l->n_bottoms > 2) {
         if ((size_t)shape_count(&l->bottoms[2].shape) != s->of.n * s->of.n)
             return error_set(err, INVALID, "the infogain matrix must be %zu x %zu", s->of.n, s->of.n);

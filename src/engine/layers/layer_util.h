@@ -6,13 +6,14 @@
 
 /*
  * The layer's own settings, or their defaults when the net gives none:
- *   const Caffe__PowerParameter *p = LAYER_PARAM(l, Caffe__PowerParameter, power_param, CAFFE__POWER_PARAMETER__INIT);
+ *   const Caffe__PowerParameter *p = LAYER_PARAM(l, Caffe__PowerParameter, power_param,
+ * CAFFE__POWER_PARAMETER__INIT);
  */
-#define LAYER_PARAM(l, Type, field, INIT)              \
-    ({                                                 \
-        static const Type otherwise_ = INIT;           \
-        const Type *given_ = (l)->def->param->field;   \
-        given_ ? given_ : &otherwise_;                 \
+#define LAYER_PARAM(l, Type, field, INIT)                                                                    \
+    ({                                                                                                       \
+        static const Type otherwise_ = INIT;                                                                 \
+        const Type *given_ = (l)->def->param->field;                                                         \
+        given_ ? given_ : &otherwise_;                                                                       \
     })
 
 /* A shape as (outer, n, inner) around one axis: element (o, k, i) is at (o * n + k) * inner + i. */

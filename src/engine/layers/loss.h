@@ -28,7 +28,8 @@ static inline enum status label_read(float value, size_t n, int *ret_label, stru
     return OK;
 }
 
-/* The mode of loss_param: normalization, else normalize (true: VALID, false: BATCH_SIZE), else the layer's own. */
+/* The mode of loss_param: normalization, else normalize (true: VALID, false: BATCH_SIZE), else the layer's
+ * own. */
 static inline Caffe__LossParameter__NormalizationMode
 loss_normalization(const Caffe__LossParameter *p, Caffe__LossParameter__NormalizationMode otherwise)
 {

@@ -22,7 +22,8 @@ static enum status sigmoid_ce_setup(struct layer *l, struct error *err)
     struct sigmoid_ce *s = l->state;
     const Caffe__LossParameter *p = l->def->param->loss_param;
     if (shape_count(&l->bottoms[0].shape) != shape_count(&l->bottoms[1].shape))
-        return error_set(err, INVALID, "%lld targets for %lld scores", (long long)shape_count(&l->bottoms[1].shape),
+        return error_set(err, INVALID, "%lld targets for %lld scores",
+                         (long long)shape_count(&l->bottoms[1].shape),
                          (long long)shape_count(&l->bottoms[0].shape));
     s->mode = loss_normalization(p, CAFFE__LOSS_PARAMETER__NORMALIZATION_MODE__BATCH_SIZE);
     s->ignored = (struct ignored){p && p->has_ignore_label, p ? p->ignore_label : 0};

@@ -44,8 +44,10 @@
     ROW(threshold)
 
 #define SPATIAL_LAYERS(ROW) \
+    ROW(im2col)             \
     ROW(lrn)                \
-    ROW(pooling)
+    ROW(pooling)            \
+    ROW(spp)
 
 #define SHAPE_LAYERS(ROW) \
     ROW(argmax)           \

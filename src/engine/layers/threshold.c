@@ -6,7 +6,8 @@ static enum status threshold_forward(struct layer *l, struct error *err)
 {
     (void)err;
     float threshold =
-        LAYER_PARAM(l, Caffe__ThresholdParameter, threshold_param, CAFFE__THRESHOLD_PARAMETER__INIT)->threshold;
+        LAYER_PARAM(l, Caffe__ThresholdParameter, threshold_param, CAFFE__THRESHOLD_PARAMETER__INIT)
+            ->threshold;
     const float *x = l->bottoms[0].data;
     float *y = l->tops[0].data;
     ELEMENTWISE(i, l->tops[0].n_floats, y[i] = x[i] > threshold ? 1 : 0);

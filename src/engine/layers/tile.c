@@ -10,7 +10,8 @@ struct tile {
 static enum status tile_setup(struct layer *l, struct error *err)
 {
     struct tile *s = l->state;
-    const Caffe__TileParameter *p = LAYER_PARAM(l, Caffe__TileParameter, tile_param, CAFFE__TILE_PARAMETER__INIT);
+    const Caffe__TileParameter *p =
+        LAYER_PARAM(l, Caffe__TileParameter, tile_param, CAFFE__TILE_PARAMETER__INIT);
     const struct shape *shape = &l->bottoms[0].shape;
     int axis = shape_axis(shape, p->axis);
     if (p->tiles < 1)
@@ -28,7 +29,8 @@ static enum status tile_forward(struct layer *l, struct error *err)
     (void)err;
     const struct tile *s = l->state;
     for (size_t r = 0; r < s->outer * s->n; r++)
-        memcpy(l->tops[0].data + r * s->block, l->bottoms[0].data + r / s->n * s->block, s->block * sizeof(float));
+        memcpy(l->tops[0].data + r * s->block, l->bottoms[0].data + r / s->n * s->block,
+               s->block * sizeof(float));
     return OK;
 }
 

@@ -14,7 +14,7 @@
 
 static void adadelta_update(const struct update *u)
 {
-    float *restrict w = u->data, *restrict h = u->history[0], *restrict d = u->history[1];
+    float *w = u->data, *h = u->history[0], *d = u->history[1];
     const float rate = u->rate, momentum = u->momentum, delta = u->delta;
     RULE_FOR(u, i)
     {

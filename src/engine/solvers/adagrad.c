@@ -13,13 +13,14 @@
 static enum status adagrad_check(const Caffe__SolverParameter *param, struct error *err)
 {
     if (param->momentum != 0)
-        return error_set(err, INVALID, "AdaGrad has no momentum: momentum must be 0, not %g", param->momentum);
+        return error_set(err, INVALID, "AdaGrad has no momentum: momentum must be 0, not %g",
+                         param->momentum);
     return OK;
 }
 
 static void adagrad_update(const struct update *u)
 {
-    float *restrict w = u->data, *restrict h = u->history[0];
+    float *w = u->data, *h = u->history[0];
     const float rate = u->rate, delta = u->delta;
     RULE_FOR(u, i)
     {

@@ -21,7 +21,7 @@ static enum status adam_check(const Caffe__SolverParameter *param, struct error 
 
 static void adam_update(const struct update *u)
 {
-    float *restrict w = u->data, *restrict m = u->history[0], *restrict v = u->history[1];
+    float *w = u->data, *m = u->history[0], *v = u->history[1];
     const float beta1 = u->momentum, beta2 = u->momentum2, delta = u->delta;
     double t = (double)(u->iteration + 1);
     const float rate = (float)(u->rate * sqrt(1 - pow(beta2, t)) / (1 - pow(beta1, t)));

@@ -52,9 +52,12 @@ static const struct policy {
     double (*factor)(const Caffe__SolverParameter *p, int64_t iteration, int *step);
     bool needs_gamma, needs_stepsize;
 } policies[] = {
-    {"fixed", rate_fixed, false, false},       {"step", rate_step, true, true},
-    {"exp", rate_exp, true, false},            {"inv", rate_inv, true, false},
-    {"multistep", rate_multistep, true, false}, {"poly", rate_poly, false, false},
+    {"fixed", rate_fixed, false, false},
+    {"step", rate_step, true, true},
+    {"exp", rate_exp, true, false},
+    {"inv", rate_inv, true, false},
+    {"multistep", rate_multistep, true, false},
+    {"poly", rate_poly, false, false},
     {"sigmoid", rate_sigmoid, true, true},
 };
 
@@ -80,7 +83,8 @@ enum status rate_check(const Caffe__SolverParameter *param, struct error *err)
         return error_set(err, INVALID, "lr_policy '%s' is not known; known are %s", name, known);
     }
     if (policy->needs_gamma && !(param->gamma >= 0))
-        return error_set(err, INVALID, "lr_policy '%s' needs a gamma of 0 or more, not %g", name, param->gamma);
+        return error_set(err, INVALID, "lr_policy '%s' needs a gamma of 0 or more, not %g", name,
+                         param->gamma);
     if (policy->needs_stepsize && param->stepsize <= 0)
         return error_set(err, INVALID, "lr_policy '%s' needs a stepsize above 0, not %d", name,
                          param->stepsize);

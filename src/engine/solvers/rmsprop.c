@@ -13,7 +13,8 @@
 static enum status rmsprop_check(const Caffe__SolverParameter *param, struct error *err)
 {
     if (param->momentum != 0)
-        return error_set(err, INVALID, "RMSProp has no momentum: momentum must be 0, not %g", param->momentum);
+        return error_set(err, INVALID, "RMSProp has no momentum: momentum must be 0, not %g",
+                         param->momentum);
     if (!(param->rms_decay >= 0 && param->rms_decay < 1))
         return error_set(err, INVALID, "rms_decay must be from 0 to below 1, not %g", param->rms_decay);
     return OK;
@@ -21,7 +22,7 @@ static enum status rmsprop_check(const Caffe__SolverParameter *param, struct err
 
 static void rmsprop_update(const struct update *u)
 {
-    float *restrict w = u->data, *restrict h = u->history[0];
+    float *w = u->data, *h = u->history[0];
     const float rate = u->rate, decay = u->rms_decay, delta = u->delta;
     RULE_FOR(u, i)
     {

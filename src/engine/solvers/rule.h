@@ -22,12 +22,12 @@ struct update {
     float *data;
     const float *diff;
     float *history[RULE_MAX_HISTORIES]; /* those that the rule has */
-    float scale;          /* of diff: clipping and 1/iter_size */
-    float decay, decay_sign; /* gradient += decay * data + decay_sign * sign(data) */
-    float rate;           /* lr * lr_mult */
+    float scale;                        /* of diff: clipping and 1/iter_size */
+    float decay, decay_sign;            /* gradient += decay * data + decay_sign * sign(data) */
+    float rate;                         /* lr * lr_mult */
     float momentum, momentum2, rms_decay;
-    float delta;          /* above 0 */
-    int64_t iteration;    /* from 0 */
+    float delta;       /* above 0 */
+    int64_t iteration; /* from 0 */
     int threads;
 };
 
@@ -54,10 +54,10 @@ static inline float update_gradient(const struct update *u, size_t i)
     return u->scale * u->diff[i] + u->decay * w + u->decay_sign * (float)((w > 0) - (w < 0));
 }
 
-/* "#pragma omp parallel for simd" over the floats of update u. */
+/* Runs over the floats of update u: vectorised, and on all threads when there is work for them. */
 #define RULE_PRAGMA(text) _Pragma(#text)
-#define RULE_FOR(u, i)                                                                                      \
-    RULE_PRAGMA(omp parallel for simd schedule(static) num_threads((u)->threads) if ((u)->n > RULE_PARALLEL_FLOATS)) \
+#define RULE_FOR(u, i)                                                                                       \
+    RULE_PRAGMA(omp parallel for simd num_threads((u)->threads) if ((u)->n > RULE_PARALLEL_FLOATS))          \
     for (size_t i = 0; i < (u)->n; i++)
 
 #endif

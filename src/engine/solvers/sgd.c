@@ -11,7 +11,7 @@
 
 static void sgd_update(const struct update *u)
 {
-    float *restrict w = u->data, *restrict v = u->history[0];
+    float *w = u->data, *v = u->history[0];
     const float rate = u->rate, momentum = u->momentum;
     RULE_FOR(u, i)
     {

@@ -38,9 +38,10 @@ static void a_line_has_the_form_of_glog_before_0_6(void **state)
 {
     (void)state;
     const char *line = logged("loss", .25);
-    assert_true(matches("^I[01][0-9][0-3][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6} +[0-9]+ solver\\.cpp:258\\] "
-                        "    Train net output #0: loss = 0\\.25\n$",
-                        line));
+    assert_true(
+        matches("^I[01][0-9][0-3][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6} +[0-9]+ solver\\.cpp:258\\] "
+                "    Train net output #0: loss = 0\\.25\n$",
+                line));
     assert_true(matches("(Train|Test) net output #([0-9]+): ([^ ]*) = ([0-9.]+)", line));
 }
 
@@ -51,8 +52,8 @@ static void a_float_has_six_significant_digits(void **state)
         double value;
         const char *want;
     } cases[] = {
-        {1.431512345, " = 1.43151\n"}, {0.3f, " = 0.3\n"},          {1e-7, " = 1e-07\n"},
-        {1234567, " = 1.23457e+06\n"}, {100, " = 100\n"},           {0, " = 0\n"},
+        {1.431512345, " = 1.43151\n"}, {0.3f, " = 0.3\n"}, {1e-7, " = 1e-07\n"},
+        {1234567, " = 1.23457e+06\n"}, {100, " = 100\n"},  {0, " = 0\n"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         assert_non_null(strstr(logged("x", cases[i].value), cases[i].want));

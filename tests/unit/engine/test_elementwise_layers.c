@@ -55,7 +55,8 @@ static void every_layer_computes_its_formula(void **state)
         CLEANUP(freep) float *y = blob_values(net, "y");
         for (int k = 0; k < N; k++)
             if (fabsf(y[k] - rows[i].y[k]) > 1e-6f * fmaxf(1, fabsf(rows[i].y[k])))
-                fail_msg("%s %s of %g is %.9g, not %.9g", rows[i].type, rows[i].settings, x[k], y[k], rows[i].y[k]);
+                fail_msg("%s %s of %g is %.9g, not %.9g", rows[i].type, rows[i].settings, x[k], y[k],
+                         rows[i].y[k]);
     }
 }
 
@@ -69,7 +70,8 @@ static void gradients_are_those_of_finite_differences(void **state)
         CLEANUP(freep) char *text = net_of(&rows[i], "dim: 2 dim: 3 dim: 4", "loss_weight: 1");
         gradient_check(&(struct gradient_check){.prototxt = text, .low = .1f, .high = .9f, .step = 1e-2f});
         if (strcmp(rows[i].type, "Log") && strncmp(rows[i].settings, "power_param { power: 0.5", 24))
-            gradient_check(&(struct gradient_check){.prototxt = text, .low = -.9f, .high = -.1f, .step = 1e-2f});
+            gradient_check(
+                &(struct gradient_check){.prototxt = text, .low = -.9f, .high = -.1f, .step = 1e-2f});
     }
 }
 
@@ -78,12 +80,13 @@ static void a_learned_slope_is_for_each_channel_or_for_all(void **state)
     (void)state;
     static const char *const settings[] = {"", "channel_shared: true"};
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-        CLEANUP(freep) char *text =
-            xasprintf("force_backward: true\n"
-                      "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 dim: 4 } } }\n"
-                      "layer { name: 'f' type: 'PReLU' bottom: 'x' top: 'y' loss_weight: 1 prelu_param {\n"
-                      "  filler { type: 'uniform' min: 0.1 max: 0.5 } %s } }",
-                      settings[i]);
+        CLEANUP(freep)
+        char *text = xasprintf(
+            "force_backward: true\n"
+            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 dim: 4 } } }\n"
+            "layer { name: 'f' type: 'PReLU' bottom: 'x' top: 'y' loss_weight: 1 prelu_param {\n"
+            "  filler { type: 'uniform' min: 0.1 max: 0.5 } %s } }",
+            settings[i]);
         gradient_check(&(struct gradient_check){.prototxt = text, .low = -.9f, .high = -.1f, .step = 1e-2f});
         gradient_check(&(struct gradient_check){.prototxt = text, .low = .1f, .high = .9f, .step = 1e-2f});
     }

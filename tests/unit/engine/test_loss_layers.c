@@ -1,4 +1,5 @@
-/* Losses and Accuracy on two items of two values.  Expected values by numpy, from the formulas of the files' heads. */
+/* Losses and Accuracy on two items of two values.  Expected values by numpy, from the formulas of the files'
+ * heads. */
 #include <math.h>
 
 #include "gradient_check.h"
@@ -11,9 +12,24 @@ static const struct row {
 } rows[] = {
     {"EuclideanLoss", "", {1, 2, 3, -1}, {0, 2.5f, 1, 1}, 2, 2.3125f},
     {"SigmoidCrossEntropyLoss", "", {1, 2, 3, -1}, {1, 0, 0, 1}, 2, 3.40101937f},
-    {"SigmoidCrossEntropyLoss", "loss_param { normalization: NONE }", {1, 2, 3, -1}, {1, 0, 0, 1}, 2, 6.80203874f},
-    {"SigmoidCrossEntropyLoss", "loss_param { normalization: FULL }", {1, 2, 3, -1}, {1, 0, 0, 1}, 2, 1.70050968f},
-    {"SigmoidCrossEntropyLoss", "loss_param { normalization: VALID ignore_label: 0 }", {1, 2, 3, -1}, {1, 0, 0, 1}, 2, .813261688f},
+    {"SigmoidCrossEntropyLoss",
+     "loss_param { normalization: NONE }",
+     {1, 2, 3, -1},
+     {1, 0, 0, 1},
+     2,
+     6.80203874f},
+    {"SigmoidCrossEntropyLoss",
+     "loss_param { normalization: FULL }",
+     {1, 2, 3, -1},
+     {1, 0, 0, 1},
+     2,
+     1.70050968f},
+    {"SigmoidCrossEntropyLoss",
+     "loss_param { normalization: VALID ignore_label: 0 }",
+     {1, 2, 3, -1},
+     {1, 0, 0, 1},
+     2,
+     .813261688f},
     {"HingeLoss", "", {1, 2, 3, -1}, {1, 0}, 1, 1},
     {"HingeLoss", "hinge_loss_param { norm: L2 }", {1, 2, 3, -1}, {1, 0}, 1, 2},
     {"MultinomialLogisticLoss", "", {.25f, .75f, .5f, .5f}, {1, 0}, 1, .490414627f},
@@ -60,11 +76,12 @@ static void contrastive_loss_parts_what_is_not_alike(void **state)
     static const float a[] = {.1f, .2f, .3f, -.1f}, b[] = {0, .25f, .1f, .1f}, alike[] = {1, 0};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct error err = {0};
-        CLEANUP(freep) char *text =
-            xasprintf("layer { name: 'in' type: 'Input' top: 'a' top: 'b' top: 's' input_param {\n"
-                      "  shape { dim: 2 dim: 2 } shape { dim: 2 dim: 2 } shape { dim: 2 } } }\n"
-                      "layer { name: 'f' type: 'ContrastiveLoss' bottom: 'a' bottom: 'b' bottom: 's' top: 'y' %s }",
-                      cases[i].settings);
+        CLEANUP(freep)
+        char *text = xasprintf(
+            "layer { name: 'in' type: 'Input' top: 'a' top: 'b' top: 's' input_param {\n"
+            "  shape { dim: 2 dim: 2 } shape { dim: 2 dim: 2 } shape { dim: 2 } } }\n"
+            "layer { name: 'f' type: 'ContrastiveLoss' bottom: 'a' bottom: 'b' bottom: 's' top: 'y' %s }",
+            cases[i].settings);
         CLEANUP(net_freep) struct net *net = net_from_text(text);
         blob_set(net, "a", a);
         blob_set(net, "b", b);
@@ -101,7 +118,8 @@ static void accuracy_of_each_class_counts_its_own_items(void **state)
     struct error err = {0};
     static const float scores[] = {2, 1, 0, 2, 1, 0, 0, 5, 1, 0, 0, 1}, labels[] = {0, 1, 1, 2};
     static const float want[] = {1, .5f, 1};
-    CLEANUP(net_freep) struct net *net =
+    CLEANUP(net_freep)
+    struct net *net =
         net_from_text("layer { name: 'in' type: 'Input' top: 'a' top: 'b' input_param {\n"
                       "  shape { dim: 4 dim: 3 } shape { dim: 4 } } }\n"
                       "layer { name: 'f' type: 'Accuracy' bottom: 'a' bottom: 'b' top: 'y' top: 'each' }");
@@ -119,13 +137,15 @@ static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "force_backward: true layer { name: 'in' type: 'Input' top: 'a' top: 'b' input_param { shape { dim: 3 dim: 4 } } }\n"
+        "force_backward: true layer { name: 'in' type: 'Input' top: 'a' top: 'b' input_param { shape { dim: "
+        "3 dim: 4 } } }\n"
         "layer { name: 'f' type: 'EuclideanLoss' bottom: 'a' bottom: 'b' top: 'y' }",
         "force_backward: true layer { name: 'in' type: 'Input' top: 'a' top: 'b' top: 's' input_param {\n"
         "  shape { dim: 3 dim: 4 } shape { dim: 3 dim: 4 } shape { dim: 3 } } }\n"
         "layer { name: 'st' type: 'Threshold' bottom: 's' top: 'alike' }\n"
         "layer { name: 'f' type: 'ContrastiveLoss' bottom: 'a' bottom: 'b' bottom: 'alike' top: 'y'\n"
-        "  propagate_down: true propagate_down: true propagate_down: false contrastive_loss_param { margin: 3 } }",
+        "  propagate_down: true propagate_down: true propagate_down: false contrastive_loss_param { margin: "
+        "3 } }",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         gradient_check(&(struct gradient_check){.prototxt = texts[i], .low = -1, .high = 1, .step = 1e-2f});

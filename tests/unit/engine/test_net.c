@@ -132,6 +132,45 @@ static void a_test_net_sees_the_weights_of_the_net_it_shares_with(void **state)
     assert_true(net_memory(test).blobs < net_memory(train).blobs / 3);
 }
 
+/* 3x3 in blocks of 16: the kernel's own weights are no layout that could be exported. */
+static void an_inference_net_computes_what_the_training_net_does(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 16 dim: 12 dim: 12 } } }\n"
+        "layer { name: 'a' type: 'Convolution' bottom: 'x' top: 'a' convolution_param {\n"
+        "  num_output: 32 kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }\n"
+        "layer { name: 'ra' type: 'ReLU' bottom: 'a' top: 'a' }\n"
+        "layer { name: 'b' type: 'Convolution' bottom: 'a' top: 'b' convolution_param {\n"
+        "  num_output: 16 kernel_size: 3 weight_filler { type: 'xavier' } } }\n"
+        "layer { name: 'rb' type: 'ReLU' bottom: 'b' top: 'y' loss_weight: 1 }\n";
+    struct net_options options = {.threads = 2, .seed = 5};
+    CLEANUP(net_freep) struct net *training = net_from_text_with(text, &options, CAFFE__PHASE__TRAIN);
+    options.inference = true;
+    CLEANUP(net_freep) struct net *alone = net_from_text_with(text, &options, CAFFE__PHASE__TEST);
+    options.share = training;
+    CLEANUP(net_freep) struct net *sharing = net_from_text_with(text, &options, CAFFE__PHASE__TEST);
+    CLEANUP(freep) float *weights = param_values(training, 0), *same = param_values(alone, 0);
+    assert_memory_equal(weights, same, 32 * 16 * 9 * sizeof(float));
+    for (int step = 0; step < 2; step++) {
+        struct error err;
+        struct net *nets[] = {training, alone, sharing};
+        float *y[3];
+        for (int i = 0; i < 3; i++) {
+            fill_inputs(nets[i], 1, -1, 1);
+            assert_ok(net_forward(nets[i], NULL, &err));
+            y[i] = blob_values(nets[i], "y");
+        }
+        assert_true(largest_difference(y[1], y[0], 2 * 16 * 10 * 10) < 2e-5);
+        assert_true(largest_difference(y[2], y[0], 2 * 16 * 10 * 10) < 2e-5);
+        for (int i = 0; i < 3; i++)
+            free(y[i]);
+        fill_random(8, -1, 1, 32 * 16 * 9, weights);
+        param_set(training, 0, weights);
+        param_set(alone, 0, weights);
+    }
+}
+
 static void sharing_refuses_other_shapes(void **state)
 {
     (void)state;
@@ -213,6 +252,7 @@ int main(void)
         cmocka_unit_test(representations_change_without_a_trace_in_the_gradients),
         cmocka_unit_test(parameters_shared_by_name_have_one_gradient),
         cmocka_unit_test(a_test_net_sees_the_weights_of_the_net_it_shares_with),
+        cmocka_unit_test(an_inference_net_computes_what_the_training_net_does),
         cmocka_unit_test(sharing_refuses_other_shapes),
         cmocka_unit_test(weights_come_out_as_they_went_in),
         cmocka_unit_test(the_same_seed_gives_the_same_net_and_a_position_resumes_it),

@@ -67,8 +67,9 @@ static void a_missing_policy_names_the_known_ones(void **state)
     struct error err = {0};
     Caffe__SolverParameter p = CAFFE__SOLVER_PARAMETER__INIT;
     assert_int_equal(rate_check(&p, &err), INVALID);
-    assert_string_equal(err.message,
-                        "the solver has no lr_policy; known are fixed, step, exp, inv, multistep, poly, sigmoid");
+    assert_string_equal(
+        err.message,
+        "the solver has no lr_policy; known are fixed, step, exp, inv, multistep, poly, sigmoid");
     p.lr_policy = (char *)"exp";
     p.gamma = -1;
     assert_int_equal(rate_check(&p, &err), INVALID);

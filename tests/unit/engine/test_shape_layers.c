@@ -1,4 +1,5 @@
-/* Layers that move values, combine blobs, or repeat a parameter over axes.  Expected values worked by hand. */
+/* Layers that move values, combine blobs, or repeat a parameter over axes.  Expected values worked by hand.
+ */
 #include <math.h>
 
 #include "gradient_check.h"
@@ -12,28 +13,73 @@ static const struct row {
     int n;
     float y[18];
 } rows[] = {
-    {X23 "layer { name: 'f' type: 'Flatten' bottom: 'x' top: 'y' flatten_param { axis: 0 } }", 6, {1, 2, 3, 4, 5, 6}},
-    {X23 "layer { name: 'f' type: 'Reshape' bottom: 'x' top: 'y' reshape_param { shape { dim: 3 dim: -1 } } }", 6, {1, 2, 3, 4, 5, 6}},
-    {X23 "layer { name: 'f' type: 'Slice' bottom: 'x' top: 'a' top: 'y' slice_param { slice_point: 1 } }", 4, {2, 3, 5, 6}},
-    {X23 "layer { name: 'f' type: 'Slice' bottom: 'x' top: 'a' top: 'y' slice_param { axis: 0 } }", 3, {4, 5, 6}},
-    {X23 "layer { name: 'f' type: 'Tile' bottom: 'x' top: 'y' tile_param { tiles: 2 } }", 12, {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
-    {X23 "layer { name: 'f' type: 'Tile' bottom: 'x' top: 'y' tile_param { axis: 0 tiles: 2 } }", 12, {1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}},
+    {X23 "layer { name: 'f' type: 'Flatten' bottom: 'x' top: 'y' flatten_param { axis: 0 } }",
+     6,
+     {1, 2, 3, 4, 5, 6}},
+    {X23
+     "layer { name: 'f' type: 'Reshape' bottom: 'x' top: 'y' reshape_param { shape { dim: 3 dim: -1 } } }",
+     6,
+     {1, 2, 3, 4, 5, 6}},
+    {X23 "layer { name: 'f' type: 'Slice' bottom: 'x' top: 'a' top: 'y' slice_param { slice_point: 1 } }",
+     4,
+     {2, 3, 5, 6}},
+    {X23 "layer { name: 'f' type: 'Slice' bottom: 'x' top: 'a' top: 'y' slice_param { axis: 0 } }",
+     3,
+     {4, 5, 6}},
+    {X23 "layer { name: 'f' type: 'Tile' bottom: 'x' top: 'y' tile_param { tiles: 2 } }",
+     12,
+     {1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
+    {X23 "layer { name: 'f' type: 'Tile' bottom: 'x' top: 'y' tile_param { axis: 0 tiles: 2 } }",
+     12,
+     {1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}},
     {X23 "layer { name: 'f' type: 'Reduction' bottom: 'x' top: 'y' }", 1, {21}},
-    {X23 "layer { name: 'f' type: 'Reduction' bottom: 'x' top: 'y' reduction_param { axis: 1 operation: MEAN coeff: 2 } }", 2, {4, 10}},
-    {X23 "layer { name: 'f' type: 'Reduction' bottom: 'x' top: 'y' reduction_param { axis: 1 operation: SUMSQ } }", 2, {14, 77}},
+    {X23 "layer { name: 'f' type: 'Reduction' bottom: 'x' top: 'y' reduction_param { axis: 1 operation: MEAN "
+         "coeff: 2 } }",
+     2,
+     {4, 10}},
+    {X23 "layer { name: 'f' type: 'Reduction' bottom: 'x' top: 'y' reduction_param { axis: 1 operation: "
+         "SUMSQ } }",
+     2,
+     {14, 77}},
     {X23 "layer { name: 'f' type: 'ArgMax' bottom: 'x' top: 'y' }", 2, {2, 2}},
-    {X23 "layer { name: 'f' type: 'ArgMax' bottom: 'x' top: 'y' argmax_param { out_max_val: true top_k: 2 } }", 8, {2, 1, 3, 2, 2, 1, 6, 5}},
+    {X23
+     "layer { name: 'f' type: 'ArgMax' bottom: 'x' top: 'y' argmax_param { out_max_val: true top_k: 2 } }",
+     8,
+     {2, 1, 3, 2, 2, 1, 6, 5}},
     {X23 "layer { name: 'f' type: 'ArgMax' bottom: 'x' top: 'y' argmax_param { axis: 0 } }", 3, {1, 1, 1}},
     {XZ23 "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' }", 6, {7, 7, 7, 7, 7, 7}},
-    {XZ23 "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' eltwise_param { coeff: 2 coeff: -1 } }", 6, {-4, -1, 2, 5, 8, 11}},
-    {XZ23 "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' eltwise_param { operation: PROD } }", 6, {6, 10, 12, 12, 10, 6}},
-    {XZ23 "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' eltwise_param { operation: MAX } }", 6, {6, 5, 4, 4, 5, 6}},
-    {X23 "layer { name: 'f' type: 'Scale' bottom: 'x' top: 'y' scale_param { bias_term: true filler { value: 2 } bias_filler { value: 1 } } }", 6, {3, 5, 7, 9, 11, 13}},
-    {X23 "layer { name: 'f' type: 'Bias' bottom: 'x' top: 'y' bias_param { axis: 0 filler { type: 'constant' value: -1 } } }", 6, {0, 1, 2, 3, 4, 5}},
-    {X23 "layer { name: 'f' type: 'MVN' bottom: 'x' top: 'y' mvn_param { across_channels: true normalize_variance: false } }", 6, {-1, 0, 1, -1, 0, 1}},
-    {X23 "layer { name: 'f' type: 'BatchNorm' bottom: 'x' top: 'y' batch_norm_param { eps: 0 } }", 6, {-1, -1, -1, 1, 1, 1}},
-    {"layer { name: 'in' type: 'Input' top: 'x' top: 'z' input_param { shape { dim: 2 dim: 3 } shape { dim: 1 dim: 2 } } }\n"
-     "layer { name: 'f' type: 'Crop' bottom: 'x' bottom: 'z' top: 'y' crop_param { axis: 0 offset: 1 } }", 2, {5, 6}},
+    {XZ23 "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' eltwise_param { coeff: 2 "
+          "coeff: -1 } }",
+     6,
+     {-4, -1, 2, 5, 8, 11}},
+    {XZ23
+     "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' eltwise_param { operation: PROD } }",
+     6,
+     {6, 10, 12, 12, 10, 6}},
+    {XZ23
+     "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' eltwise_param { operation: MAX } }",
+     6,
+     {6, 5, 4, 4, 5, 6}},
+    {X23 "layer { name: 'f' type: 'Scale' bottom: 'x' top: 'y' scale_param { bias_term: true filler { value: "
+         "2 } bias_filler { value: 1 } } }",
+     6,
+     {3, 5, 7, 9, 11, 13}},
+    {X23 "layer { name: 'f' type: 'Bias' bottom: 'x' top: 'y' bias_param { axis: 0 filler { type: 'constant' "
+         "value: -1 } } }",
+     6,
+     {0, 1, 2, 3, 4, 5}},
+    {X23 "layer { name: 'f' type: 'MVN' bottom: 'x' top: 'y' mvn_param { across_channels: true "
+         "normalize_variance: false } }",
+     6,
+     {-1, 0, 1, -1, 0, 1}},
+    {X23 "layer { name: 'f' type: 'BatchNorm' bottom: 'x' top: 'y' batch_norm_param { eps: 0 } }",
+     6,
+     {-1, -1, -1, 1, 1, 1}},
+    {"layer { name: 'in' type: 'Input' top: 'x' top: 'z' input_param { shape { dim: 2 dim: 3 } shape { dim: "
+     "1 dim: 2 } } }\n"
+     "layer { name: 'f' type: 'Crop' bottom: 'x' bottom: 'z' top: 'y' crop_param { axis: 0 offset: 1 } }",
+     2,
+     {5, 6}},
 };
 
 static void every_layer_gives_what_is_worked_by_hand(void **state)
@@ -55,7 +101,9 @@ static void every_layer_gives_what_is_worked_by_hand(void **state)
     }
 }
 
-#define IN "force_backward: true layer { name: 'in' type: 'Input' top: 'x' top: 'z' input_param { shape { dim: 2 dim: 3 dim: 4 } } }\n"
+#define IN                                                                                                   \
+    "force_backward: true layer { name: 'in' type: 'Input' top: 'x' top: 'z' input_param { shape { dim: 2 "  \
+    "dim: 3 dim: 4 } } }\n"
 #define QUIET "layer { name: 'q' type: 'Silence' bottom: 'z' }\n"
 #define F "layer { name: 'f' loss_weight: 1 top: 'y' bottom: 'x' "
 
@@ -73,7 +121,8 @@ static void gradients_are_those_of_finite_differences(void **state)
         IN QUIET F "type: 'MVN' mvn_param { across_channels: true normalize_variance: false } }",
         IN QUIET F "type: 'BatchNorm' }",
         IN QUIET F "type: 'BatchNorm' batch_norm_param { use_global_stats: true eps: 0.5 } }",
-        IN QUIET F "type: 'Scale' scale_param { bias_term: true filler { type: 'gaussian' } bias_filler { type: 'gaussian' } } }",
+        IN QUIET F "type: 'Scale' scale_param { bias_term: true filler { type: 'gaussian' } bias_filler { "
+                   "type: 'gaussian' } } }",
         IN QUIET F "type: 'Scale' scale_param { axis: 0 num_axes: 2 filler { type: 'gaussian' } } }",
         IN QUIET F "type: 'Bias' bias_param { axis: 2 filler { type: 'gaussian' } } }",
         IN F "bottom: 'z' type: 'Scale' scale_param { axis: 0 } }",
@@ -93,15 +142,17 @@ static void of_equal_values_caffe_prefers_one(void **state)
     (void)state;
     struct error err = {0};
     static const float same[] = {1, 1, 1, 1, 1, 1};
-    CLEANUP(net_freep) struct net *net = net_from_text(X23 "layer { name: 'f' type: 'ArgMax' bottom: 'x' top: 'y' }");
+    CLEANUP(net_freep)
+    struct net *net = net_from_text(X23 "layer { name: 'f' type: 'ArgMax' bottom: 'x' top: 'y' }");
     blob_set(net, "x", same);
     assert_ok(net_forward(net, NULL, &err));
     CLEANUP(freep) float *y = blob_values(net, "y");
     assert_float_equal(y[0], 2, 0); /* the larger index */
 
-    CLEANUP(net_freep) struct net *max = net_from_text(
-        "force_backward: true\n" XZ23
-        "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' loss_weight: 1 eltwise_param { operation: MAX } }");
+    CLEANUP(net_freep)
+    struct net *max = net_from_text("force_backward: true\n" XZ23
+                                    "layer { name: 'f' type: 'Eltwise' bottom: 'x' bottom: 'z' top: 'y' "
+                                    "loss_weight: 1 eltwise_param { operation: MAX } }");
     blob_set(max, "x", same);
     blob_set(max, "z", same);
     assert_ok(net_forward(max, NULL, &err));
@@ -119,8 +170,9 @@ static void batch_norm_gathers_mean_and_unbiased_variance(void **state)
     static const float x[] = {1, 2, 3, 4, 5, 6};
     /* Channel means 2.5, 3.5, 4.5; unbiased variance of two values 3 apart: 4.5 */
     static const float mean[] = {2.5f, 3.5f, 4.5f};
-    CLEANUP(net_freep) struct net *net =
-        net_from_text(X23 "layer { name: 'f' type: 'BatchNorm' bottom: 'x' top: 'y' batch_norm_param { moving_average_fraction: 0.5 } }");
+    CLEANUP(net_freep)
+    struct net *net = net_from_text(X23 "layer { name: 'f' type: 'BatchNorm' bottom: 'x' top: 'y' "
+                                        "batch_norm_param { moving_average_fraction: 0.5 } }");
     blob_set(net, "x", x);
     assert_ok(net_forward(net, NULL, &err));
     assert_ok(net_forward(net, NULL, &err));
@@ -139,9 +191,10 @@ static void an_index_out_of_range_is_told(void **state)
     (void)state;
     struct error err = {0};
     static const float indices[] = {0, 7};
-    CLEANUP(net_freep) struct net *net =
-        net_from_text("layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 } } }\n"
-                      "layer { name: 'f' type: 'Embed' bottom: 'x' top: 'y' embed_param { input_dim: 7 num_output: 2 } }");
+    CLEANUP(net_freep)
+    struct net *net = net_from_text(
+        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 } } }\n"
+        "layer { name: 'f' type: 'Embed' bottom: 'x' top: 'y' embed_param { input_dim: 7 num_output: 2 } }");
     blob_set(net, "x", indices);
     assert_int_equal(net_forward(net, NULL, &err), INVALID);
     assert_string_equal(err.message, "layer 'f': index 7 is outside of input_dim 7");

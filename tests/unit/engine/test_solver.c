@@ -7,17 +7,19 @@
 #include "engine/solver.h"
 
 /* Random data at every pass and Dropout: what a resume must bring back beside weights and history. */
-#define NET                                                                                              \
-    "net_param { name: 'tiny' "                                                                          \
-    "layer { name: 'd' type: 'DummyData' top: 'x' top: 't' dummy_data_param { "                          \
-    "  data_filler { type: 'gaussian' } data_filler { type: 'uniform' min: -1 max: 1 } "                 \
-    "  shape { dim: 4 dim: 6 } shape { dim: 4 dim: 3 } } } "                                             \
-    "layer { name: 'drop' type: 'Dropout' bottom: 'x' top: 'xd' } "                                      \
-    "layer { name: 'ip' type: 'InnerProduct' bottom: 'xd' top: 'y' inner_product_param { num_output: 3 " \
-    "  weight_filler { type: 'xavier' } } } "                                                            \
+#define NET                                                                                                  \
+    "net_param { name: 'tiny' "                                                                              \
+    "layer { name: 'd' type: 'DummyData' top: 'x' top: 't' dummy_data_param { "                              \
+    "  data_filler { type: 'gaussian' } data_filler { type: 'uniform' min: -1 max: 1 } "                     \
+    "  shape { dim: 4 dim: 6 } shape { dim: 4 dim: 3 } } } "                                                 \
+    "layer { name: 'drop' type: 'Dropout' bottom: 'x' top: 'xd' } "                                          \
+    "layer { name: 'ip' type: 'InnerProduct' bottom: 'xd' top: 'y' inner_product_param { num_output: 3 "     \
+    "  weight_filler { type: 'xavier' } } } "                                                                \
     "layer { name: 'loss' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'loss' } } "
 
-#define SETTINGS "base_lr: 0.1 lr_policy: 'multistep' gamma: 0.5 stepvalue: 3 stepvalue: 7 random_seed: 7 snapshot_prefix: 's' "
+#define SETTINGS                                                                                             \
+    "base_lr: 0.1 lr_policy: 'multistep' gamma: 0.5 stepvalue: 3 stepvalue: 7 random_seed: 7 "               \
+    "snapshot_prefix: 's' "
 
 struct fixture {
     char *folder;
@@ -90,16 +92,21 @@ static void a_resumed_run_gives_the_bits_of_an_uninterrupted_one(void **state)
     static const struct {
         const char *settings, *state_at_4, *model, *state;
     } cases[] = {
-        {"type: 'SGD' momentum: 0.9 ", "s_iter_4.solverstate", "s_iter_10.caffemodel", "s_iter_10.solverstate"},
-        {"type: 'Adam' momentum: 0.9 ", "s_iter_4.solverstate", "s_iter_10.caffemodel", "s_iter_10.solverstate"},
-        {"type: 'AdaDelta' momentum: 0.9 delta: 1e-6 ", "s_iter_4.solverstate", "s_iter_10.caffemodel", "s_iter_10.solverstate"},
-        {"type: 'Nesterov' momentum: 0.9 test_iter: 2 test_interval: 2 ", "s_iter_4.solverstate", "s_iter_10.caffemodel", "s_iter_10.solverstate"},
+        {"type: 'SGD' momentum: 0.9 ", "s_iter_4.solverstate", "s_iter_10.caffemodel",
+         "s_iter_10.solverstate"},
+        {"type: 'Adam' momentum: 0.9 ", "s_iter_4.solverstate", "s_iter_10.caffemodel",
+         "s_iter_10.solverstate"},
+        {"type: 'AdaDelta' momentum: 0.9 delta: 1e-6 ", "s_iter_4.solverstate", "s_iter_10.caffemodel",
+         "s_iter_10.solverstate"},
+        {"type: 'Nesterov' momentum: 0.9 test_iter: 2 test_interval: 2 ", "s_iter_4.solverstate",
+         "s_iter_10.caffemodel", "s_iter_10.solverstate"},
         {"type: 'SGD' iter_size: 2 snapshot_format: HDF5 ", "s_iter_4.solverstate.h5", NULL, NULL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct error err = {0};
         struct fixture whole, resumed;
-        CLEANUP(freep) char *text = xasprintf("%s%s%s", NET SETTINGS "snapshot: 4 ", cases[i].settings, "max_iter: 10");
+        CLEANUP(freep)
+        char *text = xasprintf("%s%s%s", NET SETTINGS "snapshot: 4 ", cases[i].settings, "max_iter: 10");
         open_fixture(&whole, text, NULL);
         assert_ok(solver_solve(whole.solver, &err));
         open_fixture(&resumed, text, NULL);
@@ -111,7 +118,8 @@ static void a_resumed_run_gives_the_bits_of_an_uninterrupted_one(void **state)
             assert_same_file(&whole, &resumed, cases[i].model);
             assert_same_file(&whole, &resumed, cases[i].state);
         }
-        const struct param *p = net_param(solver_net(whole.solver), 0), *q = net_param(solver_net(resumed.solver), 0);
+        const struct param *p = net_param(solver_net(whole.solver), 0),
+                           *q = net_param(solver_net(resumed.solver), 0);
         assert_memory_equal(p->data, q->data, p->n_floats * sizeof(float));
         close_fixture(&whole);
         close_fixture(&resumed);
@@ -202,7 +210,8 @@ static void a_stop_leaves_a_snapshot_to_go_on_from(void **state)
         struct watched seen = cases[i].stop;
         struct solver_watch watch = watch_of(&seen);
         struct fixture f;
-        CLEANUP(freep) char *text =
+        CLEANUP(freep)
+        char *text =
             xasprintf("%s%s", NET SETTINGS "max_iter: 10 test_iter: 3 test_interval: 5 ", cases[i].more);
         open_fixture(&f, text, &watch);
         assert_int_equal(solver_solve(f.solver, &err), CANCELLED);
@@ -247,8 +256,10 @@ static void a_loss_that_is_not_finite_stops_without_a_snapshot(void **state)
     for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
         struct error err = {0};
         struct fixture f;
-        CLEANUP(freep) char *text = xasprintf("%s base_lr: %s lr_policy: 'fixed' random_seed: 7 snapshot_prefix: 's' max_iter: 10",
-                                              NET, cases[k].rate);
+        CLEANUP(freep)
+        char *text =
+            xasprintf("%s base_lr: %s lr_policy: 'fixed' random_seed: 7 snapshot_prefix: 's' max_iter: 10",
+                      NET, cases[k].rate);
         open_fixture(&f, text, NULL);
         assert_int_equal(solver_solve(f.solver, &err), INVALID);
         assert_non_null(strstr(err.message, "the loss is "));
@@ -313,13 +324,20 @@ static void settings_that_make_no_sense_are_told(void **state)
         const char *want;
     } cases[] = {
         {"base_lr: 1 lr_policy: 'fixed' snapshot_prefix: 's'", INVALID, "solver names no net to train"},
-        {NET "train_net: 'x' lr_policy: 'fixed' snapshot_prefix: 's'", INVALID, "solver has both 'net_param' and 'train_net'"},
+        {NET "train_net: 'x' lr_policy: 'fixed' snapshot_prefix: 's'", INVALID,
+         "solver has both 'net_param' and 'train_net'"},
         {"net: 'absent.prototxt' lr_policy: 'fixed' snapshot_prefix: 's'", NOT_FOUND, "absent.prototxt"},
-        {NET "lr_policy: 'fixed' snapshot_prefix: 'no/such/folder/s'", INVALID, "cannot write to snapshot prefix 'no/such/folder/s'"},
-        {NET "lr_policy: 'fixed' snapshot_prefix: 's' test_iter: 1", INVALID, "test_interval must be above 0"},
-        {NET "lr_policy: 'fixed' snapshot_prefix: 's' test_interval: 1 test_iter: 1 test_state {} test_state {}", INVALID, "1 test nets and 2 of test_state"},
-        {NET "lr_policy: 'fixed' snapshot_prefix: 's' test_net: 'a' test_net: 'b' test_iter: 1", INVALID, "2 test nets and 1 values of test_iter"},
-        {NET "lr_policy: 'fixed' snapshot_prefix: 's' average_loss: 0", INVALID, "average_loss must be at least 1"},
+        {NET "lr_policy: 'fixed' snapshot_prefix: 'no/such/folder/s'", INVALID,
+         "cannot write to snapshot prefix 'no/such/folder/s'"},
+        {NET "lr_policy: 'fixed' snapshot_prefix: 's' test_iter: 1", INVALID,
+         "test_interval must be above 0"},
+        {NET
+         "lr_policy: 'fixed' snapshot_prefix: 's' test_interval: 1 test_iter: 1 test_state {} test_state {}",
+         INVALID, "1 test nets and 2 of test_state"},
+        {NET "lr_policy: 'fixed' snapshot_prefix: 's' test_net: 'a' test_net: 'b' test_iter: 1", INVALID,
+         "2 test nets and 1 values of test_iter"},
+        {NET "lr_policy: 'fixed' snapshot_prefix: 's' average_loss: 0", INVALID,
+         "average_loss must be at least 1"},
         {NET "lr_policy: 'fixt' snapshot_prefix: 's'", INVALID, "lr_policy 'fixt' is not known"},
     };
     CLEANUP(freep) char *folder = test_folder();

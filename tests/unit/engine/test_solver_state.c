@@ -5,7 +5,8 @@
 
 static void fill(struct solver_state *s)
 {
-    *s = (struct solver_state){.iteration = 4000, .current_step = 2, .learned_net = xstrdup("snap_iter_4000.caffemodel")};
+    *s = (struct solver_state){
+        .iteration = 4000, .current_step = 2, .learned_net = xstrdup("snap_iter_4000.caffemodel")};
     solver_state_make_histories(s, 2);
     static const float values[2][6] = {{1, -2, 3, .5f, 0, 1e-20f}, {7}};
     s->histories[0].shape = (struct shape){.n_axes = 2, .dim = {2, 3}};
@@ -16,7 +17,10 @@ static void fill(struct solver_state *s)
     }
     solver_state_make_positions(s, 1);
     s->positions[0].bytes = xmalloc(4);
-    memcpy(s->positions[0].bytes, "a\0\xff" "b", 4);
+    memcpy(s->positions[0].bytes,
+           "a\0\xff"
+           "b",
+           4);
     s->positions[0].size = 4;
 }
 
@@ -44,7 +48,10 @@ static void a_state_is_read_as_it_was_written(void **state)
         assert_float_equal(t.histories[1].values[0], 7, 0);
         assert_int_equal(t.n_positions, 1);
         assert_int_equal(t.positions[0].size, 4);
-        assert_memory_equal(t.positions[0].bytes, "a\0\xff" "b", 4);
+        assert_memory_equal(t.positions[0].bytes,
+                            "a\0\xff"
+                            "b",
+                            4);
     }
     assert_ok(dir_remove(folder, &err));
 }

@@ -94,7 +94,8 @@ static void an_aborted_or_wrong_put_leaves_nothing(void **state)
     assert_ok(blob_begin(f->store, &w, &err));
     assert_ok(blob_write(w, "abc", 3, &err));
     assert_int_equal(count_files(f, "tmp"), 1);
-    assert_ok(blob_commit(w, "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD", T0, &blob, &err));
+    assert_ok(
+        blob_commit(w, "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD", T0, &blob, &err));
     assert_int_equal(count_files(f, "."), 1);
 }
 

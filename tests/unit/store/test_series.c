@@ -120,12 +120,9 @@ struct append_case {
 
 /* One after the other, to the same stream. */
 static const struct append_case append_cases[] = {
-    {"the first bytes", 0, "hello ", 6},
-    {"the same again", 0, "hello ", 6},
-    {"past the end", 8, "gap", 6},
-    {"half of it known", 3, "lo world", 11},
-    {"all of it known", 2, "llo", 11},
-    {"nothing", 11, "", 11},
+    {"the first bytes", 0, "hello ", 6}, {"the same again", 0, "hello ", 6},
+    {"past the end", 8, "gap", 6},       {"half of it known", 3, "lo world", 11},
+    {"all of it known", 2, "llo", 11},   {"nothing", 11, "", 11},
     {"the next bytes", 11, "!\n", 13},
 };
 
@@ -136,13 +133,15 @@ static void a_log_takes_what_it_lacks_and_tells_its_length(void **state)
     int64_t length = -1;
     for (size_t i = 0; i < ARRAY_SIZE(append_cases); i++) {
         const struct append_case *c = &append_cases[i];
-        assert_ok(log_append(s, id_of(1), 1, LOG_STDERR, c->offset, c->bytes, strlen(c->bytes), &length, &err));
+        assert_ok(
+            log_append(s, id_of(1), 1, LOG_STDERR, c->offset, c->bytes, strlen(c->bytes), &length, &err));
         if (length != c->stored)
             fail_msg("%s: length %lld", c->what, (long long)length);
     }
     assert_int_equal(log_append(s, id_of(1), 1, LOG_STDERR, -1, "x", 1, &length, &err), INVALID);
     CLEANUP(freep) char *big = xcalloc(1, LOG_CHUNK_MAX + 1);
-    assert_int_equal(log_append(s, id_of(1), 1, LOG_STDERR, 13, big, LOG_CHUNK_MAX + 1, &length, &err), TOO_LARGE);
+    assert_int_equal(log_append(s, id_of(1), 1, LOG_STDERR, 13, big, LOG_CHUNK_MAX + 1, &length, &err),
+                     TOO_LARGE);
     CLEANUP(freep) char *bytes = NULL;
     size_t size = 0;
     assert_ok(log_read(s, id_of(1), LOG_STDERR, 0, 100, &bytes, &size, &err));
