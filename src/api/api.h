@@ -109,6 +109,7 @@ void api_stir(struct api *api, const char *topic);
 
 struct store *api_store(struct api *api);
 bool api_allows_private_urls(const struct api *api);
+int64_t api_lease_ms(const struct api *api);
 
 /*
  * A handler returns OK with the response filled, or an error that becomes a

@@ -187,7 +187,7 @@ static enum status begin_parts(struct body *b, struct error *err)
 {
     b->parts = MHD_create_post_processor(http_connection(b->x->call), POST_PROCESSOR_BYTES, on_part, b);
     if (!b->parts)
-        return error_set(err, INVALID, "the body's Content-Type names no boundary");
+        return error_set(err, INVALID, "the body's Content-Type names no boundary of two or more characters");
     return OK;
 }
 

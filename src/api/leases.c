@@ -18,8 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define LEASE_MS     20000
-#define HEARTBEAT_MS 5000
+#define HEARTBEATS   4 /* in the time of a lease */
 #define WAIT_MAX_MS  60000
 #define POOLS_MAX    16
 #define SLOTS_MAX    256
@@ -159,9 +158,11 @@ static enum status job_encode(struct request *r, const struct job *job, json_t *
     TRY(inputs_resolve(store, json_object_get(job->spec, "inputs"), inputs, err));
     TRY(spec_add_labels(store, job, spec, err));
     *ret_json =
-        json_pack("{s:s, s:i, s:s, s:s, s:i, s:i, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
-                  job->attempt, "token", job->token, "kind", job->kind, "heartbeat_ms", HEARTBEAT_MS,
-                  "lease_ms", LEASE_MS, "max_seconds", (json_int_t)json_get_int(job->spec, "max_seconds", 0),
+        json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
+                  job->attempt, "token", job->token, "kind", job->kind, "heartbeat_ms",
+                  (json_int_t)(api_lease_ms(r->api) / HEARTBEATS),
+                  "lease_ms", (json_int_t)api_lease_ms(r->api), "max_seconds",
+                  (json_int_t)json_get_int(job->spec, "max_seconds", 0),
                   "allow_private_urls", (int)api_allows_private_urls(r->api), "spec", spec, "inputs", inputs);
     return OK;
 }
@@ -204,7 +205,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         .pools = pools,
         .n_pools = read_pools(r->body, pools),
         .slots = (int)json_get_int(r->body, "slots", 1),
-        .lease_ms = LEASE_MS,
+        .lease_ms = api_lease_ms(r->api),
     };
     if (!id_is_valid(wanted.request_id))
         return problem_at(response, "/request_id", err, INVALID,

@@ -38,6 +38,7 @@ static const char help[] =
     "  --database URL           the database (sqlite:DIR/et.db)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
+    "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
@@ -93,12 +94,14 @@ static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
-    int64_t workers, connections;
+    int64_t workers, connections, lease_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
     TRY(read_registration(settings, &s->api, err));
     TRY(setting_int(settings, "workers", 0, 1024, &workers, err));
     TRY(setting_int(settings, "max-connections", 16, 1000000, &connections, err));
+    TRY(setting_int(settings, "lease-seconds", 1, 86400, &lease_seconds, err));
+    s->api.lease_ms = 1000 * lease_seconds;
     TRY(setting_int(settings, "head-ms", 1, 3600000, &s->api.head_ms, err));
     TRY(setting_int(settings, "body-window-ms", 1, 3600000, &s->api.body_window_ms, err));
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
@@ -274,6 +277,7 @@ int command_serve(int argc, char **argv)
         {"database"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
+        {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},
         /* For tests: deadlines against slow clients. */

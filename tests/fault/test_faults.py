@@ -142,8 +142,8 @@ class Interruptions(unittest.TestCase):
     def test_the_disk_of_the_server_is_full_and_then_is_not(self):
         service = Service(server_fault='blob.full:1:error')
         service.register()
-        status, _ = service.request('POST', '/datafiles', b'--x\r\nContent-Disposition: form-data; name="url"; '
-                                    b'filename="a.tar.gz"\r\n\r\nbytes\r\n--x--\r\n', 'multipart/form-data; boundary=x')
+        status, _ = service.request('POST', '/datafiles', b'--et-test\r\nContent-Disposition: form-data; name="url"; '
+                                    b'filename="a.tar.gz"\r\n\r\nbytes\r\n--et-test--\r\n', 'multipart/form-data; boundary=et-test')
         self.assertEqual(507, status)
         self.assertEqual('ok', 'ok' if service.server.poll() is None else 'the server died')
         self.assertEqual([0, 0], service.close())
