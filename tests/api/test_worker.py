@@ -316,6 +316,9 @@ def a_net_is_trained_and_then_classifies():
         assert results["c" * 40].startswith("error: ") and "answered 404" in results["d" * 40], results
         assert finish["result"]["skipped"] == 2
         assert 0.5 < finish["result"]["scores"]["a" * 40] <= 1
+        finish = finish_of(server, Job("classify", {**spec, "labels": []}, inputs))
+        results = finish["result"]["results"]
+        assert (results["a" * 40], results["b" * 40]) == ("0", "1"), results
         spec["images"] = spec["images"][2:]
         expect("failed", finish_of(server, Job("classify", spec, inputs)), "none of the 2 images")
         spec["width"], spec["images"] = 9, [{"key": "a" * 40, "input": "a" * 40}]
