@@ -25,8 +25,9 @@ struct net_options {
 
 /*
  * Opens data layers, plans, allocates and fills the parameters by their
- * fillers.  net keeps its own copy of what it needs of `param`.  The number
- * of threads is the whole process's (OpenMP): the last net made sets it.
+ * fillers.  net keeps its own copy of what it needs of `param`.  Sets the
+ * calling thread's number of OpenMP threads, as net_forward and net_backward
+ * do: kernels are made for that number.
  * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file.
  */
 enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
@@ -78,7 +79,10 @@ enum status net_load_weights(struct net *net, const char *path, struct error *er
 enum status net_save_weights(struct net *net, const char *path, bool with_diff, struct error *err);
 enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err);
 
-/* Bytes allocated for activations and their gradients, parameters, scratch. */
+/*
+ * Bytes reserved for activations and their gradients, parameters with their
+ * gradients, and scratch (of which what no step touches costs nothing).
+ */
 struct net_memory {
     int64_t blobs, params, scratch;
 };

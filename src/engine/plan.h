@@ -43,7 +43,10 @@ void plan_backward_needs(struct planner *p, unsigned needs);
 void plan_scratch(struct planner *p, size_t bytes);
 void plan_workspace(struct planner *p, size_t bytes);
 
-/* Zeroed memory of the layer's own, for the net's life, 64-byte aligned. */
+/*
+ * Zeroed memory of the layer's own, for the net's life, 64-byte aligned, for
+ * use while running.  Pages that are never touched cost nothing.
+ */
 void *plan_keep(struct planner *p, size_t bytes);
 
 /*

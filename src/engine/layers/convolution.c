@@ -337,8 +337,9 @@ static void add_weights_gradient(struct layer *l, int i)
 static void convolution_backward(struct layer *l)
 {
     struct convolution *s = l->state;
-    for (int i = 0; i < l->n_bottoms; i++) {
+    for (int i = 0; i < l->n_bottoms; i++)
         add_weights_gradient(l, i);
+    for (int i = 0; i < l->n_bottoms; i++) {
         if (!l->bottoms[i].diff)
             continue;
         const float *weights = weights_copy_get(&s->data_weights, l->params[0], l->scratch);
@@ -361,6 +362,7 @@ static void convolution_release(struct layer *l)
 const struct layer_ops layer_convolution = {
     .type = "Convolution",
     .state_size = sizeof(struct convolution),
+    .reads_bottoms_first = true,
     .setup = convolution_setup,
     .plan = convolution_plan,
     .forward = convolution_forward,

@@ -219,6 +219,7 @@ static void inner_product_release(struct layer *l)
 const struct layer_ops layer_inner_product = {
     .type = "InnerProduct",
     .state_size = sizeof(struct inner_product),
+    .reads_bottoms_first = true,
     .setup = inner_product_setup,
     .plan = inner_product_plan,
     .forward = inner_product_forward,

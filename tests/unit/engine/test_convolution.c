@@ -168,6 +168,16 @@ static void gradients_are_those_of_finite_differences(void **state)
                      "  num_output: 2 kernel_size: 2 kernel_size: 3 kernel_size: 2 stride: 1 stride: 1 stride: 2\n"
                      "  weight_filler { type: 'gaussian' } } }",
          .low = -1, .high = 1},
+        {.prototxt = "force_backward: true\n"
+                     "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 2 dim: 3 dim: 5 } } }\n"
+                     "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
+                     "  num_output: 2 kernel_size: 3 axis: 2 weight_filler { type: 'gaussian' } } }",
+         .low = -1, .high = 1},
+        {.prototxt = "force_backward: true\n"
+                     "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 16 dim: 5 dim: 5 } } }\n"
+                     "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
+                     "  num_output: 16 kernel_size: 3 pad: 1 bias_term: false weight_filler { type: 'xavier' } } }",
+         .low = -1, .high = 1},
     };
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
         gradient_check(&checks[i]);
