@@ -106,14 +106,14 @@ def peak_mib(pid):
 
 def measure_transfer():
     with common.Server(workers=0) as server:
-        head = (b'--x\r\nContent-Disposition: form-data; name="document"\r\n\r\n{}\r\n'
-                b'--x\r\nContent-Disposition: form-data; name="url"; filename="big.tar.gz"\r\n\r\n')
-        tail = b'\r\n--x--\r\n'
+        head = (b'--et-bench\r\nContent-Disposition: form-data; name="document"\r\n\r\n{}\r\n'
+                b'--et-bench\r\nContent-Disposition: form-data; name="url"; filename="big.tar.gz"\r\n\r\n')
+        tail = b'\r\n--et-bench--\r\n'
         connection = http.client.HTTPConnection(server.address, timeout=600)
         start = time.monotonic()
         connection.putrequest('POST', '/datafiles')
         for name, value in (('Authorization', server.authorization),
-                            ('Content-Type', 'multipart/form-data; boundary=x'),
+                            ('Content-Type', 'multipart/form-data; boundary=et-bench'),
                             ('Content-Length', str(len(head) + GIB + len(tail)))):
             connection.putheader(name, value)
         connection.endheaders()

@@ -21,9 +21,9 @@ enum scope {
     SCOPE_USER,   /* Basic, or a Bearer token of scope user or admin that has an owner */
     SCOPE_WORKER, /* POST /leases */
     SCOPE_ADMIN,
-    SCOPE_LEASE,  /* the token of one attempt: args[0] is the job, args[1] the attempt, and the token is right;
-                     that the attempt is still current is checked for BODY_RAW and BODY_BYTES only, else by
-                     the handler */
+    SCOPE_LEASE, /* the token of one attempt: args[0] is the job, args[1] the attempt, and the token is right;
+                    that the attempt is still current is checked for BODY_RAW and BODY_BYTES only, else by
+                    the handler */
     SCOPE_METRICS, /* loopback, or admin */
     SCOPE_ANY,     /* a user, or the operator's admin token, whose owner is "" */
 };
@@ -52,8 +52,8 @@ struct form_value {
 
 struct principal {
     enum scope scope;
-    char owner[160];   /* "user:NAME"; of a worker's token: "" */
-    char token_id[40]; /* "" for Basic */
+    char owner[160];      /* "user:NAME"; of a worker's token: "" */
+    char token_id[40];    /* "" for Basic */
     char lease_token[80]; /* SCOPE_LEASE: as sent */
 };
 
@@ -61,15 +61,15 @@ struct request {
     struct api *api;
     const struct route *route;
     const char *method, *path;
-    const char *args[4];          /* the {..} of the route's path, decoded, in order */
+    const char *args[4]; /* the {..} of the route's path, decoded, in order */
     struct principal who;
-    json_t *body;                 /* borrowed; NULL when there is none; checked and cleaned by route->in */
+    json_t *body; /* borrowed; NULL when there is none; checked and cleaned by route->in */
     int n_uploads;
     struct upload *uploads;
     int n_values;
     struct form_value *values;
-    struct upload raw;            /* BODY_RAW; sha256 "" when there was no body, not even an empty one */
-    const char *bytes;            /* BODY_BYTES; NUL-terminated (not counted) */
+    struct upload raw; /* BODY_RAW; sha256 "" when there was no body, not even an empty one */
+    const char *bytes; /* BODY_BYTES; NUL-terminated (not counted) */
     size_t n_bytes;
     /*
      * Idempotency-Key of a POST and the hash of the request; NULL: none.  The
@@ -78,10 +78,10 @@ struct request {
      */
     const char *idempotency_key, *request_hash;
     int64_t now_ms;
-    int64_t arrived_ms;           /* monotonic: for handlers that wait */
-    bool waited;                  /* this is a further call after response_wait */
-    bool last;                    /* and the last: the deadline is over, or the server stops; waiting again is 204 */
-    void *state;                  /* the handler's own across waits, freed with free() */
+    int64_t arrived_ms; /* monotonic: for handlers that wait */
+    bool waited;        /* this is a further call after response_wait */
+    bool last;          /* and the last: the deadline is over, or the server stops; waiting again is 204 */
+    void *state;        /* the handler's own across waits, freed with free() */
 };
 /* The upload of that part, or NULL. */
 const struct upload *request_upload(const struct request *r, const char *part);
@@ -91,7 +91,8 @@ bool request_client_gone(const struct request *r); /* asked before handing out s
 
 struct response;
 void response_json(struct response *r, int status, json_t *json /* taken */);
-void response_text(struct response *r, int status, const char *content_type, char *bytes /* taken */, size_t size);
+void response_text(struct response *r, int status, const char *content_type, char *bytes /* taken */,
+                   size_t size);
 /* A blob by hash, with Range, ETag, If-None-Match and HEAD done by the server. */
 void response_blob(struct response *r, const char *sha256, const char *content_type);
 void response_empty(struct response *r, int status);
@@ -109,6 +110,7 @@ void api_stir(struct api *api, const char *topic);
 
 struct store *api_store(struct api *api);
 bool api_allows_private_urls(const struct api *api);
+int64_t api_lease_ms(const struct api *api);
 
 /*
  * A handler returns OK with the response filled, or an error that becomes a
@@ -132,12 +134,12 @@ struct route {
     handler handle;
     enum scope scope;
     enum body_kind body;
-    const char *summary;       /* "Queue a training job." */
-    const struct field *in;    /* accepted body, decoded before the handler runs (PATCH: all optional);
-                                  NULL: none, or the handler's own */
-    const struct field *out;   /* answer; NULL: said in summary */
-    int success;               /* 201 */
-    const struct field *query; /* query parameters: for the document; FIELD_INT ones are checked; NULL: none */
+    const char *summary;     /* "Queue a training job." */
+    const struct field *in;  /* accepted body, decoded before the handler runs (PATCH: all optional);
+                                NULL: none, or the handler's own */
+    const struct field *out; /* answer; NULL: said in summary */
+    int success;             /* 201 */
+    const struct field *query; /* query parameters: FIELD_INT ones are checked; NULL: none */
     const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
                                   BODY_DOCUMENT a file stands for the field of its name */
 };

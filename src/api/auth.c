@@ -26,8 +26,8 @@ static enum status by_password(struct exchange *x, const char *encoded, struct e
 {
     char plain[USER_NAME_MAX + PASSWORD_MAX_BYTES + 2];
     size_t size;
-    if (sodium_base642bin((unsigned char *)plain, sizeof(plain) - 1, encoded, strlen(encoded), " ", &size, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) ||
+    if (sodium_base642bin((unsigned char *)plain, sizeof(plain) - 1, encoded, strlen(encoded), " ", &size,
+                          NULL, sodium_base64_VARIANT_ORIGINAL) ||
         memchr(plain, '\0', size))
         return unauthorized(x, err, "the Authorization header does not hold NAME:PASSWORD in Base64");
     plain[size] = '\0';
@@ -57,7 +57,9 @@ static enum status by_token(struct exchange *x, const char *secret, struct error
     struct principal *who = &x->request.who;
     snprintf(who->owner, sizeof(who->owner), "%s", token.owner);
     snprintf(who->token_id, sizeof(who->token_id), "%s", token.id);
-    who->scope = token.scope == TOKEN_ADMIN ? SCOPE_ADMIN : token.scope == TOKEN_WORKER ? SCOPE_WORKER : SCOPE_USER;
+    who->scope = token.scope == TOKEN_ADMIN    ? SCOPE_ADMIN
+                 : token.scope == TOKEN_WORKER ? SCOPE_WORKER
+                                               : SCOPE_USER;
     return OK;
 }
 
@@ -133,14 +135,16 @@ enum status auth_check(struct exchange *x, enum scope scope, struct error *err)
         return OK;
     const char *basic = credentials(header, "Basic"), *bearer = credentials(header, "Bearer");
     if (scope == SCOPE_LEASE)
-        return bearer ? by_lease(x, bearer, err)
-                      : unauthorized(x, err, "this needs the token of the lease: 'Authorization: Bearer TOKEN'");
+        return bearer
+                   ? by_lease(x, bearer, err)
+                   : unauthorized(x, err, "this needs the token of the lease: 'Authorization: Bearer TOKEN'");
     if (basic)
         TRY(by_password(x, basic, err));
     else if (bearer)
         TRY(by_token(x, bearer, err));
     else
-        return unauthorized(x, err, header ? "the Authorization header is neither Basic nor Bearer"
-                                           : "this needs a user name and password, or a token");
+        return unauthorized(x, err,
+                            header ? "the Authorization header is neither Basic nor Bearer"
+                                   : "this needs a user name and password, or a token");
     return allow(x, scope, err);
 }

@@ -11,10 +11,16 @@ static const char *type_of(const char *name)
     static const struct {
         const char *end, *type;
     } types[] = {
-        {".prototxt", "text/plain; charset=utf-8"}, {".txt", "text/plain; charset=utf-8"},
-        {".json", "application/json; charset=utf-8"}, {".gz", "application/gzip"},
-        {".tgz", "application/gzip"}, {".zip", "application/zip"}, {".tar", "application/x-tar"},
-        {".png", "image/png"}, {".jpg", "image/jpeg"}, {".jpeg", "image/jpeg"},
+        {".prototxt", "text/plain; charset=utf-8"},
+        {".txt", "text/plain; charset=utf-8"},
+        {".json", "application/json; charset=utf-8"},
+        {".gz", "application/gzip"},
+        {".tgz", "application/gzip"},
+        {".zip", "application/zip"},
+        {".tar", "application/x-tar"},
+        {".png", "image/png"},
+        {".jpg", "image/jpeg"},
+        {".jpeg", "image/jpeg"},
     };
     size_t n = strlen(name);
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {

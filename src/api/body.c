@@ -18,17 +18,17 @@ struct body {
     struct exchange *x;
     enum body_kind kind;
     bool multipart;
-    struct buf text;             /* JSON, bytes, or the value of the part that is arriving */
-    struct blob_writer *writer;  /* of the file that is arriving */
+    struct buf text;            /* JSON, bytes, or the value of the part that is arriving */
+    struct blob_writer *writer; /* of the file that is arriving */
 
     struct MHD_PostProcessor *parts;
     bool in_part, part_is_file;
-    char *part, *file_name;      /* of the part that is arriving */
+    char *part, *file_name; /* of the part that is arriving */
     int64_t part_size;
     int n_parts;
     size_t values_size;
-    char *document;              /* text of the part `document` */
-    enum status status;          /* of the first failure inside the part callback */
+    char *document;     /* text of the part `document` */
+    enum status status; /* of the first failure inside the part callback */
     struct error err;
 };
 
@@ -108,11 +108,12 @@ static enum status part_begin(struct body *b, const char *name, const char *file
     bool is_value = b->kind == BODY_DOCUMENT ? !strcmp(name, "document")
                                              : !route->in || fields_find(route->in, name) != NULL;
     if (!is_file && !is_value)
-        return problem_at(&b->x->response, "", err, INVALID, "the form's part '%.100s' is none that is taken here",
-                          name);
+        return problem_at(&b->x->response, "", err, INVALID,
+                          "the form's part '%.100s' is none that is taken here", name);
     if (is_file && b->kind == BODY_DOCUMENT && !file_name)
-        return error_set(err, INVALID, "the form's part '%s' has no file name: send a file, as curl -F %s=@FILE does",
-                         name, name);
+        return error_set(err, INVALID,
+                         "the form's part '%s' has no file name: send a file, as curl -F %s=@FILE does", name,
+                         name);
     if (b->kind == BODY_DOCUMENT && !is_file && b->document)
         return error_set(err, INVALID, "the form has two parts 'document'");
     if (is_file)
@@ -139,9 +140,9 @@ static enum status part_bytes(struct body *b, const char *bytes, size_t size, st
 }
 
 /* An empty first call at offset 0 may be followed by another one, with the bytes, of the same part. */
-static enum MHD_Result on_part(void *context, enum MHD_ValueKind kind, const char *name, const char *file_name,
-                               const char *type, const char *encoding, const char *bytes, uint64_t offset,
-                               size_t size)
+static enum MHD_Result on_part(void *context, enum MHD_ValueKind kind, const char *name,
+                               const char *file_name, const char *type, const char *encoding,
+                               const char *bytes, uint64_t offset, size_t size)
 {
     (void)kind, (void)type, (void)encoding;
     struct body *b = context;
@@ -187,7 +188,7 @@ static enum status begin_parts(struct body *b, struct error *err)
 {
     b->parts = MHD_create_post_processor(http_connection(b->x->call), POST_PROCESSOR_BYTES, on_part, b);
     if (!b->parts)
-        return error_set(err, INVALID, "the body's Content-Type names no boundary");
+        return error_set(err, INVALID, "the body's Content-Type names no boundary of two or more characters");
     return OK;
 }
 

@@ -119,6 +119,10 @@ static enum status dataset_create(struct request *r, struct response *response, 
                           "test: its datafile is for %s layers, but that of training for %s",
                           test.layers_type, training.layers_type);
     const char *layers_type = *training.layers_type ? training.layers_type : test.layers_type;
+    if (training.share > 0 && !strcmp(layers_type, "DATA"))
+        return problem_at(response, "/test/datafile-id", err, INVALID,
+                          "test: a database is not divided: give it a datafile of its own, and "
+                          "split-percentage 0 to both");
 
     char id[ID_MAX];
     id_new(id);

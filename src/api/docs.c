@@ -15,11 +15,14 @@
 
 static const char style[] =
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "h2{margin-top:2.5rem;border-bottom:1px solid #ccc}code,td:first-child{font-family:ui-monospace,monospace}"
+    "h2{margin-top:2.5rem;border-bottom:1px solid "
+    "#ccc}code,td:first-child{font-family:ui-monospace,monospace}"
     "section{margin:1.2rem 0 1.8rem}h3{font-size:1rem;margin:0}h3 b{color:#06c}p{margin:.2rem 0}"
-    "table{border-collapse:collapse;margin:.4rem 0;width:100%}td{border-top:1px solid #eee;padding:.15rem .6rem "
+    "table{border-collapse:collapse;margin:.4rem 0;width:100%}td{border-top:1px solid #eee;padding:.15rem "
+    ".6rem "
     ".15rem 0;vertical-align:top}caption{text-align:left;font-weight:bold;font-size:.9rem}"
-    "@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}h3 b{color:#7bf}td{border-color:#333}}";
+    "@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}h3 "
+    "b{color:#7bf}td{border-color:#333}}";
 
 static void put_text(struct buf *b, const char *s)
 {
@@ -43,9 +46,11 @@ static void put_text(struct buf *b, const char *s)
 static const char *type_word(const struct field *f)
 {
     static const char *const words[] = {
-        [FIELD_STRING] = "string", [FIELD_INT] = "integer",  [FIELD_NUMBER] = "number", [FIELD_BOOL] = "true or false",
-        [FIELD_NUMERIC] = "number", [FIELD_ID] = "id",       [FIELD_URL] = "URL",       [FIELD_OBJECT] = "object",
-        [FIELD_ARRAY] = "array",   [FIELD_ANY] = "anything",
+        [FIELD_STRING] = "string",  [FIELD_INT] = "integer",
+        [FIELD_NUMBER] = "number",  [FIELD_BOOL] = "true or false",
+        [FIELD_NUMERIC] = "number", [FIELD_ID] = "id",
+        [FIELD_URL] = "URL",        [FIELD_OBJECT] = "object",
+        [FIELD_ARRAY] = "array",    [FIELD_ANY] = "anything",
     };
     return words[f->type];
 }
@@ -59,7 +64,8 @@ static void put_fields(struct buf *b, const struct field *table, const char *pre
         CLEANUP(freep) char *name = xasprintf("%s%s", prefix, f->name);
         buf_puts(b, "<tr><td>");
         put_text(b, name);
-        buf_printf(b, "</td><td>%s%s</td><td>", type_word(f), input && (f->flags & REQUIRED) ? ", required" : "");
+        buf_printf(b, "</td><td>%s%s</td><td>", type_word(f),
+                   input && (f->flags & REQUIRED) ? ", required" : "");
         put_text(b, f->text);
         if (f->words) {
             buf_puts(b, " One of <code>");
@@ -152,12 +158,14 @@ static char *page_text(size_t *ret_size)
 {
     struct buf b;
     buf_init(&b, PAGE_MAX);
-    buf_printf(&b,
-               "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-               "content=\"width=device-width\"><title>et: the API</title><style>%s</style></head><body><h1>et %s: the "
-               "API</h1><p>For programs: <a href=\"/openapi.json\">/openapi.json</a> (OpenAPI 3.1). Failures are "
-               "problem documents (RFC 9457). A POST may carry an <code>Idempotency-Key</code>.</p>",
-               style, ET_VERSION);
+    buf_printf(
+        &b,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+        "content=\"width=device-width\"><title>et: the API</title><style>%s</style></head><body><h1>et %s: "
+        "the "
+        "API</h1><p>For programs: <a href=\"/openapi.json\">/openapi.json</a> (OpenAPI 3.1). Failures are "
+        "problem documents (RFC 9457). A POST may carry an <code>Idempotency-Key</code>.</p>",
+        style, ET_VERSION);
     const char *section = "";
     size_t length = 0;
     for (const struct route *const *t = route_tables; *t; t++) {
@@ -183,9 +191,10 @@ static void allow_style_only(struct response *response)
     char encoded[sodium_base64_ENCODED_LEN(crypto_hash_sha256_BYTES, sodium_base64_VARIANT_ORIGINAL)];
     crypto_hash_sha256(hash, (const unsigned char *)style, sizeof(style) - 1);
     sodium_bin2base64(encoded, sizeof(encoded), hash, sizeof(hash), sodium_base64_VARIANT_ORIGINAL);
-    CLEANUP(freep) char *policy = xasprintf(
-        "default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        encoded);
+    CLEANUP(freep)
+    char *policy = xasprintf("default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action "
+                             "'none'; frame-ancestors 'none'",
+                             encoded);
     response_header(response, "Content-Security-Policy", policy);
 }
 
@@ -202,12 +211,14 @@ static enum status docs(struct request *r, struct response *response, struct err
 static enum status openapi(struct request *r, struct response *response, struct error *err)
 {
     (void)err;
-    response_text(response, 200, "application/json; charset=utf-8", xstrdup(r->api->openapi), strlen(r->api->openapi));
+    response_text(response, 200, "application/json; charset=utf-8", xstrdup(r->api->openapi),
+                  strlen(r->api->openapi));
     return OK;
 }
 
 const struct route docs_routes[] = {
-    {"GET", "/openapi.json", openapi, SCOPE_NONE, BODY_NONE, "This API, for programs (OpenAPI 3.1).", NULL, NULL, 200},
+    {"GET", "/openapi.json", openapi, SCOPE_NONE, BODY_NONE, "This API, for programs (OpenAPI 3.1).", NULL,
+     NULL, 200},
     {"GET", "/docs", docs, SCOPE_NONE, BODY_NONE, "This API, for people.", NULL, NULL, 200},
     {NULL},
 };

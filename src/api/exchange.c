@@ -4,6 +4,7 @@
 
 #include "api/server.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -92,7 +93,8 @@ static enum status find_route(struct exchange *x, struct error *err)
         problem_http_status(&x->response, 405);
         return error_set(err, INVALID, "%s is not possible here: %s", http_method(x->call), x->match.allow);
     case ROUTE_BAD_PATH:
-        return error_set(err, INVALID, "the path has a broken escape: expected %% and two hex digits, not 00");
+        return error_set(err, INVALID,
+                         "the path has a broken escape: expected %% and two hex digits, not 00");
     }
     x->request.route = x->match.route;
     for (int i = 0; i < ROUTE_ARGS; i++)
@@ -103,7 +105,8 @@ static enum status find_route(struct exchange *x, struct error *err)
 /* The query's integers are integers; the rest is the handler's. */
 static enum status check_query(struct exchange *x, struct error *err)
 {
-    TRY(query_read(strchr(http_uri(x->call), '?') ? strchr(http_uri(x->call), '?') + 1 : NULL, &x->query, err));
+    const char *query = strchr(http_uri(x->call), '?');
+    TRY(query_read(query ? query + 1 : NULL, &x->query, err));
     for (const struct field *f = x->match.route->query; f && f->name; f++) {
         const char *value = query_get(&x->query, f->name);
         if (!value || f->type != FIELD_INT)
@@ -113,8 +116,10 @@ static enum status check_query(struct exchange *x, struct error *err)
         long long n = strtoll(value, &end, 10);
         bool ranged = f->min != 0 || f->max != 0;
         if (end == value || *end || errno || (ranged && (n < f->min || (f->max != 0 && n > f->max))))
-            return error_set(err, INVALID, ranged && f->max != 0 ? "the query's '%s' is '%.40s': expected an integer from %.0f to %.0f"
-                                                  : "the query's '%s' is '%.40s': expected an integer",
+            return error_set(err, INVALID,
+                             ranged && f->max != 0
+                                 ? "the query's '%s' is '%.40s': expected an integer from %.0f to %.0f"
+                                 : "the query's '%s' is '%.40s': expected an integer",
                              f->name, value, f->min, f->max);
     }
     return OK;
@@ -162,6 +167,7 @@ static void hash_text(struct hash *h, const char *s)
     hash_update(h, s ? s : "", strlen(s ? s : "") + 1);
 }
 
+/* The hash is kept for a day, so nothing that could be guessed from it goes in: no password. */
 static void hash_request(struct exchange *x)
 {
     const struct request *r = &x->request;
@@ -169,7 +175,11 @@ static void hash_request(struct exchange *x)
     hash_text(h, r->method);
     hash_text(h, http_uri(x->call));
     if (r->body) {
-        CLEANUP(freep) char *text = json_text(r->body);
+        CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
+        for (const struct field *f = x->match.route->in; f && f->name; f++)
+            if (f->flags & WRITE_ONLY)
+                json_object_del(body, f->name);
+        CLEANUP(freep) char *text = json_text(body);
         hash_text(h, text);
     }
     for (int i = 0; i < r->n_values; i++) {
@@ -197,7 +207,8 @@ static enum status begin_idempotent(struct exchange *x, bool *ret_replayed, stru
     enum idempotency_result result;
     int status;
     char *body = NULL;
-    TRY(idempotency_begin(x->api->store, r->who.owner, key, x->request_hash, r->now_ms, &result, &status, &body, err));
+    TRY(idempotency_begin(x->api->store, r->who.owner, key, x->request_hash, r->now_ms, &result, &status,
+                          &body, err));
     r->idempotency_key = key;
     r->request_hash = x->request_hash;
     x->idempotent = result == IDEMPOTENCY_NEW;
@@ -246,6 +257,7 @@ static void finish(struct exchange *x, enum status status, const struct error *e
     if (!x->response.blob[0])
         http_reply_header(reply, "Cache-Control", "no-store");
     x->sent = reply->bytes || reply->fd >= 0 ? reply->size : 0;
+    (void)fault_point("api.reply");
 }
 
 static enum http_next fail(struct exchange *x, enum status status, struct error *err)
@@ -261,8 +273,8 @@ static enum http_next handle(struct exchange *x)
     for (;;) {
         struct error err = {0};
         x->stamp = waits_stamp(x->api->waits);
-        r->last = atomic_load(&x->api->stopping) ||
-                  (r->waited && clock_monotonic_ms() >= x->waiter.deadline_ms);
+        r->last =
+            atomic_load(&x->api->stopping) || (r->waited && clock_monotonic_ms() >= x->waiter.deadline_ms);
         r->now_ms = clock_now_ms();
         x->response.waits = false;
         x->waiter.n_topics = 0;
@@ -318,6 +330,7 @@ static enum http_next on_body(void *context, struct http_call *call, const char 
     (void)context;
     struct exchange *x = http_user(call);
     struct error err = {0};
+    (void)fault_point("api.body");
     enum status status = body_write(x, bytes, size, &err);
     return status == OK ? HTTP_BODY : fail(x, status, &err);
 }
@@ -341,7 +354,8 @@ static void on_refuse(void *context, struct http_call *call, int status, const c
     if (!x)
         x = exchange_new(context, call);
     if (status == 413)
-        error_set(&err, TOO_LARGE, "the body is over %lld bytes, the most that is taken", (long long)x->body_max);
+        error_set(&err, TOO_LARGE, "the body is over %lld bytes, the most that is taken",
+                  (long long)x->body_max);
     else
         error_set(&err, status == 503 ? UNAVAILABLE : INVALID, "%s%s",
                   status == 400 ? "the request is malformed: " : "", why);
@@ -366,7 +380,8 @@ static void on_done(void *context, struct http_call *call, bool sent)
     const char *owner = x->request.who.owner[0] ? x->request.who.owner : x->request.who.token_id;
     log_event("request", "request=%s method=%s path=%s status=%d ms=%lld in=%lld out=%lld who=%s%s", x->id,
               log_value(http_method(call), method), log_value(x->path, path), status, (long long)ms,
-              (long long)http_received(call), (long long)x->sent, log_value(owner, who), sent ? "" : " cut=true");
+              (long long)http_received(call), (long long)x->sent, log_value(owner, who),
+              sent ? "" : " cut=true");
     exchange_free(x);
 }
 

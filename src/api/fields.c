@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "netdef/nearest.h"
 
 const struct field *fields_find(const struct field *table, const char *name)
 {
@@ -32,46 +33,6 @@ double field_number(const json_t *value)
     char *end;
     double number = strtod(s, &end);
     return *end || !isfinite(number) || strpbrk(s, "xXnN") ? NAN : number;
-}
-
-#define NEAREST_MAX 64
-
-/* Edits between a and b: insert, delete, change, or swap two neighbours. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t n = strlen(b), before[NEAREST_MAX + 1], last[NEAREST_MAX + 1], row[NEAREST_MAX + 1];
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i]; i++) {
-        memcpy(before, last, i ? sizeof(last) : 0);
-        memcpy(last, row, sizeof(row));
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            size_t change = last[j] + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j]));
-            row[j + 1] = MIN(change, MIN(row[j], last[j + 1]) + 1);
-            if (i && j && a[i] == b[j - 1] && a[i - 1] == b[j])
-                row[j + 1] = MIN(row[j + 1], before[j - 1] + 1);
-        }
-    }
-    return row[n];
-}
-
-const char *nearest_name(const char *name, const char *const *candidates)
-{
-    const char *best = NULL;
-    size_t length = strlen(name), least = MAX((size_t)1, length / 3) + 1;
-    if (length > NEAREST_MAX)
-        return NULL;
-    for (; *candidates; candidates++) {
-        if (strlen(*candidates) > NEAREST_MAX)
-            continue;
-        size_t distance = edit_distance(name, *candidates);
-        if (distance < least) {
-            least = distance;
-            best = *candidates;
-        }
-    }
-    return best;
 }
 
 /* A place in the body, as a chain from the innermost key outwards. */
@@ -287,7 +248,8 @@ static enum status value_decode(struct decoding *d, const struct field *f, const
         CLEANUP(json_decrefp) json_t *out = json_array();
         size_t i;
         json_t *element;
-        json_array_foreach(value, i, element) {
+        json_array_foreach(value, i, element)
+        {
             struct place here = {at, NULL, i};
             json_t *decoded = NULL;
             TRY(value_decode(d, f->fields, how, &here, element, &decoded));
@@ -300,29 +262,28 @@ static enum status value_decode(struct decoding *d, const struct field *f, const
     return OK;
 }
 
-/* A key that is in no row: the nearest one that a client may send. */
+/* A key that is in no row: the nearest one that a client may send, or all of them. */
 static enum status unknown_key(struct decoding *d, const struct field *table, const struct place *at)
 {
-    const char *names[2 * 64 + 1];
-    size_t n = 0;
-    for (const struct field *f = table; f->name && n + 2 < ARRAY_SIZE(names); f++) {
+    struct nearest nearest;
+    struct buf list;
+    char hint[NEAREST_TEXT_MAX];
+    nearest_init(&nearest, at->key);
+    buf_init(&list, 400);
+    for (const struct field *f = table; f->name; f++) {
         if (f->flags & READ_ONLY)
             continue;
-        names[n++] = f->name;
+        nearest_offer(&nearest, f->name);
         if (f->also)
-            names[n++] = f->also;
+            nearest_offer(&nearest, f->also);
+        buf_printf(&list, "%s%s", list.size ? ", " : "", f->name);
     }
-    names[n] = NULL;
-    const char *nearest = nearest_name(at->key, names);
-    if (nearest)
-        return wrong(d, at, "is no field of this document: did you mean '%s'?", nearest);
-    struct buf list;
-    buf_init(&list, 400);
-    for (size_t i = 0; i < n; i++)
-        buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
-    enum status status = wrong(d, at, "is no field of this document: it takes %s", n ? list.data : "none");
+    if (nearest.best)
+        wrong(d, at, "is no field of this document%s", nearest_text(&nearest, hint));
+    else
+        wrong(d, at, "is no field of this document: it takes %s", list.size ? list.data : "none");
     buf_release(&list);
-    return status;
+    return INVALID;
 }
 
 static bool is_elsewhere(const struct fields_how *how, const struct place *at, const char *name)
@@ -360,7 +321,8 @@ static enum status object_decode(struct decoding *d, const struct field *table, 
     CLEANUP(json_decrefp) json_t *out = json_object();
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)in, key, value) {
+    json_object_foreach((json_t *)in, key, value)
+    {
         struct place here = {at, key, 0};
         const struct field *f = any ? any : fields_find(table, key);
         if (!f)
@@ -410,8 +372,7 @@ static json_t *value_encode(const struct field *f, const json_t *value)
         json_t *out = json_array();
         size_t i;
         json_t *element;
-        json_array_foreach(value, i, element)
-            json_array_append_new(out, value_encode(f->fields, element));
+        json_array_foreach(value, i, element) json_array_append_new(out, value_encode(f->fields, element));
         return out;
     }
     return json_incref((json_t *)value);
@@ -490,7 +451,8 @@ static json_t *schema_of_type(const struct field *f, bool input)
         break;
     case FIELD_NUMERIC:
         type = "string";
-        json_object_set_new(s, "pattern", json_string("^[-+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)?$"));
+        json_object_set_new(s, "pattern",
+                            json_string("^[-+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)?$"));
         break;
     case FIELD_BOOL:
         type = "boolean";

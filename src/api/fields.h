@@ -26,9 +26,10 @@
 enum field_type {
     FIELD_STRING,
     FIELD_INT,
-    FIELD_NUMBER,  /* integer or real, finite */
+    FIELD_NUMBER, /* integer or real, finite */
     FIELD_BOOL,
-    FIELD_NUMERIC, /* a number, or a string that holds one; decoded as a string, as ElasticThought's clients send it */
+    FIELD_NUMERIC, /* a number, or a string that holds one; decoded as a string, as ElasticThought's clients
+                      send it */
     FIELD_ID,      /* id of a document of type `of`: 32 lower-case hex digits */
     FIELD_URL,     /* http:// or https:// when sent by a client; any string in an answer */
     FIELD_OBJECT,  /* by `fields`; any object when that is NULL */
@@ -38,9 +39,9 @@ enum field_type {
 
 enum field_flag {
     REQUIRED = 1,
-    READ_ONLY = 2,  /* the server's: ignored when a client sends it */
+    READ_ONLY = 2, /* the server's: ignored when a client sends it */
     NULLABLE = 4,
-    WRITE_ONLY = 8, /* never in an answer: a password */
+    WRITE_ONLY = 8,  /* never in an answer: a password */
     ALSO_SHOWN = 16, /* answers carry the other spelling too */
 };
 
@@ -50,19 +51,20 @@ struct field {
     unsigned flags;
     const char *text; /* "Solver to train." */
 
-    const char *also;  /* other spelling that is accepted, or NULL */
-    double min, max;   /* value, or length of a string (bytes) or array; both 0: no limit */
-    const char *words; /* the only strings allowed: "pending|processing" */
+    const char *also;      /* other spelling that is accepted, or NULL */
+    double min, max;       /* value, or length of a string (bytes) or array; both 0: no limit */
+    const char *words;     /* the only strings allowed: "pending|processing" */
     const char *otherwise; /* value when absent, as JSON text: "\"LEVELDB\""; NULL: stays absent */
-    const char *of;    /* FIELD_ID: the document's type */
+    const char *of;        /* FIELD_ID: the document's type */
     const struct field *fields;
 };
 
 #define FIELD_POINTER_MAX 256
 
 struct fields_how {
-    bool partial;                 /* a PATCH: nothing is required, no defaults */
-    const char *const *elsewhere; /* names that came otherwise (a file part), so not required; NULL-terminated */
+    bool partial; /* a PATCH: nothing is required, no defaults */
+    const char *const
+        *elsewhere; /* names that came otherwise (a file part), so not required; NULL-terminated */
 };
 
 /*
@@ -92,11 +94,5 @@ const struct field *fields_find(const struct field *table, const char *name);
 
 /* A FIELD_NUMERIC (or number) value as a double; NAN when it is none. */
 double field_number(const json_t *value);
-
-/*
- * Of candidates (NULL-terminated) the one most like name, when it is like it
- * enough to be meant (one edit in three letters); else NULL.
- */
-const char *nearest_name(const char *name, const char *const *candidates);
 
 #endif

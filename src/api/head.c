@@ -92,6 +92,8 @@ const char *head_fault(const struct head *head, int64_t *ret_length)
     }
     if (n_hosts > 1)
         return "it has two Host headers";
+    if (!n_hosts && strcmp(head->version, "HTTP/1.0"))
+        return "it has no Host header";
     if (n_lengths > 1)
         return "it has two Content-Length headers";
     if (n_encodings > 1)
@@ -99,5 +101,13 @@ const char *head_fault(const struct head *head, int64_t *ret_length)
     if (n_encodings && n_lengths)
         return "it has both Content-Length and Transfer-Encoding";
     *ret_length = n_encodings ? HEAD_CHUNKED : length;
+    return NULL;
+}
+
+const char *target_fault(const char *uri)
+{
+    for (; *uri; uri++)
+        if ((unsigned char)*uri <= ' ' || *uri == 0x7f)
+            return "its target has a blank or a control character";
     return NULL;
 }

@@ -69,10 +69,12 @@ static void put_requests(struct buf *b, const struct meters *m)
 {
     put(b, "et_http_requests_total", "counter", "Answered requests by class of status.");
     for (int i = 1; i < 6; i++)
-        buf_printf(b, "et_http_requests_total{status=\"%dxx\"} %lld\n", i, (long long)atomic_load(&m->requests[i]));
+        buf_printf(b, "et_http_requests_total{status=\"%dxx\"} %lld\n", i,
+                   (long long)atomic_load(&m->requests[i]));
     put(b, "et_http_request_seconds_total", "counter", "Time from head to answer, all requests together.");
     buf_printf(b, "et_http_request_seconds_total %.3f\n", (double)atomic_load(&m->milliseconds) / 1000);
-    put_one(b, "et_http_received_bytes_total", "counter", "Bytes of bodies received.", atomic_load(&m->bytes_in));
+    put_one(b, "et_http_received_bytes_total", "counter", "Bytes of bodies received.",
+            atomic_load(&m->bytes_in));
     put_one(b, "et_http_sent_bytes_total", "counter", "Bytes of bodies sent.", atomic_load(&m->bytes_out));
     put_one(b, "et_http_requests_running", "gauge", "Requests under way.", atomic_load(&m->running));
     put_one(b, "et_http_requests_waiting", "gauge", "Long polls.", atomic_load(&m->waiting));
@@ -90,8 +92,10 @@ static enum status metrics(struct request *r, struct response *response, struct 
     put_requests(&b, &api->meters);
     put_one(&b, "et_http_connections", "gauge", "Open connections.", http_connections(api->http));
     put(&b, "et_jobs", "gauge", "Unfinished jobs by state.");
-    buf_printf(&b, "et_jobs{state=\"waiting\"} %lld\net_jobs{state=\"ready\"} %lld\net_jobs{state=\"leased\"} %lld\n",
-               (long long)jobs.waiting, (long long)jobs.ready, (long long)jobs.leased);
+    buf_printf(
+        &b,
+        "et_jobs{state=\"waiting\"} %lld\net_jobs{state=\"ready\"} %lld\net_jobs{state=\"leased\"} %lld\n",
+        (long long)jobs.waiting, (long long)jobs.ready, (long long)jobs.leased);
     struct statvfs disk;
     if (api->options.data && !statvfs(api->options.data, &disk))
         put_one(&b, "et_data_free_bytes", "gauge", "Free space where the data is.",
@@ -109,7 +113,8 @@ static enum status metrics(struct request *r, struct response *response, struct 
 
 const struct route health_routes[] = {
     {"GET", "/healthz", healthz, SCOPE_NONE, BODY_NONE, "The process answers.", NULL, status_out, 200},
-    {"GET", "/readyz", readyz, SCOPE_NONE, BODY_NONE, "The store answers too; else 503.", NULL, status_out, 200},
+    {"GET", "/readyz", readyz, SCOPE_NONE, BODY_NONE, "The store answers too; else 503.", NULL, status_out,
+     200},
     {"GET", "/metrics", metrics, SCOPE_METRICS, BODY_NONE,
      "Counters in Prometheus' text form; from this machine, or with an admin token.", NULL, NULL, 200},
     {NULL},

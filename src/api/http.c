@@ -12,46 +12,33 @@
 
 #include "api/head.h"
 #include "api/listen.h"
+#include "api/peers.h"
 #include "api/pool.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 
 #define CONNECTION_BYTES (32 * 1024)
 #define HEAD_LINES_MAX 100
 /* A refused body of up to this many bytes is read and dropped, and the connection lives on. */
 #define SWALLOW_MAX (1024 * 1024)
-/* One that is longer is answered at once; then the client has this long to read that before the connection is cut. */
+/* One that is longer is answered at once; then the client has this long to read that before the connection is
+ * cut. */
 #define DRAIN_MS 10000
-
-/* Whose turn it is on a connection; the watch thread acts on HEAD, IDLE, DRAIN (deadline) and BODY (rate). */
-enum phase { PHASE_HEAD, PHASE_IDLE, PHASE_BODY, PHASE_DRAIN, PHASE_BUSY, PHASE_SEND };
-
-struct conn {
-    struct conn *next, **link; /* in server->conns, under its lock */
-    int fd;
-    bool loopback;
-    atomic_int phase;
-    atomic_llong deadline_ms;
-    atomic_llong window_ms;    /* begin of the window in which body bytes are counted */
-    atomic_llong window_bytes;
-};
 
 struct http_server {
     struct http_options options;
     struct MHD_Daemon *daemon;
     int listen_fd; /* until it serves */
     struct pool *pool;
+    struct peers *peers;
     char address[LISTEN_TEXT_MAX];
-    pthread_t watch;
-    bool watching;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* n_calls, n_suspended or ending */
-    struct conn *conns;
-    int n_conns, n_calls, n_suspended;
-    bool ending;            /* the watch thread's */
-    bool closing;           /* nothing may suspend any more */
+    pthread_cond_t changed; /* n_calls or n_suspended */
+    int n_calls, n_suspended;
+    bool closing; /* nothing may suspend any more */
     atomic_bool quiet;
 };
 
@@ -61,19 +48,29 @@ struct http_server {
  *   connection that is answered at its head, so one waits for the second call
  *   refused with a body under way: -> SWALLOW -> ANSWERED, or DRAIN (already answered)
  */
-enum step { STEP_HEAD, STEP_WHOLE, STEP_BEGIN, STEP_BODY, STEP_PIECE, STEP_END, STEP_SWALLOW, STEP_DRAIN, STEP_ANSWERED };
+enum step {
+    STEP_HEAD,
+    STEP_WHOLE,
+    STEP_BEGIN,
+    STEP_BODY,
+    STEP_PIECE,
+    STEP_END,
+    STEP_SWALLOW,
+    STEP_DRAIN,
+    STEP_ANSWERED
+};
 
 struct http_call {
     struct pool_job job;
     struct http_server *server;
     struct MHD_Connection *connection;
-    struct conn *conn;
+    struct peer *conn;
     char *uri;
     char method[16];
     enum step step;
     enum http_next next; /* what the last job said */
     int64_t length, max_body, received;
-    bool counted;        /* in server->n_calls */
+    bool counted; /* in server->n_calls */
     char *piece;
     size_t piece_size;
     struct http_reply reply;
@@ -115,16 +112,6 @@ void http_reply_header(struct http_reply *r, const char *name, const char *value
     r->headers[r->n_headers++].value = copy;
 }
 
-static void conn_phase(struct conn *conn, enum phase phase, int64_t deadline_ms)
-{
-    atomic_store(&conn->deadline_ms, deadline_ms);
-    if (phase == PHASE_BODY) {
-        atomic_store(&conn->window_bytes, 0);
-        atomic_store(&conn->window_ms, clock_monotonic_ms());
-    }
-    atomic_store(&conn->phase, phase);
-}
-
 /* ---- Jobs: a step of a call on the pool, with its connection suspended. ---- */
 
 static void resume(struct http_call *c)
@@ -143,6 +130,8 @@ static void job_over(struct http_call *c, enum http_next next)
     if (next == HTTP_WAIT)
         return;
     c->next = next;
+    if (next == HTTP_BODY)
+        peer_phase(c->conn, PHASE_BODY, 0);
     resume(c);
 }
 
@@ -203,7 +192,7 @@ static enum MHD_Result suspend_for(struct http_call *c, enum step step, void (*r
         return MHD_NO;
     c->step = step;
     c->job.run = run;
-    conn_phase(c->conn, PHASE_BUSY, 0);
+    peer_phase(c->conn, PHASE_BUSY, 0);
     MHD_suspend_connection(c->connection);
     pool_add(s->pool, &c->job);
     return MHD_YES;
@@ -232,8 +221,9 @@ static enum MHD_Result queue_reply(struct http_call *c)
         MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
     if (atomic_load(&c->server->quiet))
         MHD_add_response_header(response, "Connection", "close");
-    conn_phase(c->conn, PHASE_SEND, 0);
+    peer_phase(c->conn, PHASE_SEND, 0);
     c->step = STEP_ANSWERED;
+    (void)fault_point("api.reply");
     enum MHD_Result result = MHD_queue_response(c->connection, (unsigned)r->status, response);
     MHD_destroy_response(response);
     return result;
@@ -266,12 +256,12 @@ static enum MHD_Result answer_early(struct http_call *c, bool first, bool more)
         return queue_reply(c);
     if (c->length != HTTP_UNKNOWN_LENGTH && c->length - c->received <= SWALLOW_MAX) {
         c->step = STEP_SWALLOW;
-        conn_phase(c->conn, PHASE_BODY, 0);
+        peer_phase(c->conn, PHASE_BODY, 0);
         return MHD_YES;
     }
     send_now(c);
     c->step = STEP_DRAIN;
-    conn_phase(c->conn, PHASE_DRAIN, clock_monotonic_ms() + DRAIN_MS);
+    peer_phase(c->conn, PHASE_DRAIN, clock_monotonic_ms() + DRAIN_MS);
     return MHD_YES;
 }
 
@@ -282,8 +272,8 @@ struct lines {
     int n;
 };
 
-static enum MHD_Result collect_line(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
-                                    const char *value, size_t value_size)
+static enum MHD_Result collect_line(void *context, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_size, const char *value, size_t value_size)
 {
     (void)kind;
     struct lines *l = context;
@@ -306,10 +296,15 @@ static enum MHD_Result take_head(struct http_call *c, const char *method, const 
     int n = MHD_get_connection_values_n(c->connection, MHD_HEADER_KIND, collect_line, &l);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    struct head head = {.version = version, .method = method, .size = info ? info->header_size : 0,
-                        .n_lines = l.n, .lines = l.lines};
+    struct head head = {.version = version,
+                        .method = method,
+                        .size = info ? info->header_size : 0,
+                        .n_lines = l.n,
+                        .lines = l.lines};
     int status = 400;
     const char *fault = n > l.n ? "it has more than 100 headers" : head_fault(&head, &c->length);
+    if (!fault)
+        fault = target_fault(c->uri);
     if (!fault && atomic_load(&s->quiet)) {
         fault = "the server is stopping";
         status = 503;
@@ -362,7 +357,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         if (c->next == HTTP_ANSWER)
             return answer_early(c, true, c->length != 0);
         c->step = STEP_BODY;
-        conn_phase(c->conn, PHASE_BODY, 0);
+        peer_phase(c->conn, PHASE_BODY, 0);
         return MHD_YES;
     case STEP_PIECE:
         if (c->next == HTTP_ANSWER) {
@@ -372,7 +367,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
             return result;
         }
         c->step = STEP_BODY;
-        conn_phase(c->conn, PHASE_BODY, 0);
+        peer_phase(c->conn, PHASE_BODY, 0);
         /* fall through */
     case STEP_BODY:
         return *size ? take_bytes(c, bytes, size) : suspend_for(c, STEP_END, run_end);
@@ -395,7 +390,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return MHD_YES;
 }
 
-static struct conn *conn_of(struct MHD_Connection *connection)
+static struct peer *conn_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -406,7 +401,7 @@ static struct conn *conn_of(struct MHD_Connection *connection)
 static void *on_first_line(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct http_server *s = context;
-    struct conn *conn = conn_of(connection);
+    struct peer *conn = conn_of(connection);
     if (!conn || !uri)
         return NULL;
     struct http_call *c = xcalloc(1, sizeof(*c));
@@ -416,7 +411,7 @@ static void *on_first_line(void *context, const char *uri, struct MHD_Connection
     c->uri = xstrdup(uri);
     http_reply_init(&c->reply);
     int64_t deadline_ms = clock_monotonic_ms() + s->options.head_ms;
-    conn_phase(conn, PHASE_HEAD, MIN(deadline_ms, (int64_t)atomic_load(&conn->deadline_ms)));
+    peer_phase(conn, PHASE_HEAD, MIN(deadline_ms, (int64_t)atomic_load(&conn->deadline_ms)));
     return c;
 }
 
@@ -431,7 +426,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     s->options.callbacks->done(s->options.context, c,
                                why == MHD_REQUEST_TERMINATED_COMPLETED_OK || c->step == STEP_DRAIN);
-    conn_phase(c->conn, PHASE_IDLE, clock_monotonic_ms() + s->options.idle_ms);
+    peer_phase(c->conn, PHASE_IDLE, clock_monotonic_ms() + s->options.idle_ms);
     if (c->counted) {
         pthread_mutex_lock(&s->lock);
         s->n_calls--;
@@ -459,85 +454,15 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 {
     struct http_server *s = context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        struct conn *conn = xcalloc(1, sizeof(*conn));
-        conn->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        conn->loopback = is_loopback(
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
-        conn_phase(conn, PHASE_HEAD, clock_monotonic_ms() + s->options.head_ms);
-        *socket_context = conn;
-        pthread_mutex_lock(&s->lock);
-        conn->next = s->conns;
-        if (conn->next)
-            conn->next->link = &conn->next;
-        conn->link = &s->conns;
-        s->conns = conn;
-        s->n_conns++;
-        pthread_mutex_unlock(&s->lock);
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        const struct sockaddr *from =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+        *socket_context = peer_open(s->peers, fd, is_loopback(from));
         return;
     }
-    struct conn *conn = *socket_context;
+    if (*socket_context)
+        peer_close(s->peers, *socket_context);
     *socket_context = NULL;
-    if (!conn)
-        return;
-    pthread_mutex_lock(&s->lock);
-    *conn->link = conn->next;
-    if (conn->next)
-        conn->next->link = conn->link;
-    s->n_conns--;
-    pthread_mutex_unlock(&s->lock);
-    free(conn);
-}
-
-/* ---- Slow clients. ---- */
-
-static bool is_too_slow(const struct http_options *o, struct conn *conn, int64_t now_ms)
-{
-    switch ((enum phase)atomic_load(&conn->phase)) {
-    case PHASE_HEAD:
-    case PHASE_IDLE:
-    case PHASE_DRAIN:
-        return now_ms >= atomic_load(&conn->deadline_ms);
-    case PHASE_BODY: {
-        int64_t passed_ms = now_ms - atomic_load(&conn->window_ms);
-        if (passed_ms < o->body_window_ms)
-            return false;
-        atomic_store(&conn->window_ms, now_ms);
-        return atomic_exchange(&conn->window_bytes, 0) * 1000 < o->body_rate * passed_ms;
-    }
-    case PHASE_BUSY:
-    case PHASE_SEND:
-        return false;
-    }
-    return false;
-}
-
-static void wait_until(struct http_server *s, int64_t at_ms)
-{
-    struct timespec at = {.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000};
-    pthread_cond_timedwait(&s->changed, &s->lock, &at);
-}
-
-/* Cuts the connections that are too slow. The socket stays open till the library sees its end. */
-static void *watch_thread(void *context)
-{
-    struct http_server *s = context;
-    const struct http_options *o = &s->options;
-    int64_t tick_ms = MAX((int64_t)20, MIN((int64_t)1000, MIN(o->head_ms, o->body_window_ms) / 4));
-    pthread_mutex_lock(&s->lock);
-    int64_t next_ms = clock_monotonic_ms() + tick_ms;
-    while (!s->ending) {
-        int64_t now_ms = clock_monotonic_ms();
-        if (now_ms < next_ms) {
-            wait_until(s, next_ms);
-            continue;
-        }
-        for (struct conn *conn = s->conns; conn; conn = conn->next)
-            if (is_too_slow(o, conn, now_ms))
-                shutdown(conn->fd, SHUT_RDWR);
-        next_ms = now_ms + tick_ms;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
 }
 
 /* ---- Start and stop. ---- */
@@ -547,13 +472,7 @@ void http_free(struct http_server *s)
     if (!s)
         return;
     pool_free(s->pool);
-    if (s->watching) {
-        pthread_mutex_lock(&s->lock);
-        s->ending = true;
-        pthread_cond_broadcast(&s->changed);
-        pthread_mutex_unlock(&s->lock);
-        pthread_join(s->watch, NULL);
-    }
+    peers_free(s->peers);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     fd_closep(&s->listen_fd);
@@ -576,8 +495,8 @@ enum status http_new(const struct http_options *options, struct http_server **re
     enum status status = listen_on(options->listen, &s->listen_fd, err);
     if (status == OK)
         status = pool_new(options->n_threads, &s->pool, err);
-    if (status == OK && !(s->watching = !pthread_create(&s->watch, NULL, watch_thread, s)))
-        status = error_set(err, FAILED, "cannot start a thread");
+    if (status == OK)
+        status = peers_new(options->head_ms, options->body_window_ms, options->body_rate, &s->peers, err);
     if (status != OK)
         return http_free(s), status;
     listen_describe(s->listen_fd, s->address);
@@ -592,15 +511,13 @@ enum status http_serve(struct http_server *s, struct error *err)
     s->listen_fd = -1; /* the library's, whatever comes */
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-        MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
-        MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
+        /* Being strict is head.c's: what the library refuses at this point it answers twice. */
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_END);
     return s->daemon ? OK : error_set(err, FAILED, "cannot start the HTTP server: %s", strerror(errno));
 }
@@ -618,11 +535,10 @@ void http_quiesce(struct http_server *s)
     fd_closep(&fd);
 }
 
-static void cut_connections(struct http_server *s)
+static void wait_until(struct http_server *s, int64_t at_ms)
 {
-    for (struct conn *conn = s->conns; conn; conn = conn->next)
-        if (atomic_load(&conn->phase) != PHASE_BUSY)
-            shutdown(conn->fd, SHUT_RDWR);
+    struct timespec at = {.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000};
+    pthread_cond_timedwait(&s->changed, &s->lock, &at);
 }
 
 bool http_stop(struct http_server *s, int64_t grace_ms)
@@ -633,7 +549,7 @@ bool http_stop(struct http_server *s, int64_t grace_ms)
     pthread_mutex_lock(&s->lock);
     while (s->n_calls > 0 && clock_monotonic_ms() < end_ms) {
         if (!cut && clock_monotonic_ms() >= cut_ms) {
-            cut_connections(s);
+            peers_cut(s->peers);
             cut = true;
         }
         wait_until(s, cut ? end_ms : cut_ms);
@@ -649,11 +565,7 @@ bool http_stop(struct http_server *s, int64_t grace_ms)
 
 int http_connections(const struct http_server *s)
 {
-    struct http_server *mutable = (struct http_server *)s;
-    pthread_mutex_lock(&mutable->lock);
-    int n = s->n_conns;
-    pthread_mutex_unlock(&mutable->lock);
-    return n;
+    return peers_count(s->peers);
 }
 
 /* ---- What a call can be asked. ---- */
@@ -685,9 +597,7 @@ bool http_from_loopback(const struct http_call *c)
 
 bool http_gone(const struct http_call *c)
 {
-    char byte;
-    ssize_t n = recv(c->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    return peer_at_end(c->conn);
 }
 
 int64_t http_received(const struct http_call *c)

@@ -60,8 +60,8 @@ struct http_callbacks {
 };
 
 struct http_options {
-    const char *listen;      /* "127.0.0.1:8080", "[::1]:0", "localhost:80" */
-    int n_threads;           /* of the pool */
+    const char *listen; /* "127.0.0.1:8080", "[::1]:0", "localhost:80" */
+    int n_threads;      /* of the pool */
     int max_connections;
     int64_t head_ms, body_window_ms, body_rate, idle_ms;
     const struct http_callbacks *callbacks;
@@ -92,12 +92,12 @@ int http_connections(const struct http_server *s);
 
 /* The request. */
 const char *http_method(const struct http_call *c);
-const char *http_uri(const struct http_call *c);      /* as sent: path and query, not decoded */
+const char *http_uri(const struct http_call *c); /* as sent: path and query, not decoded */
 const char *http_header(const struct http_call *c, const char *name);
-int64_t http_length(const struct http_call *c);       /* of the body; HTTP_UNKNOWN_LENGTH when chunked */
+int64_t http_length(const struct http_call *c); /* of the body; HTTP_UNKNOWN_LENGTH when chunked */
 bool http_from_loopback(const struct http_call *c);
-bool http_gone(const struct http_call *c);            /* the client has closed its side */
-int64_t http_received(const struct http_call *c);     /* bytes of the body so far */
+bool http_gone(const struct http_call *c);        /* the client has closed its side */
+int64_t http_received(const struct http_call *c); /* bytes of the body so far */
 
 /* For the library's reader of forms. */
 struct MHD_Connection *http_connection(const struct http_call *c);

@@ -18,8 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define LEASE_MS     20000
-#define HEARTBEAT_MS 5000
+#define HEARTBEATS   4 /* in the time of a lease */
 #define WAIT_MAX_MS  60000
 #define POOLS_MAX    16
 #define SLOTS_MAX    256
@@ -159,9 +158,11 @@ static enum status job_encode(struct request *r, const struct job *job, json_t *
     TRY(inputs_resolve(store, json_object_get(job->spec, "inputs"), inputs, err));
     TRY(spec_add_labels(store, job, spec, err));
     *ret_json =
-        json_pack("{s:s, s:i, s:s, s:s, s:i, s:i, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
-                  job->attempt, "token", job->token, "kind", job->kind, "heartbeat_ms", HEARTBEAT_MS,
-                  "lease_ms", LEASE_MS, "max_seconds", (json_int_t)json_get_int(job->spec, "max_seconds", 0),
+        json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
+                  job->attempt, "token", job->token, "kind", job->kind, "heartbeat_ms",
+                  (json_int_t)(api_lease_ms(r->api) / HEARTBEATS),
+                  "lease_ms", (json_int_t)api_lease_ms(r->api), "max_seconds",
+                  (json_int_t)json_get_int(job->spec, "max_seconds", 0),
                   "allow_private_urls", (int)api_allows_private_urls(r->api), "spec", spec, "inputs", inputs);
     return OK;
 }
@@ -204,7 +205,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         .pools = pools,
         .n_pools = read_pools(r->body, pools),
         .slots = (int)json_get_int(r->body, "slots", 1),
-        .lease_ms = LEASE_MS,
+        .lease_ms = api_lease_ms(r->api),
     };
     if (!id_is_valid(wanted.request_id))
         return problem_at(response, "/request_id", err, INVALID,
@@ -373,27 +374,51 @@ static enum status lease_blob(struct request *r, struct response *response, stru
 
 /* ---- the end ---- */
 
-/* Which keys of a worker's result go into the document, a kind of job. */
-static const struct result_keys {
-    const char *kind;
-    const char *keys[6]; /* NULL-terminated */
-} result_keys[] = {
-    {"split", {"training", "test", "labels", "image-shape", "skipped"}},
-    {"train", {"labels", "skipped", "accuracy"}},
-    {"classify", {"scores", "skipped"}},
+/* A kind of job that is done: which keys of its result go into the document, and the blobs that must be
+ * there. */
+static const struct kind {
+    const char *name;
+    const char *keys[6]; /* both NULL-terminated */
+    const char *blobs[3];
+} kinds[] = {
+    {"split",
+     {"training", "test", "labels", "image-shape", "skipped"},
+     {"training.tar.gz", "testing.tar.gz"}},
+    {"train", {"labels", "skipped", "accuracy"}, {"trained.caffemodel"}},
+    {"classify", {"scores", "skipped"}, {NULL}},
+    {"", {NULL}, {NULL}},
 };
 
-static json_t *result_known(const char *kind, const json_t *result)
+static const struct kind *kind_of(const struct job *job)
+{
+    const struct kind *kind = kinds;
+    while (*kind->name && strcmp(kind->name, job->kind) != 0)
+        kind++;
+    return kind;
+}
+
+/* Errors: INVALID when the document would be finished without its bytes. */
+static enum status check_done(struct store *store, const struct job *job, struct error *err)
+{
+    const char *const fetched[] = {json_get_string(json_object_get(job->spec, "spec"), "name", ""), NULL};
+    const char *const *name = strcmp(job->kind, "fetch") ? kind_of(job)->blobs : fetched;
+    for (; *name; name++) {
+        struct blob blob;
+        enum status status = blob_ref_get(store, job->id, *name, &blob, err);
+        if (status == NOT_FOUND)
+            return error_set(err, INVALID, "the job is not done: its blob '%s' has not been put", *name);
+        TRY(status);
+    }
+    return OK;
+}
+
+static json_t *result_known(const struct kind *kind, const json_t *result)
 {
     json_t *known = json_object();
-    for (size_t i = 0; i < ARRAY_SIZE(result_keys); i++) {
-        if (strcmp(result_keys[i].kind, kind) != 0)
-            continue;
-        for (const char *const *key = result_keys[i].keys; *key; key++) {
-            json_t *value = json_object_get(result, *key);
-            if (value)
-                json_object_set(known, *key, value);
-        }
+    for (const char *const *key = kind->keys; *key; key++) {
+        json_t *value = json_object_get(result, *key);
+        if (value)
+            json_object_set(known, *key, value);
     }
     return known;
 }
@@ -432,7 +457,7 @@ static json_t *finish_patch(struct store *store, const struct job *job, enum out
                             const json_t *result)
 {
     bool done = outcome == OUTCOME_DONE;
-    json_t *patch = done ? result_known(job->kind, result) : json_object();
+    json_t *patch = done ? result_known(kind_of(job), result) : json_object();
     bool train = !strcmp(job->kind, "train"), classify = !strcmp(job->kind, "classify");
     if (train || classify) {
         patch_blob_url(store, patch, job->id, "std-out-url", "std-out.txt");
@@ -457,6 +482,8 @@ static enum status lease_finish(struct request *r, struct response *response, st
     CLEANUP(job_release) struct job job = {0};
     if (status == OK) {
         TRY(queue_job(store, r->args[0], &job, err));
+        if (outcome == OUTCOME_DONE)
+            TRY(check_done(store, &job, err));
         patch = finish_patch(store, &job, outcome, json_object_get(r->body, "result"));
     }
     struct finish finish = {

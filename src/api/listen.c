@@ -14,10 +14,10 @@ static enum status split_address(char *listen, char **ret_host, char **ret_port,
 {
     char *colon = strrchr(listen, ':');
     char *host = listen;
-    if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
-        strtol(colon + 1, NULL, 10) > 65535)
-        return error_set(err, INVALID, "'%s' is no address to listen on: expected ADDR:PORT, as in 127.0.0.1:8080",
-                         listen);
+    if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strlen(colon + 1) > 5 || strtol(colon + 1, NULL, 10) > 65535)
+        return error_set(err, INVALID,
+                         "'%s' is no address to listen on: expected ADDR:PORT, as in 127.0.0.1:8080", listen);
     *colon = '\0';
     if (*host == '[' && colon > host + 1 && colon[-1] == ']') {
         host++;
@@ -50,7 +50,10 @@ enum status listen_on(const char *address, int *ret_fd, struct error *err)
     }
     freeaddrinfo(found);
     if (fd < 0)
-        return error_set(err, failed == EADDRINUSE ? CONFLICT : failed == EACCES ? DENIED : FAILED,
+        return error_set(err,
+                         failed == EADDRINUSE ? CONFLICT
+                         : failed == EACCES   ? DENIED
+                                              : FAILED,
                          "cannot listen on '%s': %s", address, strerror(failed));
     *ret_fd = fd;
     fd = -1;

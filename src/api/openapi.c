@@ -15,8 +15,8 @@ static json_t *problem_schema(void)
         {"detail", FIELD_STRING, REQUIRED, "What is wrong with it, and what would be right."},
         {NULL},
     };
-    static const struct field error_rows[] = {{"*", FIELD_OBJECT, 0, "A field that is wrong.", .fields = error_fields},
-                                              {NULL}};
+    static const struct field error_rows[] = {
+        {"*", FIELD_OBJECT, 0, "A field that is wrong.", .fields = error_fields}, {NULL}};
     static const struct field problem_fields[] = {
         {"type", FIELD_STRING, REQUIRED, "about:blank: the status says it."},
         {"title", FIELD_STRING, REQUIRED, "The status in words."},
@@ -35,16 +35,16 @@ static json_t *problem_schema(void)
 static json_t *components(void)
 {
     json_t *schemes = json_pack(
-        "{s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}}",
-        "basic", "type", "http", "scheme", "basic", "description", "A user's name and password.",
-        "user", "type", "http", "scheme", "bearer", "description", "A token of scope user, or an admin's.",
-        "worker", "type", "http", "scheme", "bearer", "description", "A token of scope worker.",
-        "admin", "type", "http", "scheme", "bearer", "description", "A token of scope admin.",
-        "lease", "type", "http", "scheme", "bearer", "description", "The token of one attempt, from POST /leases.");
+        "{s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}, s:{s:s,s:s,s:s}}", "basic",
+        "type", "http", "scheme", "basic", "description", "A user's name and password.", "user", "type",
+        "http", "scheme", "bearer", "description", "A token of scope user, or an admin's.", "worker", "type",
+        "http", "scheme", "bearer", "description", "A token of scope worker.", "admin", "type", "http",
+        "scheme", "bearer", "description", "A token of scope admin.", "lease", "type", "http", "scheme",
+        "bearer", "description", "The token of one attempt, from POST /leases.");
     json_t *problem = json_pack("{s:s,s:{s:{s:{s:s}}}}", "description", "A problem (RFC 9457).", "content",
                                 "application/problem+json", "schema", "$ref", "#/components/schemas/Problem");
-    return json_pack("{s:o,s:{s:o},s:{s:o}}", "securitySchemes", schemes, "schemas", "Problem", problem_schema(),
-                     "responses", "Problem", problem);
+    return json_pack("{s:o,s:{s:o},s:{s:o}}", "securitySchemes", schemes, "schemas", "Problem",
+                     problem_schema(), "responses", "Problem", problem);
 }
 
 static json_t *security_of(enum scope scope)
@@ -95,19 +95,20 @@ static json_t *parameters_of(const struct route *r)
 {
     json_t *list = json_array();
     for (const char *c = strchr(r->path, '{'); c; c = strchr(c + 1, '{'))
-        json_array_append_new(list, json_pack("{s:s%,s:s,s:b,s:{s:s}}", "name", c + 1, strcspn(c + 1, "}"), "in",
-                                              "path", "required", 1, "schema", "type", "string"));
+        json_array_append_new(list, json_pack("{s:s%,s:s,s:b,s:{s:s}}", "name", c + 1, strcspn(c + 1, "}"),
+                                              "in", "path", "required", 1, "schema", "type", "string"));
     for (const struct field *f = r->query; f && f->name; f++) {
         json_t *schema = field_schema(f, true);
         json_object_del(schema, "description");
-        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", f->name, "in", "query", "required",
-                                              (f->flags & REQUIRED) != 0, "description", f->text ? f->text : "",
-                                              "schema", schema));
+        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:s,s:o}", "name", f->name, "in", "query",
+                                              "required", (f->flags & REQUIRED) != 0, "description",
+                                              f->text ? f->text : "", "schema", schema));
     }
     if (!strcmp(r->method, "POST"))
         json_array_append_new(
-            list, json_pack("{s:s,s:s,s:b,s:s,s:{s:s,s:i}}", "name", "Idempotency-Key", "in", "header", "required", 0,
-                            "description", "Names the request: sent again within a day, it gets the same answer again.",
+            list, json_pack("{s:s,s:s,s:b,s:s,s:{s:s,s:i}}", "name", "Idempotency-Key", "in", "header",
+                            "required", 0, "description",
+                            "Names the request: sent again within a day, it gets the same answer again.",
                             "schema", "type", "string", "maxLength", IDEMPOTENCY_KEY_MAX));
     return list;
 }
@@ -148,8 +149,9 @@ static json_t *form_schema(const struct route *r)
     }
     for (const char *const *f = r->files; f && *f; f++)
         json_object_set_new(properties, *f,
-                            r->body == BODY_FORM ? json_pack("{s:s,s:o}", "type", "array", "items", binary_schema())
-                                                 : binary_schema());
+                            r->body == BODY_FORM
+                                ? json_pack("{s:s,s:o}", "type", "array", "items", binary_schema())
+                                : binary_schema());
     return json_pack("{s:s,s:o}", "type", "object", "properties", properties);
 }
 
@@ -161,7 +163,8 @@ static json_t *body_of(const struct route *r)
     if (r->body == BODY_FORM || r->body == BODY_DOCUMENT)
         json_object_set_new(content, "multipart/form-data", json_pack("{s:o}", "schema", form_schema(r)));
     if (r->body == BODY_RAW || r->body == BODY_BYTES)
-        json_object_set_new(content, "application/octet-stream", json_pack("{s:o}", "schema", binary_schema()));
+        json_object_set_new(content, "application/octet-stream",
+                            json_pack("{s:o}", "schema", binary_schema()));
     return json_pack("{s:b,s:o}", "required", 1, "content", content);
 }
 
@@ -172,13 +175,15 @@ static json_t *responses_of(const struct route *r)
     snprintf(status, sizeof(status), "%d", r->success);
     json_t *success = json_pack("{s:s}", "description", http_phrase(r->success));
     if (r->out)
-        json_object_set_new(success, "content",
-                            json_pack("{s:{s:o}}", "application/json", "schema", fields_schema(r->out, false)));
+        json_object_set_new(
+            success, "content",
+            json_pack("{s:{s:o}}", "application/json", "schema", fields_schema(r->out, false)));
     else if (r->success != 204)
         json_object_set_new(success, "content", json_pack("{s:{}}", "*/*"));
     json_object_set_new(responses, status, success);
     if (!r->out && r->success == 200 && !strcmp(r->method, "GET")) {
-        json_object_set_new(responses, "206", json_pack("{s:s}", "description", "The part that Range names."));
+        json_object_set_new(responses, "206",
+                            json_pack("{s:s}", "description", "The part that Range names."));
         json_object_set_new(responses, "304", json_pack("{s:s}", "description", "You have it already."));
     }
     if (r->scope == SCOPE_WORKER)
@@ -191,9 +196,9 @@ static json_t *responses_of(const struct route *r)
 static json_t *operation(const struct route *r)
 {
     size_t n = strcspn(r->path + 1, "/");
-    json_t *o = json_pack("{s:o,s:s,s:[s%],s:o,s:o,s:o}", "operationId", operation_id(r), "summary", r->summary, "tags",
-                          r->path + 1, n, "security", security_of(r->scope), "parameters", parameters_of(r),
-                          "responses", responses_of(r));
+    json_t *o = json_pack("{s:o,s:s,s:[s%],s:o,s:o,s:o}", "operationId", operation_id(r), "summary",
+                          r->summary, "tags", r->path + 1, n, "security", security_of(r->scope), "parameters",
+                          parameters_of(r), "responses", responses_of(r));
     if (r->body != BODY_NONE)
         json_object_set_new(o, "requestBody", body_of(r));
     return o;
@@ -217,10 +222,12 @@ char *openapi_text(void)
             json_object_set_new(path, method, operation(r));
         }
     }
-    CLEANUP(json_decrefp) json_t *document = json_pack(
-        "{s:s,s:{s:s,s:s,s:s,s:{s:s,s:s}},s:[{s:s}],s:o,s:o}", "openapi", "3.1.0", "info", "title", "et", "version",
-        ET_VERSION, "description", "Queue, run and follow training jobs; keep datasets and models; serve predictions.",
-        "license", "name", "Apache-2.0", "identifier", "Apache-2.0", "servers", "url", "/", "paths", paths,
-        "components", components());
+    CLEANUP(json_decrefp)
+    json_t *document =
+        json_pack("{s:s,s:{s:s,s:s,s:s,s:{s:s,s:s}},s:[{s:s}],s:o,s:o}", "openapi", "3.1.0", "info", "title",
+                  "et", "version", ET_VERSION, "description",
+                  "Queue, run and follow training jobs; keep datasets and models; serve predictions.",
+                  "license", "name", "Apache-2.0", "identifier", "Apache-2.0", "servers", "url", "/", "paths",
+                  paths, "components", components());
     return json_text(document);
 }

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL_STACK_BYTES (512 * 1024)
+/* JSON nests 2048 deep, by recursion. */
+#define POOL_STACK_BYTES (4 * 1024 * 1024)
 
 struct pool {
     pthread_mutex_t lock;

@@ -41,17 +41,28 @@ const char *http_phrase(int status)
         int status;
         const char *phrase;
     } phrases[] = {
-        {200, "OK"},                    {201, "Created"},
-        {202, "Accepted"},              {204, "No Content"},
-        {206, "Partial Content"},       {304, "Not Modified"},
-        {400, "Bad Request"},           {401, "Unauthorized"},
-        {403, "Forbidden"},             {404, "Not Found"},
-        {405, "Method Not Allowed"},    {408, "Request Timeout"},
-        {409, "Conflict"},              {412, "Precondition Failed"},
-        {413, "Content Too Large"},     {415, "Unsupported Media Type"},
-        {416, "Range Not Satisfiable"}, {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},     {500, "Internal Server Error"},
-        {503, "Service Unavailable"},   {507, "Insufficient Storage"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
+        {507, "Insufficient Storage"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(phrases); i++)
         if (phrases[i].status == status)
@@ -125,7 +136,8 @@ void problem_reply(struct exchange *x, const struct error *err)
     r->reply->size = (int64_t)strlen(text);
     http_reply_header(r->reply, "Content-Type", "application/problem+json; charset=utf-8");
     if (status == 401)
-        http_reply_header(r->reply, "WWW-Authenticate", "Basic realm=\"et\", charset=\"UTF-8\", Bearer realm=\"et\"");
+        http_reply_header(r->reply, "WWW-Authenticate",
+                          "Basic realm=\"et\", charset=\"UTF-8\", Bearer realm=\"et\"");
     if (status == 503)
         http_reply_header(r->reply, "Retry-After", "5");
 }

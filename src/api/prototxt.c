@@ -1,5 +1,6 @@
 #include "api/resource.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 
 #define PROTOTXT_MAX     (1 << 20)
 #define FETCH_TIMEOUT_MS 10000
+#define FETCHES_MAX      4 /* at a time: a slow server holds up no more threads than these */
 
 static enum status read_upload(const struct request *r, const struct upload *upload, char **ret_bytes,
                                size_t *ret_size, struct error *err)
@@ -33,11 +35,21 @@ static enum status read_upload(const struct request *r, const struct upload *upl
     return OK;
 }
 
+static void fetch_end(atomic_int **under_way)
+{
+    atomic_fetch_sub(*under_way, 1);
+}
+
 static enum status read_url(const struct request *r, const char *url, char **ret_bytes, size_t *ret_size,
                             struct error *err)
 {
+    static atomic_int fetches;
     bool private = api_allows_private_urls(r->api);
     TRY(url_check(url, private, err));
+    CLEANUP(fetch_end) atomic_int *under_way = &fetches;
+    if (atomic_fetch_add(under_way, 1) >= FETCHES_MAX)
+        return error_set(err, UNAVAILABLE,
+                         "too many URLs are being read: try again, or send the text itself");
     CLEANUP(http_client_freep) struct http_client *client = NULL;
     TRY(http_client_new(&client, err));
     struct http_request request = {

@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 enum range_result {
-    RANGE_WHOLE,         /* no Range, one that is not understood, or several ranges */
+    RANGE_WHOLE, /* no Range, one that is not understood, or several ranges */
     RANGE_PART,
     RANGE_UNSATISFIABLE, /* 416 */
 };

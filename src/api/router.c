@@ -49,7 +49,8 @@ static bool is_variable(const char *s)
     return *s == '{';
 }
 
-/* Whether path, as sent, has the form of a route's path; bits: 1 for each literal segment, first one highest. */
+/* Whether path, as sent, has the form of a route's path; bits: 1 for each literal segment, first one highest.
+ */
 static bool path_matches(const char *pattern, const char *path, uint32_t *ret_bits)
 {
     uint32_t bits = 0;
@@ -145,7 +146,8 @@ enum status query_read(const char *text, struct query *ret_query, struct error *
                 return error_set(err, INVALID, "the query has more than %d parameters", QUERY_MAX);
             }
             q.pairs[q.n].name = uri_decode(text, name, true);
-            q.pairs[q.n].value = name < size ? uri_decode(text + name + 1, size - name - 1, true) : xstrdup("");
+            q.pairs[q.n].value =
+                name < size ? uri_decode(text + name + 1, size - name - 1, true) : xstrdup("");
             q.n++;
             if (!q.pairs[q.n - 1].name || !q.pairs[q.n - 1].value) {
                 query_release(&q);

@@ -14,6 +14,7 @@ struct api_options {
     const char *data;        /* folder whose free space /metrics tells; NULL: none */
     bool allow_private_urls; /* users' URLs may lead to private addresses */
     bool registration_open;  /* anyone may POST /users */
+    int64_t lease_ms;        /* a worker that is silent so long has lost its jobs; 0: 20 s */
     int64_t max_upload;      /* bytes of one request's body; 0: 16 GiB */
     int max_connections;     /* 0: 10000 */
     int64_t head_ms;         /* a request's head must be there; 0: 10 s */
@@ -36,6 +37,7 @@ const char *api_address(const struct api *api); /* "127.0.0.1:41234" */
  * should end without store_close or api_free.
  */
 bool api_stop(struct api *api, int64_t grace_ms);
-void api_free(struct api *api); /* once stopped, and after store_close: until then the store tells it of changes */
+void api_free(
+    struct api *api); /* once stopped, and after store_close: until then the store tells it of changes */
 
 #endif

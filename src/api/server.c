@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 
+#define LEASE_MS        20000
 #define HANDLER_THREADS 16
 
 static void on_change(void *context, const char *topic)
@@ -19,6 +20,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     to->listen = xstrdup(from->listen);
     to->data = from->data ? xstrdup(from->data) : NULL;
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
+    to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
     to->max_connections = from->max_connections ? from->max_connections : 10000;
     to->head_ms = from->head_ms ? from->head_ms : 10000;
     to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
@@ -96,6 +98,11 @@ struct store *api_store(struct api *api)
 bool api_allows_private_urls(const struct api *api)
 {
     return api->options.allow_private_urls;
+}
+
+int64_t api_lease_ms(const struct api *api)
+{
+    return api->options.lease_ms;
 }
 
 const char *request_query(const struct request *r, const char *name)

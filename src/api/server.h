@@ -65,9 +65,9 @@ struct exchange {
     int64_t body_max;
     struct route_match match;
     struct query query;
-    char *path;   /* as sent, without the query */
-    char id[32];  /* of the request, for the log and problems */
-    uint64_t stamp; /* of the waits, when the handler began */
+    char *path;      /* as sent, without the query */
+    char id[32];     /* of the request, for the log and problems */
+    uint64_t stamp;  /* of the waits, when the handler began */
     bool idempotent; /* the key is ours until the end */
     char request_hash[65];
     int64_t sent; /* bytes of the answer's body */

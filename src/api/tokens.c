@@ -8,26 +8,30 @@
 
 static const struct field token_in[] = {
     {"name", FIELD_STRING, 0, "What you call it.", .max = 127, .otherwise = "\"\""},
-    {"scope", FIELD_STRING, 0, "What it may do; worker and admin: for an admin only.", .words = "user|worker|admin",
-     .otherwise = "\"user\""},
+    {"scope", FIELD_STRING, 0, "What it may do; worker and admin: for an admin only.",
+     .words = "user|worker|admin", .otherwise = "\"user\""},
     {"expires-in", FIELD_INT, 0, "Seconds until it ends; absent: never.", .min = 1, .max = 3153600000},
     {NULL},
 };
 
-#define TOKEN_ROWS                                                                                 \
-    {"id", FIELD_STRING, REQUIRED, "Id, to revoke it."},                                           \
-    {"name", FIELD_STRING, REQUIRED, "What its owner calls it."},                                  \
-    {"scope", FIELD_STRING, REQUIRED, "What it may do.", .words = "user|worker|admin"},            \
-    {"created-at", FIELD_STRING, REQUIRED, "Time, RFC 3339."},                                     \
-    {"expires-at", FIELD_STRING, REQUIRED | NULLABLE, "Time, RFC 3339; null: never."}
+#define TOKEN_ROWS                                                                                           \
+    {"id", FIELD_STRING, REQUIRED, "Id, to revoke it."},                                                     \
+        {"name", FIELD_STRING, REQUIRED, "What its owner calls it."},                                        \
+        {"scope", FIELD_STRING, REQUIRED, "What it may do.", .words = "user|worker|admin"},                  \
+        {"created-at", FIELD_STRING, REQUIRED, "Time, RFC 3339."},                                           \
+    {                                                                                                        \
+        "expires-at", FIELD_STRING, REQUIRED | NULLABLE, "Time, RFC 3339; null: never."                      \
+    }
 
 static const struct field token_out[] = {
     TOKEN_ROWS,
-    {"token", FIELD_STRING, REQUIRED | NULLABLE, "The secret, told here only; null when this answer is a repeated one."},
+    {"token", FIELD_STRING, REQUIRED | NULLABLE,
+     "The secret, told here only; null when this answer is a repeated one."},
     {NULL},
 };
 static const struct field listed_fields[] = {TOKEN_ROWS, {NULL}};
-static const struct field listed_rows[] = {{"*", FIELD_OBJECT, 0, "A token.", .fields = listed_fields}, {NULL}};
+static const struct field listed_rows[] = {{"*", FIELD_OBJECT, 0, "A token.", .fields = listed_fields},
+                                           {NULL}};
 static const struct field list_out[] = {
     {"tokens", FIELD_ARRAY, REQUIRED, "Your tokens.", .fields = listed_rows},
     {NULL},
@@ -38,7 +42,8 @@ static json_t *token_json(const struct token *token)
     char created[CLOCK_TEXT_MAX], expires[CLOCK_TEXT_MAX];
     return json_pack("{s:s,s:s,s:s,s:s,s:o}", "id", token->id, "name", token->name, "scope",
                      token_scope_word(token->scope), "created-at", clock_text(token->created_ms, created),
-                     "expires-at", token->expires_ms ? json_string(clock_text(token->expires_ms, expires)) : json_null());
+                     "expires-at",
+                     token->expires_ms ? json_string(clock_text(token->expires_ms, expires)) : json_null());
 }
 
 /* A repeated request must not make a second token, but the secret is kept nowhere. */
@@ -48,17 +53,20 @@ static void save_without_secret(const struct request *r, json_t *json)
         return;
     json_object_set_new(json, "token", json_null());
     CLEANUP(freep) char *text = json_text(json);
-    idempotency_save(api_store(r->api), r->who.owner, r->idempotency_key, r->request_hash, 201, text, r->now_ms, NULL);
+    idempotency_save(api_store(r->api), r->who.owner, r->idempotency_key, r->request_hash, 201, text,
+                     r->now_ms, NULL);
 }
 
 static enum status tokens_create(struct request *r, struct response *response, struct error *err)
 {
     enum token_scope scope = token_scope_of(json_get_string(r->body, "scope", "user"));
-    bool operator = !r->who.owner[0];
+    bool ownerless = !r->who.owner[0];
     if (scope != TOKEN_USER && r->who.scope != SCOPE_ADMIN)
-        return error_set(err, DENIED, "only an admin may make a token of scope '%s'", token_scope_word(scope));
-    if (scope == TOKEN_USER && operator)
-        return problem_at(response, "/scope", err, INVALID, "a token of scope 'user' needs a user: ask as that user");
+        return error_set(err, DENIED, "only an admin may make a token of scope '%s'",
+                         token_scope_word(scope));
+    if (scope == TOKEN_USER && ownerless)
+        return problem_at(response, "/scope", err, INVALID,
+                          "a token of scope 'user' needs a user: ask as that user");
     int64_t seconds = json_get_int(r->body, "expires-in", 0);
     struct token token;
     char secret[TOKEN_SECRET_MAX];
@@ -90,9 +98,10 @@ static enum status tokens_revoke(struct request *r, struct response *response, s
 }
 
 const struct route token_routes[] = {
-    {"POST", "/tokens", tokens_create, SCOPE_ANY, BODY_JSON, "Make a token; its secret is told once.", token_in,
-     token_out, 201},
-    {"GET", "/tokens", tokens_list, SCOPE_ANY, BODY_NONE, "Your tokens, without secrets.", NULL, list_out, 200},
+    {"POST", "/tokens", tokens_create, SCOPE_ANY, BODY_JSON, "Make a token; its secret is told once.",
+     token_in, token_out, 201},
+    {"GET", "/tokens", tokens_list, SCOPE_ANY, BODY_NONE, "Your tokens, without secrets.", NULL, list_out,
+     200},
     {"DELETE", "/tokens/{id}", tokens_revoke, SCOPE_ANY, BODY_NONE, "Revoke a token.", NULL, NULL, 204},
     {NULL},
 };

@@ -7,8 +7,8 @@
 #include "api/server.h"
 
 static const struct field user_in[] = {
-    {"username", FIELD_STRING, REQUIRED, "Name to log in with: 1 to 64 of letters, digits and . _ -", .min = 1,
-     .max = 64},
+    {"username", FIELD_STRING, REQUIRED, "Name to log in with: 1 to 64 of letters, digits and . _ -",
+     .min = 1, .max = 64},
     {"password", FIELD_STRING, REQUIRED | WRITE_ONLY, "Password.", .min = 1, .max = PASSWORD_MAX_BYTES},
     {"email", FIELD_STRING, 0, "Address.", .max = 320},
     {NULL},
@@ -42,7 +42,8 @@ static enum status may_register(struct request *r, struct error *err)
 static enum status users_create(struct request *r, struct response *response, struct error *err)
 {
     TRY(may_register(r, err));
-    const char *name = json_get_string(r->body, "username", ""), *password = json_get_string(r->body, "password", "");
+    const char *name = json_get_string(r->body, "username", ""),
+               *password = json_get_string(r->body, "password", "");
     char id[OWNER_MAX];
     if (user_id(name, id, err) != OK)
         return problem_at(response, "/username", err, INVALID,
@@ -84,8 +85,8 @@ static enum status users_change(struct request *r, struct response *response, st
     TRY(document_get(store, r->who.owner, r->who.owner, &document, err));
     if (json_object_get(r->body, "email")) {
         json_object_set(document.body, "email", json_object_get(r->body, "email"));
-        TRY(document_update(store, r->who.owner, r->who.owner, document.rev, document.body, r->now_ms, &changed,
-                            err));
+        TRY(document_update(store, r->who.owner, r->who.owner, document.rev, document.body, r->now_ms,
+                            &changed, err));
     }
     const char *password = json_get_string(r->body, "password", NULL);
     if (password)

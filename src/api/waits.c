@@ -134,7 +134,8 @@ uint64_t waits_stamp(struct waits *w)
 void waiter_topic_add(struct waiter *waiter, const char *topic)
 {
     if (waiter->n_topics < WAITS_TOPICS)
-        waiter->topics[waiter->n_topics++] = (struct waiter_topic){.waiter = waiter, .hash = topic_hash(topic)};
+        waiter->topics[waiter->n_topics++] =
+            (struct waiter_topic){.waiter = waiter, .hash = topic_hash(topic)};
 }
 
 bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)

@@ -25,8 +25,8 @@ struct waiter_topic {
 struct waiter {
     struct waiter_topic topics[WAITS_TOPICS];
     int n_topics;
-    int64_t deadline_ms; /* monotonic */
-    void (*wake)(struct waiter *w);   /* not linked any more; quick, calls no waits_ function */
+    int64_t deadline_ms;               /* monotonic */
+    void (*wake)(struct waiter *w);    /* not linked any more; quick, calls no waits_ function */
     bool (*is_gone)(struct waiter *w); /* asked every second */
     struct waiter *next, **link;
     int64_t fallback_ms;

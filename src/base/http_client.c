@@ -15,18 +15,24 @@
 
 #define CONNECT_TIMEOUT_MS 5000L
 #define STALL_SECONDS 30L
+#define STOP_POLL_MS 100
 #define MAX_REDIRECTS 5L
 #define BODY_MAX ((int64_t)16 << 20)
 #define ERROR_BODY_MAX 65536
-#define EXPECT_FROM_BYTES (1 << 20) /* larger bodies wait for "100 Continue", so that a refusal comes cheap  \
-                                     */
+#define EXPECT_FROM_BYTES (1 << 20) /* a larger body waits for "100 Continue": a refusal comes cheap */
+
+/* A handle for requests, and the one that keeps their connections and waits. */
+struct lane {
+    CURL *easy;
+    CURLM *multi;
+};
 
 /*
- * Two handles, because a handle reuses its connections: a guarded request
- * must never travel on one that was opened without the check.
+ * Two lanes, because connections are reused: a guarded request must never
+ * travel on one that was opened without the check.
  */
 struct http_client {
-    CURL *open, *guarded;
+    struct lane open, guarded;
 };
 
 /* One request under way: what the callbacks share. */
@@ -47,14 +53,26 @@ static void init_curl(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+static bool lane_init(struct lane *l)
+{
+    l->easy = curl_easy_init();
+    l->multi = curl_multi_init();
+    return l->easy && l->multi;
+}
+
+static void lane_release(struct lane *l)
+{
+    curl_easy_cleanup(l->easy);
+    if (l->multi)
+        curl_multi_cleanup(l->multi);
+}
+
 enum status http_client_new(struct http_client **ret_client, struct error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, init_curl);
     CLEANUP(http_client_freep) struct http_client *c = xcalloc(1, sizeof(*c));
-    c->open = curl_easy_init();
-    c->guarded = curl_easy_init();
-    if (!c->open || !c->guarded)
+    if (!lane_init(&c->open) || !lane_init(&c->guarded))
         return error_set(err, FAILED, "cannot start an HTTP client");
     *ret_client = TAKE(c);
     return OK;
@@ -64,8 +82,8 @@ void http_client_free(struct http_client *c)
 {
     if (!c)
         return;
-    curl_easy_cleanup(c->open);
-    curl_easy_cleanup(c->guarded);
+    lane_release(&c->open);
+    lane_release(&c->guarded);
     free(c);
 }
 
@@ -196,13 +214,6 @@ static int on_rewind(void *context, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    (void)a, (void)b, (void)c, (void)d;
-    struct transfer *t = context;
-    return t->request->stop && *t->request->stop;
-}
-
 /* Called for each address of each hop, after its name was resolved: nothing can change in between. */
 static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -274,9 +285,6 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
     if (q->bearer) {
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, q->bearer);
@@ -328,6 +336,28 @@ static enum status describe_failure(CURLcode code, const struct transfer *t, con
     return error_set(err, UNAVAILABLE, "cannot reach '%s': %s", url, text);
 }
 
+/* The request from its first to its last byte.  A stop is noticed within STOP_POLL_MS. */
+static CURLcode run_request(const struct lane *l, const volatile bool *stop)
+{
+    int n_running = 0;
+    CURLMcode trouble = curl_multi_add_handle(l->multi, l->easy);
+    if (trouble)
+        return CURLE_FAILED_INIT;
+    do {
+        trouble = curl_multi_perform(l->multi, &n_running);
+        if (!trouble && n_running)
+            trouble = curl_multi_poll(l->multi, NULL, 0, stop ? STOP_POLL_MS : 1000, NULL);
+    } while (!trouble && n_running && !(stop && *stop));
+    CURLcode code = trouble ? CURLE_FAILED_INIT : CURLE_ABORTED_BY_CALLBACK;
+    CURLMsg *message;
+    int n_left;
+    while ((message = curl_multi_info_read(l->multi, &n_left)))
+        if (message->msg == CURLMSG_DONE)
+            code = message->data.result;
+    curl_multi_remove_handle(l->multi, l->easy);
+    return code;
+}
+
 enum status http_perform(struct http_client *c, const struct http_request *request,
                          struct http_response *ret_response, struct error *err)
 {
@@ -335,7 +365,8 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
     err = err ? err : &unwanted;
     if (request->stop && *request->stop)
         return error_set(err, CANCELLED, "the request to '%s' was given up", request->url);
-    CURL *easy = request->guarded ? c->guarded : c->open;
+    const struct lane *lane = request->guarded ? &c->guarded : &c->open;
+    CURL *easy = lane->easy;
     struct transfer t = {.request = request};
     buf_init(&t.response.body, (size_t)(request->max_bytes ? request->max_bytes : BODY_MAX));
     if (request->sink)
@@ -343,7 +374,7 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
     char message[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = make_headers(request);
     set_options(easy, &t, headers, message);
-    CURLcode code = curl_easy_perform(easy);
+    CURLcode code = run_request(lane, request->stop);
     long connects = 0;
     curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
     if (code == CURLE_UNSUPPORTED_PROTOCOL && connects && !t.response.status)

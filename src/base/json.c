@@ -2,9 +2,45 @@
 
 #include <stdlib.h>
 
+/* The parser, and whatever walks a value, recurses; threads that do have small stacks. */
+#define DEPTH_MAX 100
+
+/*
+ * Errors: INVALID where brackets nest deeper than DEPTH_MAX.  Text that is no
+ * JSON is the parser's to refuse.
+ */
+static enum status check_depth(const char *text, size_t size, struct error *err)
+{
+    int depth = 0, line = 1;
+    const char *line_start = text;
+    bool in_string = false;
+    for (const char *c = text; c < text + size; c++) {
+        if (*c == '\n') {
+            line++;
+            line_start = c + 1;
+        }
+        if (in_string && *c == '\\')
+            c++;
+        else if (*c == '"')
+            in_string = !in_string;
+        else if (!in_string && (*c == '{' || *c == '['))
+            depth++;
+        else if (!in_string && (*c == '}' || *c == ']'))
+            depth--;
+        if (depth > DEPTH_MAX) {
+            int column = (int)MIN(c - line_start + 1, INT32_MAX);
+            return error_set_at(err, INVALID, line, column,
+                                "not taken as JSON: nested deeper than %d at line %d, column %d", DEPTH_MAX,
+                                line, column);
+        }
+    }
+    return OK;
+}
+
 enum status json_read(const char *text, size_t size, json_t **ret_json, struct error *err)
 {
     json_error_t e;
+    TRY(check_depth(text, size, err));
     json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (!json)
         return error_set_at(err, INVALID, e.line, e.column, "not valid JSON at line %d, column %d: %s",

@@ -1,6 +1,6 @@
 /*
- * json.h - JSON by jansson, strictly: duplicate keys, deep nesting, invalid
- * UTF-8 and anything after the value are refused.
+ * json.h - JSON by jansson, strictly: duplicate keys, nesting deeper than 100,
+ * invalid UTF-8 and anything after the value are refused.
  */
 #ifndef ET_JSON_H
 #define ET_JSON_H

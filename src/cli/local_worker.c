@@ -18,19 +18,24 @@
 
 extern char **environ;
 
-void local_worker_init(struct local_worker *w, const char *server, const char *token_file, int slots)
+void local_worker_init(struct local_worker *w, const char *server, const char *token_file, const char *folder,
+                       int slots)
 {
-    *w = (struct local_worker){
-        .server = server, .token_file = token_file, .slots = slots, .lifeline = -1, .pause_ms = PAUSE_MIN_MS};
+    *w = (struct local_worker){.server = server,
+                               .token_file = token_file,
+                               .folder = folder,
+                               .slots = slots,
+                               .lifeline = -1,
+                               .pause_ms = PAUSE_MIN_MS};
 }
 
 static enum status spawn(struct local_worker *w, struct error *err)
 {
     char slots[16];
     snprintf(slots, sizeof(slots), "%d", w->slots);
-    char *argv[] = {(char *)"et",       (char *)"worker",      (char *)"--server",           (char *)w->server,
-                    (char *)"--token-file", (char *)w->token_file, (char *)"--slots", slots,
-                    (char *)"--exit-with-parent", NULL};
+    const char *const argv[] = {
+        "et",     "worker",  "--server", w->server, "--token-file",       w->token_file,
+        "--work", w->folder, "--slots",  slots,     "--exit-with-parent", NULL};
     CLEANUP(fd_closep) int read_end = -1;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC))
@@ -51,7 +56,7 @@ static enum status spawn(struct local_worker *w, struct error *err)
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &usual);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int failed = posix_spawn(&w->pid, "/proc/self/exe", &actions, &attributes, argv, environ);
+    int failed = posix_spawn(&w->pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (failed) {

@@ -13,16 +13,18 @@
 #include "base/base.h"
 
 struct local_worker {
-    const char *server;     /* "http://127.0.0.1:8080" */
+    const char *server; /* "http://127.0.0.1:8080" */
     const char *token_file;
+    const char *folder; /* where its jobs run */
     int slots;
-    pid_t pid;              /* 0: not running */
-    int lifeline;           /* write end of its stdin; -1 */
+    pid_t pid;                    /* 0: not running */
+    int lifeline;                 /* write end of its stdin; -1 */
     int64_t started_ms, again_ms; /* monotonic; again_ms: when to start it anew */
     int64_t pause_ms;
 };
 
-void local_worker_init(struct local_worker *w, const char *server, const char *token_file, int slots);
+void local_worker_init(struct local_worker *w, const char *server, const char *token_file, const char *folder,
+                       int slots);
 /* Starts it when it is due. */
 void local_worker_tick(struct local_worker *w, int64_t now_ms);
 /* After SIGCHLD: notices its end. */

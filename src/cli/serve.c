@@ -38,6 +38,7 @@ static const char help[] =
     "  --database URL           the database (sqlite:DIR/et.db)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
+    "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
@@ -49,7 +50,7 @@ static const char help[] =
 struct serving {
     struct setting *settings;
     struct api_options api;
-    char *data, *database, *blobs, *token_file, *server;
+    char *data, *database, *blobs, *token_file, *work, *server;
     int lock;
     int workers;
     struct local_worker worker;
@@ -62,6 +63,7 @@ static void serving_release(struct serving *s)
     free(s->database);
     free(s->blobs);
     free(s->token_file);
+    free(s->work);
     free(s->server);
     fd_closep(&s->lock);
 }
@@ -79,7 +81,8 @@ static bool is_loopback_only(const char *listen)
     return !strncmp(listen, "127.", 4) || !strncmp(listen, "localhost:", 10) || !strncmp(listen, "[::1]:", 6);
 }
 
-static enum status read_registration(const struct setting *settings, struct api_options *api, struct error *err)
+static enum status read_registration(const struct setting *settings, struct api_options *api,
+                                     struct error *err)
 {
     const char *word = setting_text(settings, "registration");
     if (word && strcmp(word, "open") && strcmp(word, "closed"))
@@ -92,12 +95,14 @@ static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
-    int64_t workers, connections;
+    int64_t workers, connections, lease_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
     TRY(read_registration(settings, &s->api, err));
     TRY(setting_int(settings, "workers", 0, 1024, &workers, err));
     TRY(setting_int(settings, "max-connections", 16, 1000000, &connections, err));
+    TRY(setting_int(settings, "lease-seconds", 1, 86400, &lease_seconds, err));
+    s->api.lease_ms = 1000 * lease_seconds;
     TRY(setting_int(settings, "head-ms", 1, 3600000, &s->api.head_ms, err));
     TRY(setting_int(settings, "body-window-ms", 1, 3600000, &s->api.body_window_ms, err));
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
@@ -109,6 +114,7 @@ static enum status read_settings(struct serving *s, struct error *err)
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
     s->blobs = path_join(s->data, "blobs");
     s->token_file = path_join(s->data, "worker-token");
+    s->work = path_join(s->data, "work");
     s->api.data = s->data;
     return OK;
 }
@@ -127,7 +133,8 @@ static enum status lock_data(struct serving *s, struct error *err)
     if (flock(s->lock, LOCK_EX | LOCK_NB)) {
         ssize_t n = pread(s->lock, text, sizeof(text) - 1, 0);
         text[n > 0 ? strcspn(text, "\n") : 0] = '\0';
-        return error_set(err, CONFLICT, "another 'et serve' (process %s) uses '%s': stop it, or give --data another folder",
+        return error_set(err, CONFLICT,
+                         "another 'et serve' (process %s) uses '%s': stop it, or give --data another folder",
                          text, s->data);
     }
     int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -149,8 +156,9 @@ static void raise_descriptors(struct api_options *api)
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur < wanted)
-        api->max_connections = limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? (int)(limit.rlim_cur - DESCRIPTORS_KEPT)
-                                                                     : (int)(limit.rlim_cur / 2);
+        api->max_connections = limit.rlim_cur > 2 * DESCRIPTORS_KEPT
+                                   ? (int)(limit.rlim_cur - DESCRIPTORS_KEPT)
+                                   : (int)(limit.rlim_cur / 2);
 }
 
 /* Tells the service manager, when there is one. */
@@ -229,7 +237,7 @@ static enum status serve(struct serving *s, int signals, struct error *err)
         return store_close(store), status;
 
     s->server = local_url(api_address(api));
-    local_worker_init(&s->worker, s->server, s->token_file, s->workers);
+    local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
     printf("listening on http://%s\n", api_address(api));
@@ -272,6 +280,7 @@ int command_serve(int argc, char **argv)
         {"database"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
+        {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},
         /* For tests: deadlines against slow clients. */

@@ -21,7 +21,8 @@ static struct setting *find(struct setting *table, const char *name)
 static enum status set(struct setting *s, const char *value, const char *where, struct error *err)
 {
     if (s->is_switch) {
-        static const char *const on[] = {"true", "yes", "on", "1"}, *const off[] = {"false", "no", "off", "0"};
+        static const char *const on[] = {"true", "yes", "on", "1"}, *const off[] = {"false", "no", "off",
+                                                                                    "0"};
         const char *word = NULL;
         for (size_t i = 0; i < ARRAY_SIZE(on); i++) {
             if (!strcasecmp(value, on[i]))
@@ -64,7 +65,8 @@ static enum status read_file(struct setting *table, const char *path, struct err
     struct reading r = {table, path, &inner};
     int result = ini_parse(path, on_key, &r);
     if (result == -1)
-        return error_set(err, NOT_FOUND, "cannot read the configuration file '%s': %s", path, strerror(errno));
+        return error_set(err, NOT_FOUND, "cannot read the configuration file '%s': %s", path,
+                         strerror(errno));
     if (result && !inner.message[0])
         return error_set(err, INVALID, "line %d of '%s' is no 'key = value' or is too long", result, path);
     if (result)
@@ -91,7 +93,8 @@ static enum status read_flags(struct setting *table, int argc, char **argv, bool
     struct option options[SETTINGS_MAX + 3] = {0};
     int n = 0;
     for (; table[n].name && n < SETTINGS_MAX; n++)
-        options[n] = (struct option){table[n].name, table[n].is_switch ? no_argument : required_argument, NULL, n};
+        options[n] =
+            (struct option){table[n].name, table[n].is_switch ? no_argument : required_argument, NULL, n};
     options[n++] = (struct option){"help", no_argument, NULL, HELP_OPTION};
     options[n++] = (struct option){"config", required_argument, NULL, CONFIG_OPTION};
     optind = 0;

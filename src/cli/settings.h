@@ -31,6 +31,7 @@ bool setting_is_on(const struct setting *table, const char *name);
 enum status setting_int(const struct setting *table, const char *name, int64_t min, int64_t max,
                         int64_t *ret_value, struct error *err);
 /* Bytes: "16G", "512M", "100".  Errors: INVALID. */
-enum status setting_size(const struct setting *table, const char *name, int64_t *ret_bytes, struct error *err);
+enum status setting_size(const struct setting *table, const char *name, int64_t *ret_bytes,
+                         struct error *err);
 
 #endif

@@ -2,9 +2,8 @@
  * attempt.c - how an attempt ends: said by its worker, or lapsed.
  *
  *   DONE, FAILED, CANCELLED           the job's row goes: queue_end
- *   RETRY, LAPSED                     counted; waiting until the back-off is over, or FAILED when none is left
- *   RELEASED                          ready at once
- *   any but DONE, asked to cancel     CANCELLED
+ *   RETRY, LAPSED                     counted; waiting until the back-off is over, or FAILED when none is
+ * left RELEASED                          ready at once any but DONE, asked to cancel     CANCELLED
  *
  * Also what time does to the queue: lapsing, waking, recovery at start.
  */
@@ -18,20 +17,22 @@
 
 struct held {
     char owner[OWNER_MAX];
-    char pool[64], worker[WORKER_MAX], cancelled_by[128];
+    char pool[POOL_MAX], worker[WORKER_MAX], cancelled_by[128];
     int64_t leased_ms, expires_ms;
     int counted, max_attempts;
     bool cancel;
 };
 
 /* The leased job of this attempt.  Errors: CONFLICT when it is not the current one. */
-static enum status find_held(struct tx *tx, const char *job, int attempt, struct held *ret_held, struct error *err)
+static enum status find_held(struct tx *tx, const char *job, int attempt, struct held *ret_held,
+                             struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by FROM jobs"
-            " WHERE id = $1 AND attempt = $2 AND state = 2",
-            V(job), V(attempt)));
+    TRY(SQL(
+        tx->db, &rows, err,
+        "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by FROM jobs"
+        " WHERE id = $1 AND attempt = $2 AND state = 2",
+        V(job), V(attempt)));
     if (!rows.n)
         return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
     struct held h = {
@@ -49,13 +50,13 @@ static enum status find_held(struct tx *tx, const char *job, int attempt, struct
     return OK;
 }
 
-static enum status end_job(struct tx *tx, const struct finish *f, const struct held *h, enum document_state state,
-                           const char *reason, int64_t now_ms, struct error *err)
+static enum status end_job(struct tx *tx, const struct finish *f, const struct held *h,
+                           enum document_state state, const char *reason, int64_t now_ms, struct error *err)
 {
     TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(f->job)));
     TRY(lane_update(tx, h->pool, h->owner, -1, err));
-    struct ending e = {.id = f->job, .owner = h->owner, .state = state, .reason = reason,
-                       .result = f->result};
+    struct ending e = {
+        .id = f->job, .owner = h->owner, .state = state, .reason = reason, .result = f->result};
     return queue_end(tx, &e, now_ms, err);
 }
 
@@ -63,10 +64,11 @@ static enum status end_job(struct tx *tx, const struct finish *f, const struct h
 static enum status requeue(struct tx *tx, const struct finish *f, const struct held *h, int counted,
                            int64_t not_before_ms, int64_t now_ms, struct error *err)
 {
-    TRY(SQL(tx->db, NULL, err,
-            "UPDATE jobs SET state = $1, not_before = $2, counted = $3, worker = NULL, request = NULL, leased = NULL,"
-            " expires = NULL WHERE id = $4",
-            V(not_before_ms ? 0 : 1), V(not_before_ms), V(counted), V(f->job)));
+    TRY(SQL(
+        tx->db, NULL, err,
+        "UPDATE jobs SET state = $1, not_before = $2, counted = $3, worker = NULL, request = NULL, leased ="
+        " NULL, expires = NULL WHERE id = $4",
+        V(not_before_ms ? 0 : 1), V(not_before_ms), V(counted), V(f->job)));
     if (not_before_ms)
         tx_due(tx, not_before_ms);
     TRY(document_set_state(tx, h->owner, f->job, not_before_ms ? STATE_WAITING : STATE_READY, now_ms, err));
@@ -87,7 +89,8 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
     if (f->outcome == OUTCOME_DONE)
         return end_job(tx, f, h, STATE_FINISHED, reason, now_ms, err);
     if (f->outcome == OUTCOME_CANCELLED || h->cancel) {
-        CLEANUP(freep) char *by = xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
+        CLEANUP(freep) char *by =
+            xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
         return end_job(tx, f, h, STATE_CANCELLED, by, now_ms, err);
     }
     if (f->outcome == OUTCOME_FAILED)
@@ -180,15 +183,15 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
     READER reader = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &lapsed, err,
-            "SELECT id, attempt FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2", V(now_ms),
-            V(TICK_ROWS)));
+            "SELECT id, attempt FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2",
+            V(now_ms), V(TICK_ROWS)));
     TRY(SQL(reader.db, &due, err,
             "SELECT id, attempt FROM jobs WHERE state = 0 AND waits = 0 AND not_before <= $1"
             " ORDER BY not_before LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     for (int i = 0; i < lapsed.n; i++)
-        TRY(store_write(s, lapse,
-                        &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
+        TRY(store_write(
+            s, lapse, &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
     for (int i = 0; i < due.n; i++)
         TRY(store_write(s, wake, &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
     TRY(SQL(reader.db, &next, err,

@@ -13,8 +13,6 @@
 #include "base/file.h"
 #include "store/internal.h"
 
-enum blob_state { BLOB_LIVE, BLOB_DELETING };
-
 struct blob_writer {
     struct store *store;
     int fd;
@@ -25,10 +23,11 @@ struct blob_writer {
 
 /* -- the folder:  tmp/RANDOM while written, then sha256/ab/cdef... -- */
 
-static enum status failed(const char *what, int number, struct error *err)
+enum status blob_failed(const char *what, int number, struct error *err)
 {
     enum status status = status_from_errno(number);
-    return error_set(err, status == NO_SPACE ? NO_SPACE : FAILED, "cannot %s a blob: %s", what, strerror(number));
+    return error_set(err, status == NO_SPACE ? NO_SPACE : FAILED, "cannot %s a blob: %s", what,
+                     strerror(number));
 }
 
 static bool is_sha256(const char *s)
@@ -41,7 +40,7 @@ static char *folder_of(const struct store *s, const char *sha256)
     return xasprintf("%s/sha256/%.2s", s->blobs, sha256);
 }
 
-static char *path_of(const struct store *s, const char *sha256)
+char *blob_path(const struct store *s, const char *sha256)
 {
     return xasprintf("%s/sha256/%.2s/%s", s->blobs, sha256, sha256 + 2);
 }
@@ -65,7 +64,8 @@ static enum status clean_temporary(const char *path, struct error *err)
     if (!dir)
         return error_set(err, FAILED, "cannot open folder '%s': %s", path, strerror(errno));
     for (struct dirent *entry; (entry = readdir(dir));) {
-        CLEANUP(fd_closep) int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        CLEANUP(fd_closep) int fd =
+            openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
         if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(dirfd(dir), entry->d_name, 0);
@@ -97,9 +97,9 @@ enum status blob_begin(struct store *s, struct blob_writer **ret_writer, struct 
     w->sha1 = hash_new(HASH_SHA1);
     w->fd = open(w->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (w->fd < 0)
-        return failed("create", errno, err);
+        return blob_failed("create", errno, err);
     if (flock(w->fd, LOCK_EX | LOCK_NB))
-        return failed("lock", errno, err);
+        return blob_failed("lock", errno, err);
     *ret_writer = TAKE(w);
     return OK;
 }
@@ -112,7 +112,7 @@ enum status blob_write(struct blob_writer *w, const void *bytes, size_t size, st
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return failed("write", errno, err);
+            return blob_failed("write", errno, err);
         rest += n;
         left -= (size_t)n;
     }
@@ -145,15 +145,15 @@ void blob_abortp(struct blob_writer **w)
 static enum status move_in(struct blob_writer *w, const char *sha256, struct error *err)
 {
     CLEANUP(freep) char *folder = folder_of(w->store, sha256);
-    CLEANUP(freep) char *path = path_of(w->store, sha256);
+    CLEANUP(freep) char *path = blob_path(w->store, sha256);
     CLEANUP(freep) char *parent = path_join(w->store->blobs, "sha256");
     if (mkdir(folder, 0700) == 0 ? sync_folder(parent) : errno != EEXIST)
-        return failed("make a folder for", errno, err);
+        return blob_failed("make a folder for", errno, err);
     if (rename(w->path, path))
-        return failed("move", errno, err);
+        return blob_failed("move", errno, err);
     free(TAKE(w->path));
     if (sync_folder(folder))
-        return failed("sync the folder of", errno, err);
+        return blob_failed("sync the folder of", errno, err);
     return OK;
 }
 
@@ -167,10 +167,11 @@ static enum status record(struct tx *tx, void *opaque, struct error *err)
     const struct recording *r = opaque;
     char location[80];
     snprintf(location, sizeof(location), "sha256/%.2s/%s", r->blob->sha256, r->blob->sha256 + 2);
-    return SQL(tx->db, NULL, err,
-               "INSERT INTO blobs(hash, size, created, state, touched_at, location) VALUES ($1, $2, $3, 0, $4, $5)"
-               " ON CONFLICT (hash) DO UPDATE SET state = 0, touched_at = excluded.touched_at",
-               V(r->blob->sha256), V(r->blob->size), V(r->now_ms), V(r->now_ms), V((const char *)location));
+    return SQL(
+        tx->db, NULL, err,
+        "INSERT INTO blobs(hash, size, created, state, touched_at, location) VALUES ($1, $2, $3, 0, $4, $5)"
+        " ON CONFLICT (hash) DO UPDATE SET state = 0, touched_at = excluded.touched_at",
+        V(r->blob->sha256), V(r->blob->size), V(r->now_ms), V(r->now_ms), V((const char *)location));
 }
 
 static enum status place(struct blob_writer *w, const struct blob *blob, int64_t now_ms, struct error *err)
@@ -190,12 +191,13 @@ enum status blob_commit(struct blob_writer *writer, const char *expected_sha256,
     hash_finish(TAKE(w->sha1), sha1);
     copy_text(blob.sha1, sizeof(blob.sha1), sha1);
     if (expected_sha256 && strcasecmp(expected_sha256, blob.sha256) != 0)
-        return error_set(err, INVALID, "the bytes that came have sha256 %s, not %.64s", blob.sha256, expected_sha256);
+        return error_set(err, INVALID, "the bytes that came have sha256 %s, not %.64s", blob.sha256,
+                         expected_sha256);
     if (fault_point("blob.commit"))
-        return failed("commit", ENOSPC, err);
+        return blob_failed("commit", ENOSPC, err);
     /* After an error of fsync the file's state is unknown: never tried again. */
     if (fsync(w->fd))
-        return failed("sync", errno, err);
+        return blob_failed("sync", errno, err);
     pthread_rwlock_rdlock(&w->store->blob_lock);
     enum status status = place(w, &blob, now_ms, err);
     pthread_rwlock_unlock(&w->store->blob_lock);
@@ -217,13 +219,13 @@ enum status blob_open(struct store *s, const char *sha256, int *ret_fd, int64_t 
 {
     if (!is_sha256(sha256))
         return error_set(err, NOT_FOUND, "there is no blob '%.64s'", sha256);
-    CLEANUP(freep) char *path = path_of(s, sha256);
+    CLEANUP(freep) char *path = blob_path(s, sha256);
     CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0 && errno == ENOENT)
         return error_set(err, NOT_FOUND, "there is no blob '%s'", sha256);
     if (fd < 0 || fstat(fd, &st))
-        return failed("open", errno, err);
+        return blob_failed("open", errno, err);
     *ret_size = st.st_size;
     *ret_fd = fd;
     fd = -1;
@@ -232,12 +234,13 @@ enum status blob_open(struct store *s, const char *sha256, int *ret_fd, int64_t 
 
 /* -- references -- */
 
-enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256, int64_t now_ms,
-                       struct error *err)
+enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256,
+                       int64_t now_ms, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "UPDATE blobs SET touched_at = $1 WHERE hash = $2 AND state = 0 RETURNING size",
-            V(now_ms), V(sha256)));
+    TRY(SQL(tx->db, &rows, err,
+            "UPDATE blobs SET touched_at = $1 WHERE hash = $2 AND state = 0 RETURNING size", V(now_ms),
+            V(sha256)));
     if (!rows.n)
         return error_set(err, NOT_FOUND, "there is no blob '%.64s' for '%.64s'", sha256, name);
     return SQL(tx->db, NULL, err,
@@ -323,68 +326,5 @@ enum status blob_refs(struct store *s, const char *document, struct blob_list *r
         read_blob(&rows, i, &list.blobs[i].blob);
     }
     *ret_list = list;
-    return OK;
-}
-
-/* -- sweeping -- */
-
-#define SWEEP_ROWS 100
-
-struct sweep {
-    int64_t before_ms;
-    struct rows marked; /* hashes now in state DELETING */
-};
-
-/* Marks a piece; rows that an earlier sweep left marked are taken up again. */
-static enum status mark(struct tx *tx, void *opaque, struct error *err)
-{
-    struct sweep *w = opaque;
-    TRY(SQL(tx->db, NULL, err,
-            "UPDATE blobs SET state = 1 WHERE hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
-            " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = blobs.hash) LIMIT $2)",
-            V(w->before_ms), V(SWEEP_ROWS)));
-    return SQL(tx->db, &w->marked, err, "SELECT hash FROM blobs WHERE state = 1 AND touched_at < $1 LIMIT $2",
-               V(w->before_ms), V(SWEEP_ROWS));
-}
-
-static enum status forget(struct tx *tx, void *opaque, struct error *err)
-{
-    const struct sweep *w = opaque;
-    for (int i = 0; i < w->marked.n; i++)
-        TRY(SQL(tx->db, NULL, err, "DELETE FROM blobs WHERE hash = $1 AND state = 1", V(row_text(&w->marked, i, 0))));
-    return OK;
-}
-
-/* The caller holds the lock for writing: no put can bring one of these back meanwhile. */
-static enum status sweep_piece(struct store *s, struct sweep *w, struct error *err)
-{
-    TRY(store_write(s, mark, w, err));
-    for (int i = 0; i < w->marked.n; i++) {
-        CLEANUP(freep) char *path = path_of(s, row_text(&w->marked, i, 0));
-        if (unlink(path) && errno != ENOENT)
-            return failed("remove", errno, err);
-    }
-    return w->marked.n ? store_write(s, forget, w, err) : OK;
-}
-
-static void sweep_release(struct sweep *w)
-{
-    rows_release(&w->marked);
-}
-
-enum status blob_collect(struct store *s, int64_t now_ms, int64_t grace_ms, int64_t *ret_removed,
-                         struct error *err)
-{
-    CLEANUP(sweep_release) struct sweep w = {.before_ms = now_ms - grace_ms};
-    int64_t removed = 0;
-    do {
-        pthread_rwlock_wrlock(&s->blob_lock);
-        enum status status = sweep_piece(s, &w, err);
-        pthread_rwlock_unlock(&s->blob_lock);
-        TRY(status);
-        removed += w.marked.n;
-    } while (w.marked.n == SWEEP_ROWS);
-    if (ret_removed)
-        *ret_removed = removed;
     return OK;
 }

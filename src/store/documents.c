@@ -95,7 +95,8 @@ static enum status read_row(const struct rows *rows, int i, struct document *ret
     return OK;
 }
 
-static enum status read_rows(const struct rows *rows, int limit, struct document_list *ret_list, struct error *err)
+static enum status read_rows(const struct rows *rows, int limit, struct document_list *ret_list,
+                             struct error *err)
 {
     CLEANUP(document_list_release) struct document_list list = {.more = rows->n > limit};
     int n = MIN(rows->n, limit);
@@ -117,12 +118,13 @@ static enum status no_document(const char *id, struct error *err)
     return error_set(err, NOT_FOUND, "there is no document '%.64s'", id);
 }
 
-enum status document_find(struct connection *db, const char *owner, const char *id, struct document *ret_document,
-                          struct error *err)
+enum status document_find(struct connection *db, const char *owner, const char *id,
+                          struct document *ret_document, struct error *err)
 {
     ROWS rows = {0};
     TRY(SQL(db, &rows, err, "SELECT " COLUMNS " FROM documents WHERE id = $1", V(id)));
-    if (!rows.n || row_int(&rows, 0, 5) == STATE_DELETED || (owner && strcmp(owner, row_text(&rows, 0, 1)) != 0))
+    if (!rows.n || row_int(&rows, 0, 5) == STATE_DELETED ||
+        (owner && strcmp(owner, row_text(&rows, 0, 1)) != 0))
         return no_document(id, err);
     return read_row(&rows, 0, ret_document, err);
 }
@@ -136,8 +138,8 @@ enum status document_get(struct store *s, const char *owner, const char *id, str
 }
 
 /* $1 is a mask of STATE_BITs.  Each filter has its statement, so that each finds its index. */
-#define LIST(where, direction, limit)                                                                 \
-    "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where  \
+#define LIST(where, direction, limit)                                                                        \
+    "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \
     " ORDER BY id " direction " LIMIT " limit
 #define LIST_PAIR(where, limit) {LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)}
 
@@ -146,8 +148,8 @@ static const char *const list_of_type[] = LIST_PAIR("AND type = $3", "$4");
 static const char *const list_of_owner[] = LIST_PAIR("AND owner = $3", "$4");
 static const char *const list_of_both[] = LIST_PAIR("AND owner = $3 AND type = $4", "$5");
 
-static enum status list_rows(struct connection *db, const struct document_filter *f, int64_t states, int limit,
-                             struct rows *rows, struct error *err)
+static enum status list_rows(struct connection *db, const struct document_filter *f, int64_t states,
+                             int limit, struct rows *rows, struct error *err)
 {
     int way = f->newest_first;
     const char *after = f->after ? f->after : way ? "\x7f" : "";
@@ -190,8 +192,8 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &rows, err,
-            "SELECT " COLUMNS " FROM documents WHERE owner = $1 AND seq > $2 ORDER BY seq LIMIT $3", V(owner), V(since),
-            V(limit + 1)));
+            "SELECT " COLUMNS " FROM documents WHERE owner = $1 AND seq > $2 ORDER BY seq LIMIT $3", V(owner),
+            V(since), V(limit + 1)));
     return read_rows(&rows, limit, ret_list, err);
 }
 
@@ -215,8 +217,8 @@ enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, st
     d->updated_ms = now_ms;
     tx_stir(tx, "job", d->id);
     return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = $1, seq = $2, state = $3, updated = $4, body = $5 WHERE id = $6", V(d->rev),
-               V(d->seq), V(d->state), V(now_ms), V((const char *)body), V(d->id));
+               "UPDATE documents SET rev = $1, seq = $2, state = $3, updated = $4, body = $5 WHERE id = $6",
+               V(d->rev), V(d->seq), V(d->state), V(now_ms), V((const char *)body), V(d->id));
 }
 
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
@@ -226,8 +228,8 @@ enum status document_set_state(struct tx *tx, const char *owner, const char *id,
     TRY(owner_bump(tx, owner, &seq, err));
     tx_stir(tx, "job", id);
     return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = rev + 1, seq = $1, state = $2, updated = $3 WHERE id = $4", V(seq), V(state),
-               V(now_ms), V(id));
+               "UPDATE documents SET rev = rev + 1, seq = $1, state = $2, updated = $3 WHERE id = $4", V(seq),
+               V(state), V(now_ms), V(id));
 }
 
 static enum status insert_row(struct tx *tx, const struct document *d, struct error *err)
@@ -251,8 +253,8 @@ static enum status insert_references(struct tx *tx, const struct document *d, co
                 V(new->refs[i]), V(d->owner)));
         if (!rows.n)
             return no_document(new->refs[i], err);
-        TRY(SQL(tx->db, NULL, err, "INSERT INTO doc_refs(doc, needs) VALUES ($1, $2) ON CONFLICT DO NOTHING", V(d->id),
-                V(new->refs[i])));
+        TRY(SQL(tx->db, NULL, err, "INSERT INTO doc_refs(doc, needs) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                V(d->id), V(new->refs[i])));
     }
     for (int i = 0; i < new->n_blobs; i++)
         TRY(blob_refer(tx, d->id, new->blobs[i].name, new->blobs[i].sha256, now_ms, err));
@@ -260,8 +262,8 @@ static enum status insert_references(struct tx *tx, const struct document *d, co
 }
 
 /* A repeated request: the document that is there. */
-static enum status find_repeated(struct tx *tx, const char *owner, const struct new_document *new, bool *ret_found,
-                                 struct document *ret_document, struct error *err)
+static enum status find_repeated(struct tx *tx, const char *owner, const struct new_document *new,
+                                 bool *ret_found, struct document *ret_document, struct error *err)
 {
     ROWS rows = {0};
     TRY(SQL(tx->db, &rows, err, "SELECT " COLUMNS " FROM documents WHERE id = $1", V(new->id)));
@@ -318,7 +320,8 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     document_list_release(&c->made);
     c->made.documents = xcalloc((size_t)c->n, sizeof(*c->made.documents));
     for (; c->made.n < c->n; c->made.n++)
-        TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n], err));
+        TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n],
+                            err));
     if (!c->idempotency)
         return OK;
     int http_status = 0;
@@ -333,10 +336,14 @@ static void creation_release(struct creation *c)
 
 static enum status check_new(const char *owner, const struct new_document *d, struct error *err)
 {
-    if (!d->id[0] || strlen(d->id) >= DOCUMENT_ID_MAX || strlen(owner) >= OWNER_MAX || strlen(d->type) >= TYPE_MAX)
+    if (!d->id[0] || strlen(d->id) >= DOCUMENT_ID_MAX || strlen(owner) >= OWNER_MAX ||
+        strlen(d->type) >= TYPE_MAX)
         return error_set(err, INVALID, "the id, owner or type of a document is empty or too long");
     if (!json_is_object(d->body))
         return error_set(err, INVALID, "the body of document '%s' is not an object", d->id);
+    if (d->job && d->job->pool && (!*d->job->pool || strlen(d->job->pool) >= POOL_MAX))
+        return error_set(err, INVALID, "pool '%.80s' is not a name of 1 to %d bytes", d->job->pool,
+                         POOL_MAX - 1);
     return OK;
 }
 
@@ -391,12 +398,13 @@ static enum status update(struct tx *tx, void *opaque, struct error *err)
 }
 
 enum status document_update(struct store *s, const char *owner, const char *id, int64_t expected_rev,
-                            const json_t *body, int64_t now_ms, struct document *ret_document, struct error *err)
+                            const json_t *body, int64_t now_ms, struct document *ret_document,
+                            struct error *err)
 {
     if (!json_is_object(body))
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
-    CLEANUP(change_release) struct change c = {.owner = owner, .id = id, .expected_rev = expected_rev, .body = body,
-                                               .now_ms = now_ms};
+    CLEANUP(change_release) struct change c = {
+        .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
     TRY(store_write(s, update, &c, err));
     *ret_document = c.result;
     c.result.body = NULL;
@@ -414,21 +422,13 @@ static enum status check_unused(struct tx *tx, struct change *c, struct error *e
     if (!rows.n)
         return OK;
     for (int i = 0; c->users && i < rows.n; i++)
-        json_array_append_new(c->users, json_pack("{s:s, s:s}", "id", row_text(&rows, i, 0), "type",
-                                                  row_text(&rows, i, 1)));
+        json_array_append_new(
+            c->users, json_pack("{s:s, s:s}", "id", row_text(&rows, i, 0), "type", row_text(&rows, i, 1)));
     return error_set(err, CONFLICT, "document '%s' is used by %s '%s'%s", c->id, row_text(&rows, 0, 1),
                      row_text(&rows, 0, 0), rows.n > 1 ? " and others" : "");
 }
 
-/* One row a table that holds parts of a document. */
-static const char *const delete_parts[] = {
-    "DELETE FROM doc_refs WHERE doc = $1",   "DELETE FROM blob_refs WHERE doc = $1",
-    "DELETE FROM attempts WHERE job = $1",   "DELETE FROM metrics WHERE job = $1",
-    "DELETE FROM log_chunks WHERE job = $1", "DELETE FROM logs WHERE job = $1",
-    "DELETE FROM progress WHERE job = $1",
-};
-
-static enum status delete(struct tx *tx, void *opaque, struct error *err)
+static enum status bury(struct tx *tx, void *opaque, struct error *err)
 {
     struct change *c = opaque;
     if (c->users)
@@ -437,8 +437,10 @@ static enum status delete(struct tx *tx, void *opaque, struct error *err)
     if (c->result.state >= STATE_WAITING && c->result.state <= STATE_PROCESSING)
         return error_set(err, CONFLICT, "document '%s' has a job that is not over: cancel it first", c->id);
     TRY(check_unused(tx, c, err));
-    for (size_t i = 0; i < ARRAY_SIZE(delete_parts); i++)
-        TRY(SQL(tx->db, NULL, err, delete_parts[i], V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(c->id)));
+    TRY(trash_add(tx, c->id, c->now_ms, err));
     c->result.state = STATE_DELETED;
     json_decref(c->result.body);
     c->result.body = json_object();
@@ -448,9 +450,9 @@ static enum status delete(struct tx *tx, void *opaque, struct error *err)
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,
                             int64_t now_ms, json_t *users, struct document *ret_tombstone, struct error *err)
 {
-    CLEANUP(change_release) struct change c = {.owner = owner, .id = id, .expected_rev = expected_rev, .users = users,
-                                               .now_ms = now_ms};
-    TRY(store_write(s, delete, &c, err));
+    CLEANUP(change_release) struct change c = {
+        .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
+    TRY(store_write(s, bury, &c, err));
     if (ret_tombstone) {
         *ret_tombstone = c.result;
         c.result.body = NULL;

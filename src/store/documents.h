@@ -22,6 +22,7 @@ struct store;
 #define OWNER_MAX 80       /* "user:" and at most 64 bytes */
 #define DOCUMENT_ID_MAX 80 /* 32 hex digits, or an owner */
 #define TYPE_MAX 32
+#define POOL_MAX 64
 #define REV_MAX 56
 
 enum document_state {
@@ -36,7 +37,7 @@ enum document_state {
 };
 #define STATE_BIT(state) (1u << (state))
 
-/* The contract's word: "pending", "processing", "finished_successfully", "failed"; "" for NONE and DELETED. */
+/* The contract's word: "pending", "processing", "finished_successfully", "failed"; "" for NONE, DELETED. */
 const char *document_state_word(enum document_state state);
 /* Our exact word: "waiting", "ready", "leased", "finished", "failed", "cancelled"; "" as above. */
 const char *document_state_name(enum document_state state);
@@ -73,22 +74,22 @@ struct blob_ref {
 };
 
 struct new_job {
-    const char *kind;           /* "train" */
-    const char *pool;           /* NULL: "cpu" */
-    int priority;               /* higher first */
-    const json_t *spec;         /* NULL: {} */
-    int max_attempts;           /* counted attempts; 0: the usual 6 (one and five retries) */
-    int64_t not_before_ms;      /* 0: at once */
-    const char *const *after;   /* ids of the owner's documents whose jobs must finish first */
+    const char *kind;         /* "train" */
+    const char *pool;         /* NULL: "cpu" */
+    int priority;             /* higher first */
+    const json_t *spec;       /* NULL: {} */
+    int max_attempts;         /* counted attempts; 0: the usual 6 (one and five retries) */
+    int64_t not_before_ms;    /* 0: at once */
+    const char *const *after; /* ids of the owner's documents whose jobs must finish first */
     int n_after;
 };
 
 struct new_document {
-    const char *id;             /* from id_new(), or "user:NAME" */
+    const char *id; /* from id_new(), or "user:NAME" */
     const char *type;
     const json_t *body;
-    const struct new_job *job;  /* NULL: none */
-    const char *const *refs;    /* ids of documents it uses: they cannot be deleted before it */
+    const struct new_job *job; /* NULL: none */
+    const char *const *refs;   /* ids of documents it uses: they cannot be deleted before it */
     int n_refs;
     const struct blob_ref *blobs;
     int n_blobs;
@@ -117,12 +118,12 @@ enum status document_get(struct store *s, const char *owner, const char *id, str
                          struct error *err);
 
 struct document_filter {
-    const char *owner;  /* NULL: all owners */
-    const char *type;   /* NULL: all types */
-    unsigned states;    /* STATE_BITs; 0: all but deleted */
-    const char *after;  /* page token: the last id seen; NULL: from the start */
+    const char *owner; /* NULL: all owners */
+    const char *type;  /* NULL: all types */
+    unsigned states;   /* STATE_BITs; 0: all but deleted */
+    const char *after; /* page token: the last id seen; NULL: from the start */
     bool newest_first;
-    int limit;          /* 0: 100; at most 1000 */
+    int limit; /* 0: 100; at most 1000 */
 };
 enum status documents_list(struct store *s, const struct document_filter *filter,
                            struct document_list *ret_list, struct error *err);
@@ -132,10 +133,12 @@ enum status documents_list(struct store *s, const struct document_filter *filter
  * Errors: NOT_FOUND; CONFLICT when the revision is another by now.
  */
 enum status document_update(struct store *s, const char *owner, const char *id, int64_t expected_rev,
-                            const json_t *body, int64_t now_ms, struct document *ret_document, struct error *err);
+                            const json_t *body, int64_t now_ms, struct document *ret_document,
+                            struct error *err);
 
 /*
- * Leaves a tombstone; its blob references, log, metrics and attempts go.
+ * Leaves a tombstone; its blob references go at once, its log, metrics and
+ * attempts soon after.
  * Errors: NOT_FOUND; CONFLICT when the revision is another, its job is not
  * over, or live documents use it: then their {"id", "type"} are appended to
  * `users`, an array of the caller's (may be NULL).

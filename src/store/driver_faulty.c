@@ -15,8 +15,8 @@ static enum status count(struct driver_faulty *f, const char *what, struct error
     return OK;
 }
 
-static enum status faulty_connect(const struct driver *self, const char *where, bool read_only, void **ret_link,
-                                  struct error *err)
+static enum status faulty_connect(const struct driver *self, const char *where, bool read_only,
+                                  void **ret_link, struct error *err)
 {
     struct driver_faulty *f = (struct driver_faulty *)(uintptr_t)self;
     TRY(count(f, "connect", err));

@@ -15,8 +15,8 @@ struct driver_faulty {
     struct driver driver; /* give its address to store_options */
     const struct driver *inner;
     atomic_long calls;
-    atomic_long fail_at;  /* the call, from 1, that fails once; 0: none */
-    enum status status;   /* with which it fails */
+    atomic_long fail_at; /* the call, from 1, that fails once; 0: none */
+    enum status status;  /* with which it fails */
 };
 
 void driver_faulty_init(struct driver_faulty *f, const struct driver *inner);

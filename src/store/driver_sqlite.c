@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "store/driver.h"
 
 /* Long enough for another process's checkpoint; our own writer is one thread. */
@@ -15,9 +17,9 @@ struct sqlite_link {
 static enum status fail(sqlite3 *db, const char *what, struct error *err)
 {
     int code = sqlite3_errcode(db) & 0xff;
-    enum status status = code == SQLITE_FULL                              ? NO_SPACE
+    enum status status = code == SQLITE_FULL                            ? NO_SPACE
                          : code == SQLITE_BUSY || code == SQLITE_LOCKED ? UNAVAILABLE
-                                                                          : FAILED;
+                                                                        : FAILED;
     return error_set(err, status, "database: cannot %s: %s", what, sqlite3_errmsg(db));
 }
 
@@ -41,22 +43,36 @@ static void link_closep(struct sqlite_link **link)
         sqlite_disconnect(*link);
 }
 
-static enum status sqlite_connect(const struct driver *self, const char *where, bool read_only, void **ret_link,
-                                  struct error *err)
+/*
+ * The database holds secrets: for its owner only.  The files beside it take
+ * its mode.  One that is there is not opened: closing it again would drop
+ * the locks that this process holds on it.
+ */
+static void make_private(const char *where)
+{
+    CLEANUP(fd_closep) int fd = open(where, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    (void)fd; /* when it cannot be made, opening it says why */
+}
+
+static enum status sqlite_connect(const struct driver *self, const char *where, bool read_only,
+                                  void **ret_link, struct error *err)
 {
     (void)self;
     CLEANUP(link_closep) struct sqlite_link *link = xcalloc(1, sizeof(*link));
     link->read_only = read_only;
+    if (!read_only)
+        make_private(where);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
     if (sqlite3_open_v2(where, &link->db, flags, NULL) != SQLITE_OK)
         return error_set(err, FAILED, "cannot open database '%s': %s", where, sqlite3_errmsg(link->db));
     sqlite3_busy_timeout(link->db, BUSY_MS);
     sqlite3_extended_result_codes(link->db, 1);
-    TRY(run_text(link,
-                 read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-4000"
-                           : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;"
-                             "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-64000; PRAGMA temp_store=MEMORY",
-                 err));
+    TRY(run_text(
+        link,
+        read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-4000"
+                  : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;"
+                    "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-64000; PRAGMA temp_store=MEMORY",
+        err));
     *ret_link = TAKE(link);
     return OK;
 }
@@ -107,8 +123,8 @@ static enum status sqlite_bind(void *opaque, void *statement, const struct value
 {
     struct sqlite_link *link = opaque;
     if (sqlite3_bind_parameter_count(statement) != n)
-        return error_set(err, FAILED, "%d values given for %d in: %s", n, sqlite3_bind_parameter_count(statement),
-                         sqlite3_sql(statement));
+        return error_set(err, FAILED, "%d values given for %d in: %s", n,
+                         sqlite3_bind_parameter_count(statement), sqlite3_sql(statement));
     for (int i = 0; i < n; i++)
         if (bind_one(statement, i + 1, &values[i]) != SQLITE_OK)
             return fail(link->db, "bind a value", err);

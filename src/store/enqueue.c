@@ -33,8 +33,8 @@ enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_j
     return OK;
 }
 
-static enum status insert_dependencies(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
-                                       int *ret_waits, struct error *err)
+static enum status insert_dependencies(struct tx *tx, const char *owner, const char *id,
+                                       const struct new_job *job, int *ret_waits, struct error *err)
 {
     int waits = 0;
     for (int i = 0; i < job->n_after; i++) {
@@ -70,16 +70,17 @@ enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, con
     CLEANUP(freep) char *spec = job->spec ? json_text(job->spec) : xstrdup("{}");
     int waits = 0;
     TRY(insert_dependencies(tx, owner, id, job, &waits, err));
-    TRY(SQL(tx->db, NULL, err,
-            "INSERT INTO jobs(id, owner, pool, state, priority, waits, not_before, attempt, counted, max_attempts,"
-            " kind, spec) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)",
-            V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
-            V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL), V(job->kind),
-            V((const char *)spec)));
+    TRY(SQL(
+        tx->db, NULL, err,
+        "INSERT INTO jobs(id, owner, pool, state, priority, waits, not_before, attempt, counted,"
+        " max_attempts, kind, spec) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)",
+        V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
+        V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL), V(job->kind),
+        V((const char *)spec)));
     if (state == STATE_READY)
         return lane_add(tx, pool, owner, job->priority, id, err);
     if (!waits)
         tx_due(tx, job->not_before_ms);
-    return SQL(tx->db, NULL, err, "INSERT INTO lanes(pool, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING", V(pool),
-               V(owner));
+    return SQL(tx->db, NULL, err, "INSERT INTO lanes(pool, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+               V(pool), V(owner));
 }

@@ -81,8 +81,8 @@ static enum status look_up(struct store *s, const char *owner, const char *key, 
     READER reader = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, rows, err,
-            "SELECT request, status, body FROM idempotency WHERE owner = $1 AND key = $2 AND created > $3", V(owner),
-            V(key), V(now_ms - IDEMPOTENCY_KEPT_MS)));
+            "SELECT request, status, body FROM idempotency WHERE owner = $1 AND key = $2 AND created > $3",
+            V(owner), V(key), V(now_ms - IDEMPOTENCY_KEPT_MS)));
     if (rows->n && strcmp(row_text(rows, 0, 0), request_hash) != 0)
         return error_set(err, CONFLICT, "the idempotency key '%s' came with another request before", key);
     return OK;
@@ -94,7 +94,8 @@ enum status idempotency_begin(struct store *s, const char *owner, const char *ke
 {
     size_t size = strlen(key);
     if (!size || size >= IDEMPOTENCY_KEY_MAX)
-        return error_set(err, INVALID, "an idempotency key has 1 to %d bytes, not %zu", IDEMPOTENCY_KEY_MAX - 1, size);
+        return error_set(err, INVALID, "an idempotency key has 1 to %d bytes, not %zu",
+                         IDEMPOTENCY_KEY_MAX - 1, size);
     /* Claimed before looking: an answer saved in between cannot be missed. */
     if (!claim(s->keys, owner, key))
         return error_set(err, CONFLICT, "a request with the idempotency key '%s' is being worked on", key);
@@ -112,16 +113,17 @@ enum status idempotency_begin(struct store *s, const char *owner, const char *ke
     return OK;
 }
 
-enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status, const char *body,
-                               int64_t now_ms, struct error *err)
+enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status,
+                               const char *body, int64_t now_ms, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "INSERT INTO idempotency(owner, key, request, status, body, created) VALUES ($1, $2, $3, $4, $5, $6)"
-            " ON CONFLICT (owner, key) DO UPDATE SET request = excluded.request, status = excluded.status,"
-            " body = excluded.body, created = excluded.created WHERE idempotency.created <= $7 RETURNING status",
-            V(key->owner), V(key->key), V(key->request_hash), V(http_status), V(body), V(now_ms),
-            V(now_ms - IDEMPOTENCY_KEPT_MS)));
+    TRY(SQL(
+        tx->db, &rows, err,
+        "INSERT INTO idempotency(owner, key, request, status, body, created) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (owner, key) DO UPDATE SET request = excluded.request, status = excluded.status,"
+        " body = excluded.body, created = excluded.created WHERE idempotency.created <= $7 RETURNING status",
+        V(key->owner), V(key->key), V(key->request_hash), V(http_status), V(body), V(now_ms),
+        V(now_ms - IDEMPOTENCY_KEPT_MS)));
     return rows.n ? OK : error_set(err, CONFLICT, "the idempotency key '%s' has an answer already", key->key);
 }
 
@@ -141,14 +143,16 @@ static enum status save(struct tx *tx, void *opaque, struct error *err)
 enum status idempotency_save(struct store *s, const char *owner, const char *key, const char *request_hash,
                              int http_status, const char *body, int64_t now_ms, struct error *err)
 {
-    struct saving args = {{.owner = owner, .key = key, .request_hash = request_hash}, http_status, body, now_ms};
+    struct saving args = {
+        {.owner = owner, .key = key, .request_hash = request_hash}, http_status, body, now_ms};
     return store_write(s, save, &args, err);
 }
 
 static enum status expire(struct tx *tx, void *opaque, struct error *err)
 {
     const int64_t *now_ms = opaque;
-    return SQL(tx->db, NULL, err, "DELETE FROM idempotency WHERE created <= $1", V(*now_ms - IDEMPOTENCY_KEPT_MS));
+    return SQL(tx->db, NULL, err, "DELETE FROM idempotency WHERE created <= $1",
+               V(*now_ms - IDEMPOTENCY_KEPT_MS));
 }
 
 enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err)

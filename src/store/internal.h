@@ -30,13 +30,13 @@ struct store {
     unsigned char secret[SECRET_BYTES]; /* derives the leases' tokens; kept in the database */
     struct committer *committer;
     struct readers *readers;
-    struct timer *timer;                /* NULL: none */
+    struct timer *timer; /* NULL: none */
     struct password_cache *passwords;
     struct idempotency_keys *keys;
-    pthread_rwlock_t blob_lock;         /* read: a put moves its file in; write: a sweep removes files */
-    pthread_mutex_t tick_lock;          /* one tick at a time; guards swept_ms */
-    int64_t swept_ms;                   /* of the last sweep of blobs */
-    pthread_mutex_t changed_lock;       /* guards the two below, and is held while they are called */
+    pthread_rwlock_t blob_lock;   /* read: a put moves its file in; write: a sweep removes files */
+    pthread_mutex_t tick_lock;    /* one tick at a time; guards swept_ms */
+    int64_t swept_ms;             /* of the last sweep of blobs */
+    pthread_mutex_t changed_lock; /* guards the two below, and is held while they are called */
     void (*changed)(void *context, const char *topic);
     void *changed_context;
 };
@@ -81,8 +81,8 @@ void timer_stop(struct timer *t);
 void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would sleep past due_ms */
 
 /* -- documents.c -- */
-enum status document_find(struct connection *db, const char *owner, const char *id, struct document *ret_document,
-                          struct error *err);
+enum status document_find(struct connection *db, const char *owner, const char *id,
+                          struct document *ret_document, struct error *err);
 /* Gives d a new revision and sequence number and writes its state and body. */
 enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* The same for the state alone. */
@@ -103,9 +103,9 @@ enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, con
 /* -- queue_end.c -- */
 struct ending {
     const char *id, *owner;
-    enum document_state state;    /* FINISHED, FAILED or CANCELLED */
+    enum document_state state; /* FINISHED, FAILED or CANCELLED */
     const char *reason;
-    const json_t *result;         /* merge patch, or NULL */
+    const json_t *result; /* merge patch, or NULL */
 };
 /* The job's row is gone: writes the document's end and frees or fails those that depend on it. */
 enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err);
@@ -124,23 +124,32 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);
+char *blob_path(const struct store *s, const char *sha256); /* for the caller to free */
+/* "cannot WHAT a blob: ...": NO_SPACE or FAILED. */
+enum status blob_failed(const char *what, int number, struct error *err);
 /* Within a write: a document refers to a blob, which must be there. */
-enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256, int64_t now_ms,
-                       struct error *err);
+enum status blob_refer(struct tx *tx, const char *document, const char *name, const char *sha256,
+                       int64_t now_ms, struct error *err);
 
 /* -- idempotency.c -- */
 struct idempotency_keys *idempotency_keys_new(void);
 void idempotency_keys_free(struct idempotency_keys *keys);
-enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status, const char *body,
-                               int64_t now_ms, struct error *err);
+enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status,
+                               const char *body, int64_t now_ms, struct error *err);
 enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- trash.c -- */
+/* Within a write: what a deleted document's job told goes soon, in pieces. */
+enum status trash_add(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
+enum status trash_empty(struct store *s, struct error *err);
 
 /* -- users.c -- */
 struct password_cache *password_cache_new(void);
 void password_cache_free(struct password_cache *cache);
 
 /* HMAC-SHA256 of the text in lower-case hex (secret.c). */
-void secret_hmac(const unsigned char secret[SECRET_BYTES], const char *text, size_t size, char ret_hex[HASH_HEX_MAX]);
+void secret_hmac(const unsigned char secret[SECRET_BYTES], const char *text, size_t size,
+                 char ret_hex[HASH_HEX_MAX]);
 /* Are two texts of secrets equal?  Takes the same time wherever they differ. */
 bool secret_equal(const char *a, const char *b);
 

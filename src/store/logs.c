@@ -22,18 +22,20 @@ struct appending {
 };
 
 /* The attempt's stored length, and its row when there is none yet. */
-static enum status stored_length(struct tx *tx, const struct appending *a, int64_t *ret_length, struct error *err)
+static enum status stored_length(struct tx *tx, const struct appending *a, int64_t *ret_length,
+                                 struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "SELECT length FROM logs WHERE job = $1 AND stream = $2 AND attempt = $3", V(a->job),
-            V(a->stream), V(a->attempt)));
+    TRY(SQL(tx->db, &rows, err, "SELECT length FROM logs WHERE job = $1 AND stream = $2 AND attempt = $3",
+            V(a->job), V(a->stream), V(a->attempt)));
     *ret_length = rows.n ? row_int(&rows, 0, 0) : 0;
     if (rows.n)
         return OK;
-    return SQL(tx->db, NULL, err,
-               "INSERT INTO logs(job, stream, attempt, base, length) SELECT $1, CAST($2 AS INTEGER),"
-               " CAST($3 AS INTEGER), COALESCE(MAX(base + length), 0), 0 FROM logs WHERE job = $1 AND stream = $2",
-               V(a->job), V(a->stream), V(a->attempt));
+    return SQL(
+        tx->db, NULL, err,
+        "INSERT INTO logs(job, stream, attempt, base, length) SELECT $1, CAST($2 AS INTEGER),"
+        " CAST($3 AS INTEGER), COALESCE(MAX(base + length), 0), 0 FROM logs WHERE job = $1 AND stream = $2",
+        V(a->job), V(a->stream), V(a->attempt));
 }
 
 static enum status append(struct tx *tx, void *opaque, struct error *err)
@@ -44,12 +46,14 @@ static enum status append(struct tx *tx, void *opaque, struct error *err)
     if (a->offset > a->length || a->length - a->offset >= (int64_t)a->size)
         return OK;
     size_t known = (size_t)(a->length - a->offset), fresh = a->size - known;
-    TRY(SQL(tx->db, NULL, err, "INSERT INTO log_chunks(job, attempt, stream, pos, bytes) VALUES ($1, $2, $3, $4, $5)",
-            V(a->job), V(a->attempt), V(a->stream), V(a->length), value_bytes(a->bytes + known, fresh)));
+    TRY(SQL(tx->db, NULL, err,
+            "INSERT INTO log_chunks(job, attempt, stream, pos, bytes) VALUES ($1, $2, $3, $4, $5)", V(a->job),
+            V(a->attempt), V(a->stream), V(a->length), value_bytes(a->bytes + known, fresh)));
     a->length += (int64_t)fresh;
     tx_stir(tx, "job", a->job);
-    return SQL(tx->db, NULL, err, "UPDATE logs SET length = $1 WHERE job = $2 AND stream = $3 AND attempt = $4",
-               V(a->length), V(a->job), V(a->stream), V(a->attempt));
+    return SQL(tx->db, NULL, err,
+               "UPDATE logs SET length = $1 WHERE job = $2 AND stream = $3 AND attempt = $4", V(a->length),
+               V(a->job), V(a->stream), V(a->attempt));
 }
 
 enum status log_append(struct store *s, const char *job, int attempt, enum log_stream stream, int64_t offset,
@@ -71,8 +75,9 @@ enum status log_size(struct store *s, const char *job, enum log_stream stream, i
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT COALESCE(MAX(base + length), 0) FROM logs WHERE job = $1 AND stream = $2",
-            V(job), V(stream)));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT COALESCE(MAX(base + length), 0) FROM logs WHERE job = $1 AND stream = $2", V(job),
+            V(stream)));
     *ret_size = row_int(&rows, 0, 0);
     return OK;
 }
@@ -104,8 +109,8 @@ static enum status read_chunk(struct connection *db, const char *job, enum log_s
     return OK;
 }
 
-enum status log_read(struct store *s, const char *job, enum log_stream stream, int64_t offset, size_t max_size,
-                     char **ret_bytes, size_t *ret_size, struct error *err)
+enum status log_read(struct store *s, const char *job, enum log_stream stream, int64_t offset,
+                     size_t max_size, char **ret_bytes, size_t *ret_size, struct error *err)
 {
     if (offset < 0)
         return error_set(err, INVALID, "a log's offset is not negative");

@@ -52,12 +52,13 @@ static enum status add_point(struct tx *tx, const char *job, const struct metric
 {
     enum special special = special_of(p->value);
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "INSERT INTO metrics(job, name, step, ord, at, value, special) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-            " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
-            " value = excluded.value, special = excluded.special"
-            " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
-            V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special)));
+    TRY(SQL(
+        tx->db, &rows, err,
+        "INSERT INTO metrics(job, name, step, ord, at, value, special) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
+        " value = excluded.value, special = excluded.special"
+        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
+        V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special)));
     *ord += rows.n;
     return OK;
 }
@@ -72,15 +73,17 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
     for (int i = 0; i < a->n; i++)
         TRY(add_point(tx, a->job, &a->points[i], &ord, err));
     if (a->progress)
-        TRY(SQL(tx->db, NULL, err,
-                "INSERT INTO progress(job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET body = excluded.body",
-                V(a->job), V(a->progress)));
+        TRY(SQL(
+            tx->db, NULL, err,
+            "INSERT INTO progress(job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE "
+            "SET body = excluded.body",
+            V(a->job), V(a->progress)));
     tx_stir(tx, "job", a->job);
     return OK;
 }
 
-enum status metrics_add(struct store *s, const char *job, int attempt, const struct metric_point *points, int n,
-                        const json_t *progress, int64_t now_ms, struct error *err)
+enum status metrics_add(struct store *s, const char *job, int attempt, const struct metric_point *points,
+                        int n, const json_t *progress, int64_t now_ms, struct error *err)
 {
     (void)now_ms;
     for (int i = 0; i < n; i++)

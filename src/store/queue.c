@@ -12,8 +12,8 @@
 #include "store/internal.h"
 
 static const char *const outcome_words[] = {
-    [OUTCOME_NONE] = "",          [OUTCOME_DONE] = "done",           [OUTCOME_FAILED] = "failed",
-    [OUTCOME_RETRY] = "retry",    [OUTCOME_RELEASED] = "released",   [OUTCOME_CANCELLED] = "cancelled",
+    [OUTCOME_NONE] = "",         [OUTCOME_DONE] = "done",         [OUTCOME_FAILED] = "failed",
+    [OUTCOME_RETRY] = "retry",   [OUTCOME_RELEASED] = "released", [OUTCOME_CANCELLED] = "cancelled",
     [OUTCOME_LAPSED] = "lapsed",
 };
 
@@ -117,20 +117,23 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     const struct lease_request *r = l->request;
     ROWS picked = {0};
     *ret_found = false;
-    TRY(SQL(tx->db, &picked, err,
-            "SELECT l.owner FROM lanes l WHERE l.pool = $1 AND l.head_job IS NOT NULL AND l.running < l.max_running"
-            " ORDER BY l.running, l.head_priority DESC, l.head_job LIMIT 1",
-            V(pool)));
+    TRY(SQL(
+        tx->db, &picked, err,
+        "SELECT l.owner FROM lanes l WHERE l.pool = $1 AND l.head_job IS NOT NULL AND "
+        "l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_job LIMIT 1",
+        V(pool)));
     if (!picked.n)
         return OK;
     const char *owner = row_text(&picked, 0, 0);
     int64_t expires = l->now_ms + r->lease_ms;
     ROWS taken = {0};
-    TRY(SQL(tx->db, &taken, err,
-            "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3, expires = $4,"
-            " lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7 AND state = 1"
-            " ORDER BY priority DESC, id LIMIT 1) RETURNING " COLUMNS,
-            V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
+    TRY(SQL(
+        tx->db, &taken, err,
+        "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
+        " expires = $4, lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7"
+        " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $6 AND owner = $7"
+        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " COLUMNS,
+        V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
     if (!taken.n)
         return OK;
@@ -177,7 +180,8 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
     return OK;
 }
 
-enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token, struct error *err)
+enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token,
+                              struct error *err)
 {
     char expected[LEASE_TOKEN_MAX];
     lease_token(s, job, attempt, expected);
@@ -212,9 +216,11 @@ static enum status beat(struct tx *tx, void *opaque, struct error *err)
 {
     struct beat *b = opaque;
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "UPDATE jobs SET expires = $1 + lease_ms WHERE id = $2 AND attempt = $3 AND state = 2 RETURNING cancel",
-            V(b->now_ms), V(b->job), V(b->attempt)));
+    TRY(SQL(
+        tx->db, &rows, err,
+        "UPDATE jobs SET expires = $1 + lease_ms WHERE id = $2 AND attempt = $3 AND state = 2"
+        " RETURNING cancel",
+        V(b->now_ms), V(b->job), V(b->attempt)));
     if (!rows.n)
         return no_lease(b->job, b->attempt, err);
     b->cancel = row_int(&rows, 0, 0) != 0;
@@ -249,14 +255,17 @@ static enum status cancel(struct tx *tx, void *opaque, struct error *err)
     ROWS rows = {0};
     if (d.state == STATE_PROCESSING) {
         tx_stir(tx, "job", c->id);
-        return SQL(tx->db, NULL, err,
-                   "UPDATE jobs SET cancel = 1, cancelled_by = COALESCE(cancelled_by, $1) WHERE id = $2 AND state = 2",
-                   V(c->who), V(c->id));
+        return SQL(
+            tx->db, NULL, err,
+            "UPDATE jobs SET cancel = 1, cancelled_by = COALESCE(cancelled_by, $1) "
+            "WHERE id = $2 AND state = 2",
+            V(c->who), V(c->id));
     }
     if (d.state != STATE_WAITING && d.state != STATE_READY)
         return error_set(err, CONFLICT, "'%s' cannot be cancelled: %s", c->id,
                          d.state == STATE_NONE ? "it has no job" : "its job is over");
-    TRY(SQL(tx->db, &rows, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool", V(c->id)));
+    TRY(SQL(tx->db, &rows, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool",
+            V(c->id)));
     CLEANUP(freep) char *reason = xasprintf("cancelled by %s", c->who);
     struct ending e = {.id = c->id, .owner = d.owner, .state = c->state = STATE_CANCELLED, .reason = reason};
     TRY(queue_end(tx, &e, c->now_ms, err));

@@ -22,24 +22,24 @@
 #define WORKER_MAX 128
 
 enum outcome {
-    OUTCOME_NONE,      /* still running */
+    OUTCOME_NONE, /* still running */
     OUTCOME_DONE,
     OUTCOME_FAILED,
-    OUTCOME_RETRY,     /* the machine's doing: again after 5 s, doubling */
-    OUTCOME_RELEASED,  /* ready at once, not counted */
+    OUTCOME_RETRY,    /* the machine's doing: again after 5 s, doubling */
+    OUTCOME_RELEASED, /* ready at once, not counted */
     OUTCOME_CANCELLED,
-    OUTCOME_LAPSED,    /* the worker was lost */
+    OUTCOME_LAPSED, /* the worker was lost */
 };
 /* The protocol's word ("done"), and back; OUTCOME_NONE: no word that a worker may say. */
 const char *outcome_word(enum outcome outcome);
 enum outcome outcome_of(const char *word);
 
 struct lease_request {
-    const char *request_id;    /* the worker's, 32 hex digits */
+    const char *request_id; /* the worker's, 32 hex digits */
     const char *worker;
-    const char *const *pools;  /* in order of preference */
+    const char *const *pools; /* in order of preference */
     int n_pools;
-    int slots;                 /* jobs wanted at most */
+    int slots; /* jobs wanted at most */
     int64_t lease_ms;
 };
 
@@ -47,13 +47,13 @@ struct job {
     char id[DOCUMENT_ID_MAX];
     char owner[OWNER_MAX];
     char *kind, *pool;
-    char *worker;              /* NULL: not leased */
-    int attempt;               /* of the current or last lease; 0: none yet */
-    int counted;               /* attempts that counted so far */
+    char *worker; /* NULL: not leased */
+    int attempt;  /* of the current or last lease; 0: none yet */
+    int counted;  /* attempts that counted so far */
     int max_attempts;
     int priority;
-    enum document_state state; /* WAITING, READY or PROCESSING */
-    bool cancel;               /* asked to stop */
+    enum document_state state;                    /* WAITING, READY or PROCESSING */
+    bool cancel;                                  /* asked to stop */
     int64_t not_before_ms, leased_ms, expires_ms; /* 0: does not apply */
     json_t *spec;
     char token[LEASE_TOKEN_MAX]; /* queue_lease only: the attempt's credential; else "" */
@@ -77,7 +77,8 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
  * Is token the credential of this attempt, and the attempt the current one?
  * Errors: DENIED (wrong token), CONFLICT (over, or leased anew).
  */
-enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token, struct error *err);
+enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token,
+                              struct error *err);
 
 /* Extends the lease to now + its lease time.  Errors: CONFLICT when the attempt is not the current one. */
 enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms, bool *ret_cancel,

@@ -17,7 +17,8 @@ static void merge_patch(json_t *target, const json_t *patch)
 {
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)patch, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)patch, key, value)
+    {
         if (json_is_null(value)) {
             json_object_del(target, key);
         } else if (!json_is_object(value)) {
@@ -76,11 +77,12 @@ enum status lane_update(struct tx *tx, const char *pool, const char *owner, int 
 static enum status free_dependents(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "UPDATE jobs SET waits = waits - 1,"
-            " state = CASE WHEN waits = 1 AND not_before = 0 THEN 1 ELSE state END"
-            " WHERE id IN (SELECT job FROM deps WHERE needs = $1) RETURNING id, pool, state, waits, not_before",
-            V(e->id)));
+    TRY(SQL(
+        tx->db, &rows, err,
+        "UPDATE jobs SET waits = waits - 1,"
+        " state = CASE WHEN waits = 1 AND not_before = 0 THEN 1 ELSE state END"
+        " WHERE id IN (SELECT job FROM deps WHERE needs = $1) RETURNING id, pool, state, waits, not_before",
+        V(e->id)));
     if (!rows.n)
         return OK;
     TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE needs = $1", V(e->id)));
@@ -110,8 +112,8 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
         xasprintf("%s '%s' %s%s%s", type, e->id, e->state == STATE_CANCELLED ? "was cancelled" : "failed",
                   *e->reason ? ": " : "", e->reason);
     for (int i = 0; i < rows.n; i++) {
-        struct ending dependent = {.id = row_text(&rows, i, 0), .owner = e->owner, .state = STATE_FAILED,
-                                   .reason = reason};
+        struct ending dependent = {
+            .id = row_text(&rows, i, 0), .owner = e->owner, .state = STATE_FAILED, .reason = reason};
         char ignored[TYPE_MAX];
         TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(dependent.id)));
         TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(dependent.id)));

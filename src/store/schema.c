@@ -8,23 +8,24 @@
  * lanes: per pool and owner, `running` and a copy of the best ready job.
  * metrics: ord is the position of the latest write; special 1 NaN, 2 +Inf, 3 -Inf.
  * logs: base is where an attempt's stream begins in all attempts' bytes.
+ * trash: deleted documents whose metrics and log are still to go.
  * blobs: state 0 live, 1 deleting.
  */
 static const char *const step_1[] = {
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, seq BIGINT NOT NULL DEFAULT 0)",
-    "CREATE TABLE documents (id TEXT PRIMARY KEY, owner TEXT NOT NULL, type TEXT NOT NULL, rev BIGINT NOT NULL,"
-    " seq BIGINT NOT NULL, state SMALLINT NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL,"
+    "CREATE TABLE documents (id TEXT PRIMARY KEY, owner TEXT NOT NULL, type TEXT NOT NULL, rev BIGINT NOT"
+    " NULL, seq BIGINT NOT NULL, state SMALLINT NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL,"
     " body TEXT NOT NULL)",
     "CREATE UNIQUE INDEX documents_feed ON documents(owner, seq)",
     "CREATE INDEX documents_list ON documents(owner, type, id)",
     "CREATE TABLE doc_refs (doc TEXT NOT NULL, needs TEXT NOT NULL, PRIMARY KEY (needs, doc))",
     "CREATE INDEX doc_refs_doc ON doc_refs(doc)",
 
-    "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, pool TEXT NOT NULL, state SMALLINT NOT NULL,"
-    " priority INTEGER NOT NULL, waits INTEGER NOT NULL, not_before BIGINT NOT NULL, attempt INTEGER NOT NULL,"
-    " counted INTEGER NOT NULL, max_attempts INTEGER NOT NULL, kind TEXT NOT NULL, spec TEXT NOT NULL,"
-    " worker TEXT, request TEXT, leased BIGINT, expires BIGINT, lease_ms BIGINT,"
-    " cancel SMALLINT NOT NULL DEFAULT 0, cancelled_by TEXT)",
+    "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT NOT NULL, pool TEXT NOT NULL, state SMALLINT NOT"
+    " NULL, priority INTEGER NOT NULL, waits INTEGER NOT NULL, not_before BIGINT NOT NULL, attempt INTEGER"
+    " NOT NULL, counted INTEGER NOT NULL, max_attempts INTEGER NOT NULL, kind TEXT NOT NULL, spec TEXT NOT"
+    " NULL, worker TEXT, request TEXT, leased BIGINT, expires BIGINT, lease_ms BIGINT, cancel SMALLINT NOT"
+    " NULL DEFAULT 0, cancelled_by TEXT)",
     "CREATE INDEX jobs_ready ON jobs(pool, owner, priority DESC, id) WHERE state = 1",
     "CREATE INDEX jobs_due ON jobs(not_before) WHERE state = 0 AND waits = 0",
     "CREATE INDEX jobs_lapse ON jobs(expires) WHERE state = 2",
@@ -49,15 +50,18 @@ static const char *const step_1[] = {
     "CREATE TABLE log_chunks (job TEXT NOT NULL, attempt INTEGER NOT NULL, stream SMALLINT NOT NULL,"
     " pos BIGINT NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (job, attempt, stream, pos))",
 
+    "CREATE TABLE trash (job TEXT PRIMARY KEY)",
+
     "CREATE TABLE blobs (hash TEXT PRIMARY KEY, size BIGINT NOT NULL, created BIGINT NOT NULL,"
     " state SMALLINT NOT NULL, touched_at BIGINT NOT NULL, location TEXT NOT NULL)",
     "CREATE INDEX blobs_touched ON blobs(touched_at)",
-    "CREATE TABLE blob_refs (doc TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (doc, name))",
+    "CREATE TABLE blob_refs (doc TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (doc,"
+    " name))",
     "CREATE INDEX blob_refs_hash ON blob_refs(hash)",
 
     "CREATE TABLE passwords (owner TEXT PRIMARY KEY, hash TEXT NOT NULL)",
-    "CREATE TABLE tokens (id TEXT PRIMARY KEY, owner TEXT NOT NULL, scope SMALLINT NOT NULL, name TEXT NOT NULL,"
-    " hash TEXT NOT NULL, created BIGINT NOT NULL, expires BIGINT NOT NULL)",
+    "CREATE TABLE tokens (id TEXT PRIMARY KEY, owner TEXT NOT NULL, scope SMALLINT NOT NULL, name TEXT NOT"
+    " NULL, hash TEXT NOT NULL, created BIGINT NOT NULL, expires BIGINT NOT NULL)",
     "CREATE UNIQUE INDEX tokens_hash ON tokens(hash)",
     "CREATE INDEX tokens_owner ON tokens(owner, id)",
     "CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL,"
@@ -88,7 +92,8 @@ static enum status migrate_open(struct connection *db, struct error *err)
     TRY(SQL(db, &rows, err, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'"));
     int64_t version = rows.n ? row_int(&rows, 0, 0) : 0;
     if (version > (int64_t)ARRAY_SIZE(steps))
-        return error_set(err, UNSUPPORTED, "the database has schema %lld, a newer et wrote it; this one knows %zu",
+        return error_set(err, UNSUPPORTED,
+                         "the database has schema %lld, a newer et wrote it; this one knows %zu",
                          (long long)version, ARRAY_SIZE(steps));
     for (; version < (int64_t)ARRAY_SIZE(steps); version++)
         TRY(run_step(db, (int)version, err));

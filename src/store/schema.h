@@ -4,7 +4,10 @@
 
 #include "store/sql.h"
 
-/* Runs, in one transaction each, the steps that the database lacks.  Errors: UNSUPPORTED when it is newer than us. */
+/*
+ * Runs the steps that the database lacks, in one transaction.
+ * Errors: UNSUPPORTED when it is newer than us.
+ */
 enum status schema_migrate(struct connection *db, struct error *err);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include "store/internal.h"
 
-void secret_hmac(const unsigned char secret[SECRET_BYTES], const char *text, size_t size, char ret_hex[HASH_HEX_MAX])
+void secret_hmac(const unsigned char secret[SECRET_BYTES], const char *text, size_t size,
+                 char ret_hex[HASH_HEX_MAX])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char digest[32];

@@ -29,8 +29,8 @@ void metric_list_release(struct metric_list *l);
  * gets a new ord if its value differs) and, unless NULL, progress (an object).
  * Errors: INVALID for an empty or over-long name.
  */
-enum status metrics_add(struct store *s, const char *job, int attempt, const struct metric_point *points, int n,
-                        const json_t *progress, int64_t now_ms, struct error *err);
+enum status metrics_add(struct store *s, const char *job, int attempt, const struct metric_point *points,
+                        int n, const json_t *progress, int64_t now_ms, struct error *err);
 /* Points with ord > since, by ord.  name NULL: all.  limit 0: 10000, the most. */
 enum status metrics_read(struct store *s, const char *job, const char *name, int64_t since, int limit,
                          struct metric_list *ret_list, struct error *err);
@@ -55,7 +55,7 @@ enum status log_append(struct store *s, const char *job, int attempt, enum log_s
 enum status log_size(struct store *s, const char *job, enum log_stream stream, int64_t *ret_size,
                      struct error *err);
 /* At most max_size bytes from offset, for the caller to free (NUL-terminated, not counted); 0 at the end. */
-enum status log_read(struct store *s, const char *job, enum log_stream stream, int64_t offset, size_t max_size,
-                     char **ret_bytes, size_t *ret_size, struct error *err);
+enum status log_read(struct store *s, const char *job, enum log_stream stream, int64_t offset,
+                     size_t max_size, char **ret_bytes, size_t *ret_size, struct error *err);
 
 #endif

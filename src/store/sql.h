@@ -53,8 +53,8 @@ struct value value_bytes(const void *bytes, size_t size);
 /* rows: emptied first; NULL when none are wanted. */
 enum status sql_run(struct connection *c, struct rows *rows, struct error *err, const char *text,
                     const struct value *values, int n);
-#define SQL(c, rows, err, text, ...)                                               \
-    sql_run((c), (rows), (err), (text), (const struct value[]){__VA_ARGS__},       \
+#define SQL(c, rows, err, text, ...)                                                                         \
+    sql_run((c), (rows), (err), (text), (const struct value[]){__VA_ARGS__},                                 \
             (int)(sizeof((const struct value[]){__VA_ARGS__}) / sizeof(struct value)))
 
 #endif

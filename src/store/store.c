@@ -37,12 +37,14 @@ static enum status recover(struct tx *tx, void *opaque, struct error *err)
     char fresh[2 * SECRET_BYTES + 1];
     random_hex(SECRET_BYTES, fresh);
     ROWS rows = {0};
-    TRY(SQL(tx->db, NULL, err, "INSERT INTO meta(key, value) VALUES ('secret', $1) ON CONFLICT (key) DO NOTHING",
-            V(fresh)));
+    TRY(SQL(tx->db, NULL, err,
+            "INSERT INTO meta(key, value) VALUES ('secret', $1) ON CONFLICT (key) DO NOTHING", V(fresh)));
     TRY(SQL(tx->db, &rows, err, "SELECT value FROM meta WHERE key = 'secret'"));
     size_t size = 0;
-    if (!rows.n || sodium_hex2bin(args->store->secret, SECRET_BYTES, row_text(&rows, 0, 0), 2 * SECRET_BYTES, NULL,
-                                  &size, NULL) || size != SECRET_BYTES)
+    if (!rows.n ||
+        sodium_hex2bin(args->store->secret, SECRET_BYTES, row_text(&rows, 0, 0), 2 * SECRET_BYTES, NULL,
+                       &size, NULL) ||
+        size != SECRET_BYTES)
         return error_set(err, FAILED, "the database's secret is damaged");
     return queue_recover(tx, args->now_ms, err);
 }
@@ -120,6 +122,7 @@ static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_nex
     int64_t next_ms = 0;
     TRY(queue_tick(s, now_ms, &next_ms, err));
     TRY(idempotency_expire(s, now_ms, err));
+    TRY(trash_empty(s, err));
     if (now_ms - s->swept_ms >= SWEEP_EVERY_MS) {
         TRY(blob_collect(s, now_ms, BLOB_GRACE_MS, NULL, err));
         s->swept_ms = now_ms;

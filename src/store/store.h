@@ -20,9 +20,9 @@ struct store;
 struct driver;
 
 struct store_options {
-    const char *blobs;  /* folder of the blobs; made when missing */
-    int64_t now_ms;     /* of opening: leases are extended from here */
-    bool no_timer;      /* tests: no timer thread, store_tick() is called by hand */
+    const char *blobs;           /* folder of the blobs; made when missing */
+    int64_t now_ms;              /* of opening: leases are extended from here */
+    bool no_timer;               /* tests: no timer thread, store_tick() is called by hand */
     const struct driver *driver; /* tests: instead of the url's own (driver.h); NULL otherwise */
 };
 

@@ -13,7 +13,7 @@ struct timer {
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
-    int64_t next_ms;      /* when it wakes; 0 while it works */
+    int64_t next_ms; /* when it wakes; 0 while it works */
     bool stopping;
 };
 
@@ -22,7 +22,8 @@ static void wait_until(struct timer *t, int64_t next_ms)
     /* A poke while it worked has left something in next_ms. */
     t->next_ms = t->next_ms ? MIN(t->next_ms, next_ms) : next_ms;
     while (!t->stopping && clock_now_ms() < t->next_ms) {
-        struct timespec at = {.tv_sec = (time_t)(t->next_ms / 1000), .tv_nsec = (t->next_ms % 1000) * 1000000L};
+        struct timespec at = {.tv_sec = (time_t)(t->next_ms / 1000),
+                              .tv_nsec = (t->next_ms % 1000) * 1000000L};
         pthread_cond_timedwait(&t->changed, &t->lock, &at);
     }
     t->next_ms = 0;

@@ -6,8 +6,8 @@
 #include "base/file.h"
 #include "store/internal.h"
 
-static const char *const scope_words[] = {"", [TOKEN_USER] = "user", [TOKEN_WORKER] = "worker",
-                                          [TOKEN_ADMIN] = "admin"};
+static const char *const scope_words[] = {
+    "", [TOKEN_USER] = "user", [TOKEN_WORKER] = "worker", [TOKEN_ADMIN] = "admin"};
 
 const char *token_scope_word(enum token_scope scope)
 {
@@ -39,11 +39,13 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     const struct creation *c = opaque;
     const struct token *t = &c->token;
     if (c->replaces)
-        TRY(SQL(tx->db, NULL, err, "DELETE FROM tokens WHERE owner = $1 AND scope = $2 AND name = $3", V(t->owner),
-                V(t->scope), V(t->name)));
-    return SQL(tx->db, NULL, err,
-               "INSERT INTO tokens(id, owner, scope, name, hash, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-               V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms));
+        TRY(SQL(tx->db, NULL, err, "DELETE FROM tokens WHERE owner = $1 AND scope = $2 AND name = $3",
+                V(t->owner), V(t->scope), V(t->name)));
+    return SQL(
+        tx->db, NULL, err,
+        "INSERT INTO tokens(id, owner, scope, name, hash, created, expires)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms));
 }
 
 static void make_secret(char ret_secret[TOKEN_SECRET_MAX])
@@ -88,7 +90,8 @@ enum status token_create(struct store *s, const char *owner, enum token_scope sc
 
 static void read_row(const struct rows *rows, int i, struct token *t)
 {
-    *t = (struct token){.scope = (enum token_scope)row_int(rows, i, 2), .created_ms = row_int(rows, i, 4),
+    *t = (struct token){.scope = (enum token_scope)row_int(rows, i, 2),
+                        .created_ms = row_int(rows, i, 4),
                         .expires_ms = row_int(rows, i, 5)};
     copy_text(t->id, sizeof(t->id), row_text(rows, i, 0));
     copy_text(t->owner, sizeof(t->owner), row_text(rows, i, 1));
@@ -103,8 +106,9 @@ enum status token_verify(struct store *s, const char *secret, int64_t now_ms, st
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM tokens WHERE hash = $1 AND (expires = 0 OR expires > $2)",
-            V(hash), V(now_ms)));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT " COLUMNS " FROM tokens WHERE hash = $1 AND (expires = 0 OR expires > $2)", V(hash),
+            V(now_ms)));
     if (!rows.n)
         return error_set(err, DENIED, "the token is unknown, revoked or expired");
     read_row(&rows, 0, ret_token);
@@ -132,7 +136,8 @@ static enum status revoke(struct tx *tx, void *opaque, struct error *err)
 {
     const struct revocation *r = opaque;
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "DELETE FROM tokens WHERE id = $1 AND ($2 IS NULL OR owner = $2) RETURNING id", V(r->id),
+    TRY(SQL(tx->db, &rows, err,
+            "DELETE FROM tokens WHERE id = $1 AND ($2 IS NULL OR owner = $2) RETURNING id", V(r->id),
             V(r->owner)));
     return rows.n ? OK : error_set(err, NOT_FOUND, "there is no token '%.64s'", r->id);
 }

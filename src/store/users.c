@@ -16,7 +16,10 @@
 static const char no_hash[] = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IHRvIHVzZQ$"
                               "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/* Passwords that were right less than a minute ago, as HMACs of name and password under a key of this process. */
+/*
+ * Passwords that were right less than a minute ago, as HMACs of name and password under a key of this
+ * process.
+ */
 struct password_cache {
     unsigned char key[SECRET_BYTES];
     sem_t computing;
@@ -138,9 +141,11 @@ static void user_write_release(struct user_write *u)
 
 static enum status write_password(struct tx *tx, const struct user_write *u, struct error *err)
 {
-    return SQL(tx->db, NULL, err,
-               "INSERT INTO passwords(owner, hash) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET hash = excluded.hash",
-               V(u->id), V(u->hash));
+    return SQL(
+        tx->db, NULL, err,
+        "INSERT INTO passwords(owner, hash) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET hash ="
+        " excluded.hash",
+        V(u->id), V(u->hash));
 }
 
 static enum status create(struct tx *tx, void *opaque, struct error *err)
@@ -164,8 +169,11 @@ enum status user_create(struct store *s, const char *name, const char *password,
     if (password)
         TRY(hash_password(s, password, hash, err));
     CLEANUP(json_decrefp) json_t *empty = json_object();
-    CLEANUP(user_write_release) struct user_write u = {
-        .name = name, .id = id, .hash = password ? hash : NULL, .body = body ? body : empty, .now_ms = now_ms};
+    CLEANUP(user_write_release) struct user_write u = {.name = name,
+                           .id = id,
+                           .hash = password ? hash : NULL,
+                           .body = body ? body : empty,
+                           .now_ms = now_ms};
     TRY(store_write(s, create, &u, err));
     if (ret_document) {
         *ret_document = u.result;
@@ -189,7 +197,8 @@ enum status user_set_password(struct store *s, const char *name, const char *pas
     char id[OWNER_MAX], hash[crypto_pwhash_STRBYTES];
     TRY(user_id(name, id, err));
     TRY(hash_password(s, password, hash, err));
-    CLEANUP(user_write_release) struct user_write u = {.name = name, .id = id, .hash = hash, .now_ms = now_ms};
+    CLEANUP(user_write_release) struct user_write u = {
+        .name = name, .id = id, .hash = hash, .now_ms = now_ms};
     enum status status = store_write(s, set_password, &u, err);
     cache_drop(s->passwords, id);
     return status;
@@ -201,9 +210,11 @@ static enum status read_hash(struct store *s, const char *id, char ret_hash[cryp
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err,
-            "SELECT p.hash FROM passwords p JOIN documents d ON d.id = p.owner WHERE p.owner = $1 AND d.state <> 7",
-            V(id)));
+    TRY(SQL(
+        reader.db, &rows, err,
+        "SELECT p.hash FROM passwords p JOIN documents d ON d.id = p.owner WHERE p.owner = $1 AND d.state"
+        " <> 7",
+        V(id)));
     memset(ret_hash, 0, crypto_pwhash_STRBYTES);
     copy_text(ret_hash, crypto_pwhash_STRBYTES, rows.n ? row_text(&rows, 0, 0) : no_hash);
     return OK;

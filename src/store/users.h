@@ -43,9 +43,9 @@ struct token {
     char id[ID_MAX];
     char owner[OWNER_MAX]; /* "" for the operator's */
     enum token_scope scope;
-    char name[128];        /* what its owner calls it */
+    char name[128]; /* what its owner calls it */
     int64_t created_ms;
-    int64_t expires_ms;    /* 0: never */
+    int64_t expires_ms; /* 0: never */
 };
 struct token_list {
     int n;
@@ -53,7 +53,8 @@ struct token_list {
 };
 void token_list_release(struct token_list *l);
 
-/* The secret is told here and never again.  Errors: INVALID for a name over 127 bytes or a time that is past. */
+/* The secret is told here and never again.  Errors: INVALID for a name over 127 bytes or a time that is past.
+ */
 enum status token_create(struct store *s, const char *owner, enum token_scope scope, const char *name,
                          int64_t expires_ms, int64_t now_ms, struct token *ret_token,
                          char ret_secret[TOKEN_SECRET_MAX], struct error *err);

@@ -119,6 +119,15 @@ static void give_error(json_t *results, const char *key, const struct error *err
     json_object_set_new(results, key, json_sprintf("error: %s", err->message));
 }
 
+/* A net that learnt from a database has no labels but its classes' numbers.  New; NULL: no such label. */
+static json_t *label_of(const struct classifier *c, int64_t class)
+{
+    if (!json_array_size(c->labels))
+        return json_sprintf("%lld", (long long)class);
+    const json_t *label = json_array_get(c->labels, (size_t)class);
+    return json_is_string(label) ? json_string(json_string_value(label)) : NULL;
+}
+
 static void give_label(const struct classifier *c, json_t *result, const char *key, const float *scores)
 {
     int64_t best = 0;
@@ -127,14 +136,14 @@ static void give_label(const struct classifier *c, json_t *result, const char *k
             best = i;
     json_t *results = json_object_get(result, "results");
     struct error err;
-    const json_t *label = json_array_get(c->labels, (size_t)best);
+    json_t *label = isnan(scores[best]) ? NULL : label_of(c, best);
     if (isnan(scores[best]))
         error_set(&err, INVALID, "the net's output is not a number");
-    else if (!json_is_string(label))
+    else if (!label)
         error_set(&err, INVALID, "the net says class %lld, but there are %zu labels", (long long)best,
                   json_array_size(c->labels));
     else {
-        json_object_set_new(results, key, json_string(json_string_value(label)));
+        json_object_set_new(results, key, label);
         if (isfinite(scores[best]))
             json_object_set_new(json_object_get(result, "scores"), key, json_real(scores[best]));
         return;

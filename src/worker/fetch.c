@@ -12,7 +12,7 @@
 
 struct target {
     int fd;
-    const char *path, *url;
+    const char *name, *url;
     int64_t size, started_at;
 };
 
@@ -24,7 +24,7 @@ static enum status write_piece(void *context, const void *bytes, size_t size, st
     if (elapsed_ms > SLOW_AFTER_MS && t->size < elapsed_ms / 1000 * SLOW_BYTES)
         return error_set(err, UNAVAILABLE, "'%s' sends less than %d bytes a second", t->url, SLOW_BYTES);
     if (fd_write_all(t->fd, bytes, size))
-        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", t->path, strerror(errno));
+        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", t->name, strerror(errno));
     return OK;
 }
 
@@ -34,8 +34,8 @@ enum status job_fetch_url(struct job *job, const char *url, const char *file_nam
     CLEANUP(freep) char *path = path_join(job_folder(job), file_name);
     CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
-        return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
-    struct target target = {fd, path, url, 0, clock_monotonic_ms()};
+        return error_set(err, status_from_errno(errno), "cannot create '%s': %s", file_name, strerror(errno));
+    struct target target = {fd, file_name, url, 0, clock_monotonic_ms()};
     struct http_request get = {
         .url = url,
         .sink = write_piece,

@@ -187,14 +187,14 @@ struct download {
     int fd;
     struct hash *hash;
     int64_t size;
-    const char *path;
+    const char *name;
 };
 
 static enum status write_download(void *context, const void *bytes, size_t size, struct error *err)
 {
     struct download *d = context;
     if (fd_write_all(d->fd, bytes, size))
-        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", d->path, strerror(errno));
+        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", d->name, strerror(errno));
     hash_update(d->hash, bytes, size);
     d->size += (int64_t)size;
     return OK;
@@ -207,7 +207,7 @@ static enum status download_once(struct job *job, const char *name, const char *
     CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
-    struct download d = {.fd = fd, .path = path, .hash = hash_new(HASH_SHA256)};
+    struct download d = {.fd = fd, .name = name, .hash = hash_new(HASH_SHA256)};
     CLEANUP(freep) char *url_path = xasprintf("inputs/%s", name);
     struct lease_call get = {
         .method = "GET", .path = url_path, .sink = write_download, .context = &d, .stop = &job->stop};
@@ -658,6 +658,7 @@ static void send_outcome(struct job *job, const char *outcome, const char *reaso
     if (job_call(job, &post, NULL, &err) != OK)
         log_event("worker.finish-refused", "job=%s attempt=%d outcome=%s reason=%s", job->lease.job,
                   job->lease.attempt, outcome, log_value(err.message, text));
+    (void)fault_point("worker.finished");
 }
 
 void job_finish(struct job *job, const char *outcome, const char *reason, json_t *result, bool keep_logs)

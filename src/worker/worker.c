@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +133,8 @@ enum status worker_new(const struct worker_options *options, struct worker **ret
     pthread_condattr_destroy(&attributes);
     TRY(http_client_new(&w->http, err));
     TRY(make_folder(w, err));
-    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t cpus;
+    int cores = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
     w->host = (struct job_host){
         .server_url = w->server,
         .folder = w->folder,
@@ -262,6 +263,18 @@ static struct slot *find_free(struct worker *w)
     return NULL;
 }
 
+/* A job that cannot even begin here, its disk being full, may begin elsewhere: no need to wait for its lease.
+ */
+static void give_back(struct worker *w, const struct lease *lease, const char *reason)
+{
+    CLEANUP(json_decrefp)
+    json_t *body = json_pack("{s:s, s:s, s:{}}", "outcome", "retry", "reason", reason, "result");
+    struct lease_call post = {
+        .method = "POST", .path = "finish", .json = body, .timeout_ms = lease->lease_ms, .stop = &w->stop};
+    struct error lapses;
+    lease_send(w->http, w->server, lease, &post, NULL, &lapses);
+}
+
 /* The lock is not needed: only this thread fills slots. */
 static enum status start_job(struct worker *w, json_t *json, struct error *err)
 {
@@ -273,7 +286,11 @@ static enum status start_job(struct worker *w, json_t *json, struct error *err)
     if (!slot)
         return error_set(err, FAILED, "job '%s' came without a free slot", lease.job);
     struct job *job;
-    TRY(job_start(&w->host, &lease, &job, err));
+    enum status status = job_start(&w->host, &lease, &job, err);
+    if (status != OK) {
+        give_back(w, &lease, err->message);
+        return status;
+    }
     log_event("worker.job-started", "job=%s attempt=%d kind=%s", job_lease(job)->job, job_lease(job)->attempt,
               job_lease(job)->kind);
     pthread_mutex_lock(&w->lock);
@@ -324,7 +341,7 @@ static enum status ask(struct worker *w, int n_free, struct error *err)
     {
         struct error why = {0};
         char reason[LOG_VALUE_MAX];
-        if (start_job(w, job, &why) != OK) /* its lease will lapse */
+        if (start_job(w, job, &why) != OK)
             log_event("worker.job-not-started", "reason=%s", log_value(why.message, reason));
     }
     return OK;

@@ -66,6 +66,7 @@ class Server:
         if not match:
             self.process.kill()
             self.process.wait()
+            self.process.stdout.close()
             text = self.log()
             self._leave()
             raise RuntimeError('the server did not start: %r\n%s' % (line, text))

@@ -109,6 +109,11 @@ class BadDocuments(Case):
                 "test": {"datafile-id": datafile, "split-percentage": test}}, pointer="/training/split-percentage")
         self.nothing_new("datasets")
 
+    def test_a_database_is_not_divided(self):
+        datafile = self.chain.datafile(layers_type="DATA")["id"]
+        side = {"datafile-id": datafile, "split-percentage": 0.5}
+        self.refused("/datasets", {"training": side, "test": side}, pointer="/test/datafile-id", says="database")
+
     def test_urls_that_cannot_be_read(self):
         dataset = self.chain.dataset()["id"]
         good = self.origin.put("/solver.prototxt", SOLVER)

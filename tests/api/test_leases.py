@@ -106,6 +106,20 @@ class Leases(Case):
         self.assertEqual(lease.heartbeat().status, 409)
         self.assertEqual(self.client.get(f"/datafiles/{made['id']}").json["_rev"], rev)
 
+    def test_a_job_is_not_done_without_its_bytes(self):
+        self.chain.training_job()
+        made = self.chain.make("/datafiles", {"url": "http://192.0.2.1/1.zip"})
+        blobs = {"split": ["training.tar.gz", "testing.tar.gz"], "fetch": ["1.zip"], "train": ["trained.caffemodel"]}
+        while blobs:
+            lease = self.worker.lease()
+            for name in blobs.pop(lease.kind):
+                refused = lease.finish()
+                self.assertEqual(refused.status, 400, refused)
+                self.assertIn(name, refused.json["detail"])
+                self.assertEqual(lease.put(name, b"x").status, 200)
+            self.assertEqual(lease.finish().status, 200)
+        self.assertEqual(self.client.get(f"/datafiles/{made['id']}").json["state"], "finished")
+
     def test_a_log_takes_repeats_and_refuses_gaps(self):
         job = self.chain.training_job()
         self.worker.split()
@@ -202,7 +216,7 @@ class Leases(Case):
         lease = self.worker.lease()
         for body in [{}, {"outcome": "lapsed"}, {"outcome": ""}, {"outcome": 1}, {"outcome": "done", "result": []}]:
             self.assertEqual(lease.client.post(lease.base + "/finish", body).status, 400, body)
-        self.assertEqual(lease.finish().status, 200)
+        self.assertEqual(lease.done().status, 200)
 
     def test_wrong_requests_for_work_are_refused(self):
         good = {"request_id": secrets.token_hex(16), "worker": "w"}

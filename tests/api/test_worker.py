@@ -91,7 +91,7 @@ def split_spec(training=0.7, test=0.3, a="a", b="a", layer_type="IMAGE_DATA"):
 # ---- the worker ----
 
 class Worker:
-    def __init__(self, server, folder, *flags, token=TOKEN):
+    def __init__(self, server, folder, *flags, token=TOKEN, fault=""):
         self.folder = folder
         self.log = open(os.path.join(folder, "worker.log"), "ab")
         token_file = os.path.join(folder, "token")
@@ -100,7 +100,7 @@ class Worker:
         self.process = subprocess.Popen(
             [ET, "worker", "--server", server.url + "/", "--token-file", token_file, "--work",
              os.path.join(folder, "work"), *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=self.log)
+            stderr=self.log, env={**os.environ, **({"ET_FAULT": fault} if fault else {})})
 
     def children(self):
         found = []
@@ -114,6 +114,10 @@ class Worker:
                 continue
         return found
 
+    def said(self):
+        with open(os.path.join(self.folder, "worker.log"), encoding="utf-8", errors="replace") as f:
+            return f.readlines()
+
     def stop(self):
         self.process.terminate()
         return self.process.wait(DEADLINE)
@@ -126,16 +130,19 @@ class Worker:
 
 
 @contextmanager
-def running(*flags, token=TOKEN):
+def running(*flags, token=TOKEN, fault=""):
     server = Server()
     with tempfile.TemporaryDirectory(prefix="et-worker-") as folder:
-        worker = Worker(server, folder, *flags, token=token)
+        worker = Worker(server, folder, *flags, token=token, fault=fault)
         try:
             yield server, worker
+            if worker.process.poll() is None:
+                assert worker.stop() == 0, "the worker did not end well"
+            said = worker.said() + [j.logs["stderr"].decode(errors="replace") for j in server.jobs.values()]
+            assert not any("Sanitizer" in text or "runtime error" in text for text in said), said
         except BaseException:
             worker.close()
-            with open(os.path.join(folder, "worker.log"), encoding="utf-8") as f:
-                print("".join("# " + line for line in f), end="")
+            print("".join("# " + line for line in worker.said()), end="")
             raise
         finally:
             worker.close()
@@ -309,6 +316,9 @@ def a_net_is_trained_and_then_classifies():
         assert results["c" * 40].startswith("error: ") and "answered 404" in results["d" * 40], results
         assert finish["result"]["skipped"] == 2
         assert 0.5 < finish["result"]["scores"]["a" * 40] <= 1
+        finish = finish_of(server, Job("classify", {**spec, "labels": []}, inputs))
+        results = finish["result"]["results"]
+        assert (results["a" * 40], results["b" * 40]) == ("0", "1"), results
         spec["images"] = spec["images"][2:]
         expect("failed", finish_of(server, Job("classify", spec, inputs)), "none of the 2 images")
         spec["width"], spec["images"] = 9, [{"key": "a" * 40, "input": "a" * 40}]
@@ -417,6 +427,33 @@ def a_server_that_was_away_finds_everything_in_its_place():
         assert job.blobs["std-err.txt"] == job.logs["stderr"]
 
 
+def a_worker_that_dies_at_any_point_leaves_a_job_that_another_can_do():
+    data = b"x" * 100_000
+    for point in ("worker.lease", "worker.heartbeat", "worker.upload", "worker.finish", "worker.train"):
+        with running(fault=point + ":1") as (server, worker):
+            server.files["/files/x"] = (200, {}, data, len(data))
+            trains = point in ("worker.heartbeat", "worker.train")
+            job = server.offer(train_job(ENDLESS) if trains else
+                               Job("fetch", {"url": server.url + "/files/x", "name": "x"}))
+            assert worker.process.wait(DEADLINE) == 137, point
+            assert job.finish is None, point
+            job.gone = True
+            second = Worker(server, worker.folder)
+            try:
+                job = Job("fetch", {"url": server.url + "/files/x", "name": "x"}, attempt=2)
+                expect("done", finish_of(server, job))
+                assert job.blobs["x"] == data
+            finally:
+                second.close()
+
+
+def what_the_store_has_no_room_for_is_tried_again():
+    with running(fault="worker.upload:1:error") as (server, _):
+        server.files["/files/x"] = (200, {}, b"abc", 3)
+        job = Job("fetch", {"url": server.url + "/files/x", "name": "x"})
+        expect("retry", finish_of(server, job), "cannot upload 'x'")
+
+
 def a_worker_stops_with_its_parent():
     with running() as (server, worker):
         code = ("import subprocess,sys;p=subprocess.Popen(sys.argv[1:]);print(p.pid,flush=True);sys.stdin.read()")
@@ -458,6 +495,8 @@ TESTS = [
     a_stopped_worker_gives_its_jobs_back_and_they_go_on,
     a_killed_worker_takes_its_children_with_it_and_leaves_no_folder_for_long,
     a_server_that_was_away_finds_everything_in_its_place,
+    a_worker_that_dies_at_any_point_leaves_a_job_that_another_can_do,
+    what_the_store_has_no_room_for_is_tried_again,
     a_worker_stops_with_its_parent,
     wrong_usage_is_told,
 ]

@@ -13,7 +13,8 @@ static int setup(void **state)
     d->folder = test_folder();
     d->where = path_join(d->folder, "test.db");
     assert_ok(connection_open(tested_driver(), d->where, false, &d->writer, &err));
-    assert_ok(SQL(d->writer, NULL, &err, "CREATE TABLE t (k TEXT PRIMARY KEY, i BIGINT, r DOUBLE PRECISION, s TEXT, b BYTEA)"));
+    assert_ok(SQL(d->writer, NULL, &err,
+                  "CREATE TABLE t (k TEXT PRIMARY KEY, i BIGINT, r DOUBLE PRECISION, s TEXT, b BYTEA)"));
     assert_ok(connection_open(tested_driver(), d->where, true, &d->reader, &err));
     *state = d;
     return 0;
@@ -65,8 +66,8 @@ static void values_come_back_as_they_went(void **state)
         assert_int_equal(size, 4);
     }
     ROWS rows = {0};
-    assert_ok(SQL(d->writer, &rows, &err, "INSERT INTO t(k, s, b) VALUES ($1, $2, $3) RETURNING s, b, i", V("empty"), V(""),
-                  value_bytes(NULL, 0)));
+    assert_ok(SQL(d->writer, &rows, &err, "INSERT INTO t(k, s, b) VALUES ($1, $2, $3) RETURNING s, b, i",
+                  V("empty"), V(""), value_bytes(NULL, 0)));
     assert_false(row_is_null(&rows, 0, 0));
     assert_false(row_is_null(&rows, 0, 1));
     assert_true(row_is_null(&rows, 0, 2));
@@ -156,7 +157,8 @@ static void the_dialect_has_what_the_statements_need(void **state)
     }
     ROWS rows = {0};
     assert_ok(insert(d->writer, "a", &err));
-    assert_ok(SQL(d->writer, &rows, &err, "UPDATE t SET (i, s) = (SELECT 5, 'x') WHERE k = $1 RETURNING i, s", V("a")));
+    assert_ok(SQL(d->writer, &rows, &err, "UPDATE t SET (i, s) = (SELECT 5, 'x') WHERE k = $1 RETURNING i, s",
+                  V("a")));
     assert_int_equal(row_int(&rows, 0, 0), 5);
     assert_string_equal(row_text(&rows, 0, 1), "x");
 }

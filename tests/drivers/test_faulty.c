@@ -1,4 +1,7 @@
-/* Each call of the database fails in turn: the caller is told, nothing is half done, and saying it again works. */
+/*
+ * Each call of the database fails in turn: the caller is told, nothing is half done, and saying it again
+ * works.
+ */
 #include <pthread.h>
 
 #include "driver_test.h"
@@ -65,8 +68,8 @@ static enum status enqueue_4(struct store *s, struct error *err)
 static enum status lease_two(struct store *s, struct error *err)
 {
     const char *pool = "cpu";
-    struct lease_request r = {.request_id = "r", .worker = "w", .pools = &pool, .n_pools = 1, .slots = 2,
-                              .lease_ms = LEASE_MS};
+    struct lease_request r = {
+        .request_id = "r", .worker = "w", .pools = &pool, .n_pools = 1, .slots = 2, .lease_ms = LEASE_MS};
     CLEANUP(job_list_release) struct job_list list = {0};
     TRY(queue_lease(s, &r, T0, &list, err));
     assert_int_equal(list.n, 2);
@@ -181,8 +184,8 @@ static void opening_fails_cleanly_and_works_the_next_time(void **state)
         faulty_open(&f);
         f.faulty.status = NO_SPACE;
         atomic_store(&f.faulty.fail_at, at);
-        struct store_options options = {.blobs = f.base.blobs, .now_ms = T0, .no_timer = true,
-                                        .driver = f.base.driver};
+        struct store_options options = {
+            .blobs = f.base.blobs, .now_ms = T0, .no_timer = true, .driver = f.base.driver};
         status = store_open(f.base.database, &options, &f.base.store, &err);
         atomic_store(&f.faulty.fail_at, 0);
         if (status != OK) {

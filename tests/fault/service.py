@@ -192,8 +192,8 @@ class Service:
         for name, file_name, data in parts:
             head = 'Content-Disposition: form-data; name="%s"' % name
             head += '; filename="%s"' % file_name if file_name else ''
-            body += b'--x\r\n%s\r\n\r\n%s\r\n' % (head.encode(), data)
-        status, data = self.request('POST', path, body + b'--x--\r\n', 'multipart/form-data; boundary=x')
+            body += b'--et-test\r\n%s\r\n\r\n%s\r\n' % (head.encode(), data)
+        status, data = self.request('POST', path, body + b'--et-test--\r\n', 'multipart/form-data; boundary=et-test')
         if status >= 400:
             raise AssertionError('POST %s: %d %s\n%s' % (path, status, data, self.log_text()[-3000:]))
         return json.loads(data)

@@ -38,7 +38,7 @@ GOOD = [('%s/%d.png' % (label, n), picture(label, n)) for label in ('left', 'rig
 REFUSED = [
     ('no archive', b'hello, this is no archive. ' * 40, ['archive']),
     ('nothing', b'', ['archive']),
-    ('cut short', pictures_archive()[:-300], ['cut short', 'p.tar.gz']),
+    ('cut short', pictures_archive()[:-300], ['cut short']),
     ('gzip of no tar', gzip.compress(b'some text ' * 200), ['archive']),
     ('one file', archive([('left/0.png', picture('left', 0))]), ['one']),
     ('no label folders', archive([('0.png', picture('left', 0)), ('1.png', picture('left', 1))]), ['folder', '0.png']),

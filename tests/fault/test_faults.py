@@ -25,8 +25,10 @@ POINTS = [
     ('server', 'store.commit', 30),
     ('server', 'store.committed', 30),
     ('server', 'blob.commit', 8),
+    ('server', 'blob.moved', 8),
     ('server', 'api.reply', 40),
-    ('worker', 'worker.leased', 3),
+    ('worker', 'worker.lease', 3),
+    ('worker', 'worker.train', 2),
     ('worker', 'worker.upload', 5),
     ('worker', 'worker.finish', 3),
     ('worker', 'worker.finished', 3),
@@ -140,12 +142,12 @@ class Interruptions(unittest.TestCase):
         self.end(service, job)
 
     def test_the_disk_of_the_server_is_full_and_then_is_not(self):
-        service = Service(server_fault='blob.full:1:error')
+        service = Service(server_fault='blob.write:1:error')
         service.register()
-        status, _ = service.request('POST', '/datafiles', b'--x\r\nContent-Disposition: form-data; name="url"; '
-                                    b'filename="a.tar.gz"\r\n\r\nbytes\r\n--x--\r\n', 'multipart/form-data; boundary=x')
+        status, _ = service.request('POST', '/datafiles', b'--et-test\r\nContent-Disposition: form-data; name="url"; '
+                                    b'filename="a.tar.gz"\r\n\r\nbytes\r\n--et-test--\r\n', 'multipart/form-data; boundary=et-test')
         self.assertEqual(507, status)
-        self.assertEqual('ok', 'ok' if service.server.poll() is None else 'the server died')
+        self.assertIsNone(service.server.poll())
         self.assertEqual([0, 0], service.close())
         leftovers = [name for _, _, names in os.walk(os.path.join(service.data, 'blobs')) for name in names]
         self.assertEqual([], leftovers)

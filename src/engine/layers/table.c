@@ -17,6 +17,7 @@
 
 #define WEIGHT_LAYERS(ROW) \
     ROW(convolution)       \
+    ROW(deconvolution)     \
     ROW(embed)             \
     ROW(inner_product)     \
     ROW(parameter)

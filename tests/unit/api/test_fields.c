@@ -45,8 +45,10 @@ static void a_body_that_fits_is_cleaned(void **state)
         {"the server's own fields are left out", "{\"name\":\"a\",\"_id\":5,\"id\":[]}",
          "{\"backend\":\"LEVELDB\",\"name\":\"a\"}"},
         {"the other spelling becomes the first",
-         "{\"name\":\"a\",\"backend\":\"LMDB\",\"testing\":{\"datafile-id\":\"0123456789abcdef0123456789abcdef\"}}",
-         "{\"backend\":\"LMDB\",\"name\":\"a\",\"test\":{\"datafile-id\":\"0123456789abcdef0123456789abcdef\","
+         "{\"name\":\"a\",\"backend\":\"LMDB\",\"testing\":{\"datafile-id\":"
+         "\"0123456789abcdef0123456789abcdef\"}}",
+         "{\"backend\":\"LMDB\",\"name\":\"a\",\"test\":{\"datafile-id\":"
+         "\"0123456789abcdef0123456789abcdef\","
          "\"split-percentage\":0.5}}"},
         {"a number where strings were sent", "{\"name\":\"a\",\"backend\":\"LMDB\",\"scale\":255}",
          "{\"backend\":\"LMDB\",\"name\":\"a\",\"scale\":\"255\"}"},
@@ -77,10 +79,11 @@ static void a_body_that_does_not_fit_is_refused_with_its_place(void **state)
         {"{}", "/name", "'name' is missing: expected a string of 1 to 8 bytes"},
         {"{\"name\":\"\"}", "/name", "'name' is the string '': expected a string of 1 to 8 bytes"},
         {"{\"name\":7}", "/name", "'name' is 7: expected a string of 1 to 8 bytes"},
-        {"{\"nmae\":\"x\"}", "/nmae", "'nmae' is no field of this document: did you mean 'name'?"},
+        {"{\"nmae\":\"x\"}", "/nmae", "'nmae' is no field of this document; did you mean 'name'?"},
         {"{\"name\":\"a\",\"count\":11}", "/count", "'count' is 11: expected an integer from 1 to 10"},
         {"{\"name\":\"a\",\"count\":1.5}", "/count", "'count' is 1.5: expected an integer from 1 to 10"},
-        {"{\"name\":\"a\",\"color\":\"true\"}", "/color", "'color' is the string 'true': expected true or false"},
+        {"{\"name\":\"a\",\"color\":\"true\"}", "/color",
+         "'color' is the string 'true': expected true or false"},
         {"{\"name\":\"a\",\"scale\":\"big\"}", "/scale",
          "'scale' is the string 'big': expected a number from 0 to 1000, or a string that holds one"},
         {"{\"name\":\"a\",\"scale\":\"0x10\"}", "/scale",
@@ -89,7 +92,8 @@ static void a_body_that_does_not_fit_is_refused_with_its_place(void **state)
          "'backend' is the string 'LEVEL': expected one of LEVELDB|LMDB"},
         {"{\"name\":\"a\",\"url\":\"file:///etc/passwd\"}", "/url",
          "'url' is the string 'file:///etc/passwd': expected a URL that begins with http:// or https://"},
-        {"{\"name\":\"a\",\"labels\":[\"x\",5]}", "/labels/1", "'labels/1' is 5: expected a string of 0 to 5 bytes"},
+        {"{\"name\":\"a\",\"labels\":[\"x\",5]}", "/labels/1",
+         "'labels/1' is 5: expected a string of 0 to 5 bytes"},
         {"{\"name\":\"a\",\"labels\":[\"x\",\"y\",\"z\"]}", "/labels",
          "'labels' is an array: expected an array of 0 to 2 elements, or null"},
         {"{\"name\":\"a\",\"counts\":{\"a/b~\":\"1\"}}", "/counts/a~1b~0",
@@ -116,9 +120,9 @@ static void both_spellings_at_once_are_refused(void **state)
 {
     (void)state;
     struct error err = {0};
-    CLEANUP(json_decrefp) json_t *in = read_json(
-        "{\"name\":\"a\",\"test\":{\"datafile-id\":\"0123456789abcdef0123456789abcdef\"},"
-        "\"testing\":{\"datafile-id\":\"0123456789abcdef0123456789abcdef\"}}");
+    CLEANUP(json_decrefp)
+    json_t *in = read_json("{\"name\":\"a\",\"test\":{\"datafile-id\":\"0123456789abcdef0123456789abcdef\"},"
+                           "\"testing\":{\"datafile-id\":\"0123456789abcdef0123456789abcdef\"}}");
     json_t *out = NULL;
     assert_int_equal(fields_decode(fields, NULL, in, &out, NULL, &err), INVALID);
     assert_string_equal(err.message, "'testing' is given twice: as 'test' and as 'testing'");
@@ -150,8 +154,9 @@ static void a_file_stands_for_its_field(void **state)
 static void an_answer_has_the_tables_fields_without_secrets(void **state)
 {
     (void)state;
-    CLEANUP(json_decrefp) json_t *in = read_json("{\"name\":\"a\",\"password\":\"p\",\"other\":1,"
-                                                 "\"test\":{\"datafile-id\":\"d\",\"x\":1}}");
+    CLEANUP(json_decrefp)
+    json_t *in = read_json("{\"name\":\"a\",\"password\":\"p\",\"other\":1,"
+                           "\"test\":{\"datafile-id\":\"d\",\"x\":1}}");
     CLEANUP(json_decrefp) json_t *out = fields_encode(fields, in);
     CLEANUP(freep) char *text = json_text(out);
     assert_string_equal(text, "{\"backend\":\"LEVELDB\",\"labels\":null,\"name\":\"a\","
@@ -164,9 +169,11 @@ static void the_schema_says_what_a_client_may_send(void **state)
     CLEANUP(json_decrefp) json_t *schema = fields_schema(part_fields, true);
     CLEANUP(freep) char *text = json_text(schema);
     assert_string_equal(
-        text, "{\"properties\":{\"datafile-id\":{\"description\":\"Images to take.\",\"pattern\":\"^[0-9a-f]{32}$\","
+        text, "{\"properties\":{\"datafile-id\":{\"description\":\"Images to "
+              "take.\",\"pattern\":\"^[0-9a-f]{32}$\","
               "\"type\":\"string\"},\"split-percentage\":{\"default\":0.5,\"description\":\"Share of them.\","
-              "\"maximum\":100,\"minimum\":0,\"type\":\"number\"}},\"required\":[\"datafile-id\"],\"type\":\"object\"}");
+              "\"maximum\":100,\"minimum\":0,\"type\":\"number\"}},\"required\":[\"datafile-id\"],\"type\":"
+              "\"object\"}");
     CLEANUP(json_decrefp) json_t *whole = fields_schema(fields, true);
     json_t *properties = json_object_get(whole, "properties");
     assert_null(json_object_get(properties, "_id"));
@@ -177,22 +184,13 @@ static void the_schema_says_what_a_client_may_send(void **state)
     assert_null(json_object_get(json_object_get(answer, "properties"), "password"));
 }
 
-static void the_nearest_name_is_found_when_it_can_be_meant(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"solver-id", "scale", "image-width", NULL};
-    assert_string_equal(nearest_name("solver_id", names), "solver-id");
-    assert_string_equal(nearest_name("Scale", names), "scale");
-    assert_null(nearest_name("password", names));
-}
-
 static void numbers_in_strings_are_read_strictly(void **state)
 {
     (void)state;
     static const struct {
         const char *s;
         double value;
-    } rows[] = {{"255", 255}, {"-1.5e2", -150}, {"", NAN}, {" 1", NAN}, {"1 ", NAN},
+    } rows[] = {{"255", 255}, {"-1.5e2", -150}, {"", NAN},    {" 1", NAN},   {"1 ", NAN},
                 {"nan", NAN}, {"inf", NAN},     {"0x1", NAN}, {"1e999", NAN}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CLEANUP(json_decrefp) json_t *s = json_string(rows[i].s);
@@ -211,7 +209,6 @@ int main(void)
         cmocka_unit_test(a_file_stands_for_its_field),
         cmocka_unit_test(an_answer_has_the_tables_fields_without_secrets),
         cmocka_unit_test(the_schema_says_what_a_client_may_send),
-        cmocka_unit_test(the_nearest_name_is_found_when_it_can_be_meant),
         cmocka_unit_test(numbers_in_strings_are_read_strictly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

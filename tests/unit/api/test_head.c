@@ -49,6 +49,7 @@ static void a_sound_head_tells_its_bodys_length(void **state)
         int64_t length;
     } rows[] = {
         {TOP "\r\n", 0},
+        {"GET / HTTP/1.0\r\n\r\n", 0},
         {TOP "Content-Length: 0\r\n\r\n", 0},
         {TOP "Content-Length: 17179869184\r\n\r\n", 17179869184},
         {TOP "Transfer-Encoding: Chunked\r\n\r\n", HEAD_CHUNKED},
@@ -69,13 +70,17 @@ static void a_sound_head_tells_its_bodys_length(void **state)
 static void what_two_parsers_could_read_differently_is_refused(void **state)
 {
     (void)state;
-#define ROW(text, fault) {text, sizeof(text) - 1, fault}
+#define ROW(text, fault)                                                                                     \
+    {                                                                                                        \
+        text, sizeof(text) - 1, fault                                                                        \
+    }
     static const struct {
         const char *text;
         size_t size;
         const char *fault;
     } rows[] = {
         ROW(TOP "Host: h\r\n\r\n", "two Host"),
+        ROW("GET / HTTP/1.1\r\nX: y\r\n\r\n", "no Host"),
         ROW(TOP "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", "two Content-Length"),
         ROW(TOP "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "two Content-Length"),
         ROW(TOP "Content-Length: 5, 5\r\n\r\n", "no number"),
@@ -124,12 +129,22 @@ static void a_folded_line_is_refused(void **state)
     assert_non_null(strstr(head_fault(&l.head, &length), "folded"));
 }
 
+static void a_target_with_blanks_is_refused(void **state)
+{
+    (void)state;
+    assert_null(target_fault("/a%20b?c=d+e"));
+    assert_non_null(target_fault("/a b"));
+    assert_non_null(target_fault("/a\rb"));
+    assert_non_null(target_fault("/a\x7f"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_head_tells_its_bodys_length),
         cmocka_unit_test(what_two_parsers_could_read_differently_is_refused),
         cmocka_unit_test(a_folded_line_is_refused),
+        cmocka_unit_test(a_target_with_blanks_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

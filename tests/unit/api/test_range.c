@@ -39,8 +39,8 @@ static void ranges_are_read_as_rfc_9110_says(void **state)
         int64_t offset = 0, length = 0;
         enum range_result got = range_read(rows[i].header, rows[i].size, &offset, &length);
         if (got != rows[i].result || offset != rows[i].offset || length != rows[i].length)
-            fail_msg("%s of %lld: %d %lld+%lld", rows[i].header, (long long)rows[i].size, got, (long long)offset,
-                     (long long)length);
+            fail_msg("%s of %lld: %d %lld+%lld", rows[i].header, (long long)rows[i].size, got,
+                     (long long)offset, (long long)length);
     }
 }
 

@@ -23,6 +23,24 @@ static void deep_nesting_is_refused(void **state)
     deep[200000] = '\0';
     json_t *json = NULL;
     assert_int_equal(json_read(deep, 200000, &json, &err), INVALID);
+    assert_int_equal(json_read(deep, 101, &json, &err), INVALID);
+    assert_non_null(strstr(err.message, "line 1, column 101"));
+    memset(deep + 100, ']', 100);
+    assert_ok(json_read(deep, 200, &json, &err));
+    json_decref(json);
+}
+
+static void brackets_in_strings_do_not_nest(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    CLEANUP(freep) char *text = xmalloc(304);
+    memset(text, '[', 303);
+    memcpy(text, "\"\\\"", 3);
+    text[302] = '"';
+    CLEANUP(json_decrefp) json_t *json = NULL;
+    assert_ok(json_read(text, 303, &json, &err));
+    assert_int_equal(json_string_length(json), 300);
 }
 
 static void text_is_compact_and_sorted(void **state)
@@ -43,6 +61,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_strict_json_is_refused_with_its_place),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(brackets_in_strings_do_not_nest),
         cmocka_unit_test(text_is_compact_and_sorted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

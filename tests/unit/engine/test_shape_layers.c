@@ -117,6 +117,17 @@ static void gradients_are_those_of_finite_differences(void **state)
         IN QUIET F "type: 'Tile' tile_param { tiles: 3 } }",
         IN QUIET F "type: 'Reduction' reduction_param { axis: 1 operation: SUMSQ coeff: 0.5 } }",
         IN QUIET F "type: 'Reduction' reduction_param { axis: 2 operation: MEAN } }",
+        IN QUIET F
+        "type: 'Deconvolution' convolution_param { num_output: 6 group: 3 kernel_size: 3 stride: 2 "
+        "pad: 1 weight_filler { type: 'gaussian' } bias_filler { type: 'gaussian' } } }",
+        IN QUIET F "type: 'Deconvolution' convolution_param { num_output: 2 kernel_size: 2 dilation: 2 "
+                   "bias_term: false weight_filler { type: 'gaussian' } } }",
+        IN QUIET F "type: 'Im2col' convolution_param { kernel_size: 3 stride: 2 pad: 1 } }",
+        "force_backward: true layer { name: 'in' type: 'Input' top: 'x' input_param {\n"
+        "  shape { dim: 2 dim: 2 dim: 6 dim: 8 } } }\n" F
+        "type: 'SPP' spp_param { pyramid_height: 3 pool: AVE } }",
+        "force_backward: true layer { name: 'in' type: 'Input' top: 'x' input_param {\n"
+        "  shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }\n" F "type: 'SPP' spp_param { pyramid_height: 2 } }",
         IN QUIET F "type: 'MVN' mvn_param { eps: 0 } }",
         IN QUIET F "type: 'MVN' mvn_param { across_channels: true normalize_variance: false } }",
         IN QUIET F "type: 'BatchNorm' }",

@@ -17,7 +17,8 @@ struct fixture {
 static inline struct store *fixture_open(struct fixture *f, int64_t now_ms)
 {
     struct error err;
-    struct store_options options = {.blobs = f->blobs, .now_ms = now_ms, .no_timer = true, .driver = f->driver};
+    struct store_options options = {
+        .blobs = f->blobs, .now_ms = now_ms, .no_timer = true, .driver = f->driver};
     assert_ok(store_open(f->database, &options, &f->store, &err));
     return f->store;
 }
@@ -64,12 +65,16 @@ struct enqueue {
 };
 
 /* A document of type "job" with a job of kind "train". */
-static inline enum status try_enqueue(struct store *s, const char *owner, int n, struct enqueue e, int64_t now_ms,
-                                      struct error *err)
+static inline enum status try_enqueue(struct store *s, const char *owner, int n, struct enqueue e,
+                                      int64_t now_ms, struct error *err)
 {
     const char *after[4];
-    struct new_job job = {.kind = "train", .pool = e.pool, .priority = e.priority, .max_attempts = e.max_attempts,
-                          .not_before_ms = e.not_before_ms, .after = after};
+    struct new_job job = {.kind = "train",
+                          .pool = e.pool,
+                          .priority = e.priority,
+                          .max_attempts = e.max_attempts,
+                          .not_before_ms = e.not_before_ms,
+                          .after = after};
     for (; job.n_after < 4 && e.after[job.n_after]; job.n_after++)
         after[job.n_after] = id_of(e.after[job.n_after]);
     CLEANUP(json_decrefp) json_t *body = json_pack("{s:s}", "processing-log", "");
@@ -89,8 +94,8 @@ static inline int lease_from(struct store *s, const char *pool, const char *requ
 {
     struct error err;
     CLEANUP(job_list_release) struct job_list list = {0};
-    struct lease_request r = {.request_id = request, .worker = "w", .pools = &pool, .n_pools = 1, .slots = 1,
-                              .lease_ms = LEASE_MS};
+    struct lease_request r = {
+        .request_id = request, .worker = "w", .pools = &pool, .n_pools = 1, .slots = 1, .lease_ms = LEASE_MS};
     assert_ok(queue_lease(s, &r, now_ms, &list, &err));
     if (!list.n)
         return 0;
@@ -110,8 +115,8 @@ static inline int lease_one(struct store *s, int64_t now_ms, struct job *ret_job
     return lease_from(s, "cpu", request, now_ms, ret_job);
 }
 
-static inline enum status finish_as(struct store *s, int n, int attempt, enum outcome outcome, const char *reason,
-                                    int64_t now_ms, struct error *err)
+static inline enum status finish_as(struct store *s, int n, int attempt, enum outcome outcome,
+                                    const char *reason, int64_t now_ms, struct error *err)
 {
     struct finish f = {.job = id_of(n), .attempt = attempt, .outcome = outcome, .reason = reason};
     return queue_finish(s, &f, now_ms, err);

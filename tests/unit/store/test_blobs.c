@@ -1,4 +1,5 @@
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,7 +94,8 @@ static void an_aborted_or_wrong_put_leaves_nothing(void **state)
     assert_ok(blob_begin(f->store, &w, &err));
     assert_ok(blob_write(w, "abc", 3, &err));
     assert_int_equal(count_files(f, "tmp"), 1);
-    assert_ok(blob_commit(w, "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD", T0, &blob, &err));
+    assert_ok(
+        blob_commit(w, "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD", T0, &blob, &err));
     assert_int_equal(count_files(f, "."), 1);
 }
 
@@ -250,6 +252,25 @@ static void what_nothing_refers_to_goes_after_the_grace_period(void **state)
     assert_ok(blob_open(s, a.sha256, &(int){-1}, &removed, &err));
 }
 
+static void a_file_without_a_row_goes_after_twice_the_grace_period(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct blob blob;
+    int64_t removed = 0;
+    assert_ok(blob_put(f->store, "abc", 3, T0, &blob, &err));
+    CLEANUP(freep) char *stray = xasprintf("%s/sha256/ba/%062d", f->blobs, 7);
+    assert_ok(file_write(stray, "x", 1, 0600, &err));
+    struct timespec times[2] = {{.tv_sec = T0 / 1000}, {.tv_sec = T0 / 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, stray, times, 0), 0);
+    assert_ok(blob_collect(f->store, T0 + 2000, 1000, &removed, &err));
+    assert_int_equal(removed, 1); /* abc, by its row */
+    assert_int_equal(count_files(f, "."), 1);
+    assert_ok(blob_collect(f->store, T0 + 2001, 1000, &removed, &err));
+    assert_int_equal(removed, 1);
+    assert_int_equal(count_files(f, "."), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, disarm_teardown)
 
 int main(void)
@@ -264,6 +285,7 @@ int main(void)
         T(documents_have_blobs_by_name),
         T(the_holder_of_a_lease_gives_its_document_blobs),
         T(what_nothing_refers_to_goes_after_the_grace_period),
+        T(a_file_without_a_row_goes_after_twice_the_grace_period),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,8 +57,8 @@ static void revisions_are_n_and_half_a_sha256(void **state)
     assert_string_equal(document_rev("abc", 3, rev), "3-e9839d0c187cf0899100e8c2b8450a82");
     assert_ok(document_rev_read("abc", rev, &n, &err));
     assert_int_equal(n, 3);
-    static const char *const bad[] = {"", "3", "3-", "0-00", "x", "2-e9839d0c187cf0899100e8c2b8450a82",
-                                      "99999999999999999999-00", "-1-00"};
+    static const char *const bad[] = {
+        "", "3", "3-", "0-00", "x", "2-e9839d0c187cf0899100e8c2b8450a82", "99999999999999999999-00", "-1-00"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(document_rev_read("abc", bad[i], &n, &err), INVALID);
     assert_int_equal(document_rev_read("abd", rev, &n, &err), INVALID);
@@ -167,8 +167,11 @@ static void lists_are_filtered_and_paged(void **state)
     assert_ok(document_delete(s, ALICE, id_of(2), 0, T0, NULL, NULL, &err));
     for (size_t i = 0; i < ARRAY_SIZE(list_cases); i++) {
         const struct list_case *c = &list_cases[i];
-        struct document_filter f = {.owner = c->owner, .type = c->type, .states = c->states,
-                                    .after = c->after ? id_of(c->after) : NULL, .newest_first = c->newest_first,
+        struct document_filter f = {.owner = c->owner,
+                                    .type = c->type,
+                                    .states = c->states,
+                                    .after = c->after ? id_of(c->after) : NULL,
+                                    .newest_first = c->newest_first,
                                     .limit = c->limit};
         CLEANUP(document_list_release) struct document_list list = {0};
         assert_ok(documents_list(s, &f, &list, &err));

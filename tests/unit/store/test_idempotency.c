@@ -3,8 +3,8 @@
 #define ALICE "user:alice"
 #define BOB "user:bob"
 
-static enum status begin(struct store *s, const char *owner, const char *key, const char *hash, int64_t now_ms,
-                         enum idempotency_result *ret, char **ret_body, struct error *err)
+static enum status begin(struct store *s, const char *owner, const char *key, const char *hash,
+                         int64_t now_ms, enum idempotency_result *ret, char **ret_body, struct error *err)
 {
     int http_status = 0;
     enum status status = idempotency_begin(s, owner, key, hash, now_ms, ret, &http_status, ret_body, err);

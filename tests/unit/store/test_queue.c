@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "store/sql.h"
 #include "store_test.h"
 
 #define ALICE "user:alice"
@@ -25,7 +26,8 @@ static void a_job_goes_from_ready_to_finished_with_its_result(void **state)
     assert_int_equal(json_object_size(job.spec), 0);
     assert_document(s, 1, STATE_PROCESSING, "");
 
-    CLEANUP(json_decrefp) json_t *result = json_pack("{s:[s,s], s:{s:i}}", "labels", "A", "B", "sizes", "train", 7);
+    CLEANUP(json_decrefp) json_t *result =
+        json_pack("{s:[s,s], s:{s:i}}", "labels", "A", "B", "sizes", "train", 7);
     struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_DONE, .result = result};
     assert_ok(queue_finish(s, &f, T0 + 5, &err));
     CLEANUP(document_release) struct document d = {0};
@@ -44,7 +46,7 @@ struct order_case {
     struct {
         const char *owner;
         int priority;
-    } jobs[6];      /* enqueued as 1, 2, ... */
+    } jobs[6];       /* enqueued as 1, 2, ... */
     int expected[6]; /* leased in this order, none finished in between */
 };
 
@@ -84,8 +86,8 @@ static void one_lease_takes_as_many_as_slots_and_pools_in_order(void **state)
     enqueue(s, ALICE, 3, (struct enqueue){.pool = "cpu"});
     enqueue(s, ALICE, 4, (struct enqueue){.pool = "other"});
     const char *pools[] = {"gpu", "cpu"};
-    struct lease_request r = {.request_id = "r", .worker = "w", .pools = pools, .n_pools = 2, .slots = 3,
-                              .lease_ms = LEASE_MS};
+    struct lease_request r = {
+        .request_id = "r", .worker = "w", .pools = pools, .n_pools = 2, .slots = 3, .lease_ms = LEASE_MS};
     CLEANUP(job_list_release) struct job_list list = {0};
     assert_ok(queue_lease(s, &r, T0, &list, &err));
     assert_int_equal(list.n, 3);
@@ -174,6 +176,7 @@ static void dependents_wait_until_all_they_need_is_finished(void **state)
     assert_document(s, 5, STATE_READY, "");
     assert_int_equal(try_enqueue(s, ALICE, 6, (struct enqueue){.after = {99}}, T0, &err), NOT_FOUND);
     assert_non_null(strstr(err.message, id_of(99)));
+    assert_int_equal(try_enqueue(s, BOB, 8, (struct enqueue){.pool = ""}, T0, &err), INVALID);
     assert_int_equal(try_enqueue(s, BOB, 7, (struct enqueue){.after = {1}}, T0, &err), NOT_FOUND);
 }
 
@@ -311,8 +314,10 @@ struct cancel_case {
     const char *log;
 };
 static const struct cancel_case cancel_cases[] = {
-    {OUTCOME_CANCELLED, STATE_CANCELLED, "cancelled by alice"}, {OUTCOME_FAILED, STATE_CANCELLED, "cancelled by alice"},
-    {OUTCOME_RETRY, STATE_CANCELLED, "cancelled by alice"},     {OUTCOME_RELEASED, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_CANCELLED, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_FAILED, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_RETRY, STATE_CANCELLED, "cancelled by alice"},
+    {OUTCOME_RELEASED, STATE_CANCELLED, "cancelled by alice"},
     {OUTCOME_DONE, STATE_FINISHED, ""},
 };
 
@@ -385,6 +390,32 @@ static void a_restart_extends_leases_and_keeps_the_order(void **state)
     assert_document(s, 1, STATE_FINISHED, "");
 }
 
+static void a_restart_counts_the_lanes_anew(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct connection *db = NULL;
+    ROWS rows = {0};
+    for (int n = 1; n <= 3; n++)
+        enqueue(f->store, ALICE, n, (struct enqueue){0});
+    enqueue(f->store, BOB, 4, (struct enqueue){0});
+    assert_int_equal(lease_one(f->store, T0, NULL), 1);
+    store_close(f->store);
+    const char *path = strchr(f->database, ':') + 1;
+    assert_ok(connection_open(&driver_sqlite, path, false, &db, &err));
+    assert_ok(SQL(db, NULL, &err, "UPDATE lanes SET running = 9, head_priority = NULL, head_job = NULL"));
+    connection_free(db);
+
+    struct store *s = fixture_open(f, T0);
+    assert_ok(connection_open(&driver_sqlite, path, true, &db, &err));
+    assert_ok(SQL(db, &rows, &err, "SELECT running, head_job FROM lanes ORDER BY owner"));
+    assert_int_equal(row_int(&rows, 0, 0), 1);
+    assert_string_equal(row_text(&rows, 0, 1), id_of(2));
+    assert_int_equal(row_int(&rows, 1, 0), 0);
+    connection_free(db);
+    assert_int_equal(lease_one(s, T0, NULL), 4);
+}
+
 static void a_result_and_progress_reach_the_document_also_when_it_failed(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
@@ -395,8 +426,11 @@ static void a_result_and_progress_reach_the_document_also_when_it_failed(void **
         enqueue(s, ALICE, n, (struct enqueue){0});
         lease_one(s, T0, NULL);
         assert_ok(metrics_add(s, id_of(n), 1, NULL, 0, progress, T0, &err));
-        struct finish f = {.job = id_of(n), .attempt = 1, .outcome = n == 1 ? OUTCOME_DONE : OUTCOME_FAILED,
-                           .reason = "r", .result = result};
+        struct finish f = {.job = id_of(n),
+                           .attempt = 1,
+                           .outcome = n == 1 ? OUTCOME_DONE : OUTCOME_FAILED,
+                           .reason = "r",
+                           .result = result};
         assert_ok(queue_finish(s, &f, T0, &err));
         CLEANUP(document_release) struct document d = {0};
         assert_ok(document_get(s, NULL, id_of(n), &d, &err));
@@ -504,6 +538,7 @@ int main(void)
         T(a_leased_job_is_cancelled_when_its_worker_says_that_it_is_over),
         T(a_job_with_a_time_waits_for_it),
         T(a_restart_extends_leases_and_keeps_the_order),
+        T(a_restart_counts_the_lanes_anew),
         T(a_result_and_progress_reach_the_document_also_when_it_failed),
         T(commits_stir_the_topics_that_changed),
         T(the_timer_wakes_jobs_by_itself_and_an_earlier_one_first),

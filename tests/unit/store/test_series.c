@@ -120,12 +120,9 @@ struct append_case {
 
 /* One after the other, to the same stream. */
 static const struct append_case append_cases[] = {
-    {"the first bytes", 0, "hello ", 6},
-    {"the same again", 0, "hello ", 6},
-    {"past the end", 8, "gap", 6},
-    {"half of it known", 3, "lo world", 11},
-    {"all of it known", 2, "llo", 11},
-    {"nothing", 11, "", 11},
+    {"the first bytes", 0, "hello ", 6}, {"the same again", 0, "hello ", 6},
+    {"past the end", 8, "gap", 6},       {"half of it known", 3, "lo world", 11},
+    {"all of it known", 2, "llo", 11},   {"nothing", 11, "", 11},
     {"the next bytes", 11, "!\n", 13},
 };
 
@@ -136,13 +133,15 @@ static void a_log_takes_what_it_lacks_and_tells_its_length(void **state)
     int64_t length = -1;
     for (size_t i = 0; i < ARRAY_SIZE(append_cases); i++) {
         const struct append_case *c = &append_cases[i];
-        assert_ok(log_append(s, id_of(1), 1, LOG_STDERR, c->offset, c->bytes, strlen(c->bytes), &length, &err));
+        assert_ok(
+            log_append(s, id_of(1), 1, LOG_STDERR, c->offset, c->bytes, strlen(c->bytes), &length, &err));
         if (length != c->stored)
             fail_msg("%s: length %lld", c->what, (long long)length);
     }
     assert_int_equal(log_append(s, id_of(1), 1, LOG_STDERR, -1, "x", 1, &length, &err), INVALID);
     CLEANUP(freep) char *big = xcalloc(1, LOG_CHUNK_MAX + 1);
-    assert_int_equal(log_append(s, id_of(1), 1, LOG_STDERR, 13, big, LOG_CHUNK_MAX + 1, &length, &err), TOO_LARGE);
+    assert_int_equal(log_append(s, id_of(1), 1, LOG_STDERR, 13, big, LOG_CHUNK_MAX + 1, &length, &err),
+                     TOO_LARGE);
     CLEANUP(freep) char *bytes = NULL;
     size_t size = 0;
     assert_ok(log_read(s, id_of(1), LOG_STDERR, 0, 100, &bytes, &size, &err));
@@ -181,6 +180,30 @@ static void a_log_reads_as_one_across_chunks_and_attempts(void **state)
     assert_int_equal(size, 0);
 }
 
+static void a_deleted_documents_series_go_in_pieces(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    int64_t length = 0, size = 0;
+    static struct metric_point points[5000];
+    for (int i = 0; i < 5000; i++)
+        points[i] = point("loss", i, i);
+    assert_ok(metrics_add(s, id_of(1), 1, points, 5000, NULL, T0, &err));
+    for (int i = 0; i < 450; i++)
+        assert_ok(log_append(s, id_of(1), 1, LOG_STDERR, i, "x", 1, &length, &err));
+    assert_ok(finish_as(s, 1, 1, OUTCOME_DONE, "", T0, &err));
+    assert_ok(document_delete(s, ALICE, id_of(1), 0, T0, NULL, NULL, &err));
+    assert_ok(store_tick(s, T0, NULL, &err));
+    CLEANUP(metric_list_release) struct metric_list left = {0};
+    CLEANUP(attempt_list_release) struct attempt_list attempts = {0};
+    assert_ok(metrics_read(s, id_of(1), NULL, 0, 0, &left, &err));
+    assert_int_equal(left.n, 0);
+    assert_ok(log_size(s, id_of(1), LOG_STDERR, &size, &err));
+    assert_int_equal(size, 0);
+    assert_ok(queue_attempts(s, id_of(1), &attempts, &err));
+    assert_int_equal(attempts.n, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, series_setup, fixture_teardown)
 
 int main(void)
@@ -192,6 +215,7 @@ int main(void)
         T(progress_is_kept_outside_the_feed),
         T(a_log_takes_what_it_lacks_and_tells_its_length),
         T(a_log_reads_as_one_across_chunks_and_attempts),
+        T(a_deleted_documents_series_go_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store_test.h"
@@ -28,6 +29,26 @@ static void a_user_is_a_document_and_a_password(void **state)
     assert_ok(user_create(f->store, "service", NULL, NULL, T0, NULL, &err));
     assert_int_equal(user_verify(f->store, "service", "", T0, &err), DENIED);
     assert_int_equal(user_verify(f->store, "service", "AAAA", T0, &err), DENIED);
+}
+
+/* Processor time of a refused login, in nanoseconds. */
+static int64_t refusal_cost(struct store *s, const char *name)
+{
+    struct error err;
+    struct timespec before, after;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    assert_int_equal(user_verify(s, name, "wrong", T0, &err), DENIED);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    return (after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec;
+}
+
+static void an_unknown_name_costs_what_a_wrong_password_costs(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    assert_ok(user_create(s, "foo", "bar", NULL, T0, NULL, &err));
+    int64_t wrong = refusal_cost(s, "foo"), unknown = refusal_cost(s, "nobody");
+    assert_in_range(unknown, wrong / 4, wrong * 4);
 }
 
 static void a_changed_password_takes_effect_at_once(void **state)
@@ -92,7 +113,8 @@ static void tokens_are_told_once_verified_listed_and_revoked(void **state)
     assert_ok(token_revoke(f->store, "user:foo", other.id, &err));
     assert_int_equal(token_verify(f->store, second, T0, &got, &err), DENIED);
     assert_int_equal(token_revoke(f->store, "user:foo", other.id, &err), NOT_FOUND);
-    assert_int_equal(token_create(f->store, "user:foo", TOKEN_USER, "x", T0, T0, &got, secret, &err), INVALID);
+    assert_int_equal(token_create(f->store, "user:foo", TOKEN_USER, "x", T0, T0, &got, secret, &err),
+                     INVALID);
     for (int scope = TOKEN_USER; scope <= TOKEN_ADMIN; scope++)
         assert_int_equal(token_scope_of(token_scope_word(scope)), scope);
     assert_int_equal(token_scope_of("root"), 0);
@@ -146,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_user_is_a_document_and_a_password),
+        T(an_unknown_name_costs_what_a_wrong_password_costs),
         T(a_changed_password_takes_effect_at_once),
         T(names_and_passwords_have_rules),
         T(tokens_are_told_once_verified_listed_and_revoked),
