@@ -597,7 +597,7 @@ bool http_from_loopback(const struct http_call *c)
 
 bool http_gone(const struct http_call *c)
 {
-    return peer_at_end(c->conn);
+    return peer_is_gone(c->conn);
 }
 
 int64_t http_received(const struct http_call *c)
