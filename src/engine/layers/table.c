@@ -63,6 +63,11 @@
     ROW(split)            \
     ROW(tile)
 
+#define RECURRENT_LAYERS(ROW) \
+    ROW(lstm)                 \
+    ROW(lstm_unit)            \
+    ROW(rnn)
+
 #define LOSS_LAYERS(ROW)            \
     ROW(accuracy)                   \
     ROW(contrastive_loss)           \
@@ -73,12 +78,13 @@
     ROW(sigmoid_cross_entropy_loss) \
     ROW(softmax_loss)
 
-#define LAYERS(ROW)     \
-    DATA_LAYERS(ROW)    \
-    WEIGHT_LAYERS(ROW)  \
-    ELEMENT_LAYERS(ROW) \
-    SPATIAL_LAYERS(ROW) \
-    SHAPE_LAYERS(ROW)   \
+#define LAYERS(ROW)       \
+    DATA_LAYERS(ROW)      \
+    WEIGHT_LAYERS(ROW)    \
+    ELEMENT_LAYERS(ROW)   \
+    SPATIAL_LAYERS(ROW)   \
+    SHAPE_LAYERS(ROW)     \
+    RECURRENT_LAYERS(ROW) \
     LOSS_LAYERS(ROW)
 
 #define DECLARE(name) extern const struct layer_ops layer_##name;
