@@ -117,6 +117,8 @@ struct layer_ops {
     /* Data layers only: where the layer stands, for a snapshot. */
     void (*tell)(struct layer *l, struct source_position *ret_position);
     enum status (*seek)(struct layer *l, const struct source_position *position, struct error *err);
+    /* Layers whose next pass starts from values of the last: these values, lent, for a snapshot; NULL: none. */
+    float *(*carried)(const struct layer *l, size_t *ret_n_floats);
 };
 
 const struct layer_ops *layer_ops_find(const char *type); /* NULL: not in this build */

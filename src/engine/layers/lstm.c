@@ -80,6 +80,11 @@ static void lstm_release(struct layer *l)
     recurrent_release(&((struct lstm *)l->state)->base);
 }
 
+static float *lstm_carried(const struct layer *l, size_t *ret_n_floats)
+{
+    return recurrent_carried(&((const struct lstm *)l->state)->base, ret_n_floats);
+}
+
 const struct layer_ops layer_lstm = {
     .type = "LSTM",
     .state_size = sizeof(struct lstm),
@@ -89,4 +94,5 @@ const struct layer_ops layer_lstm = {
     .forward = lstm_forward,
     .backward = lstm_backward,
     .release = lstm_release,
+    .carried = lstm_carried,
 };

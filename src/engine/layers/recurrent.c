@@ -99,6 +99,12 @@ void recurrent_release(struct recurrent *r)
     dense_release(&r->hidden_gradient);
 }
 
+float *recurrent_carried(const struct recurrent *r, size_t *ret_n_floats)
+{
+    *ret_n_floats = r->carried ? (size_t)r->n_hidden * r->n * r->d : 0;
+    return r->carried;
+}
+
 /* ---- forward ---- */
 
 static size_t hidden_bytes(const struct recurrent *r)

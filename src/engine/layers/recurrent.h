@@ -40,6 +40,8 @@ float *recurrent_at(const struct layer *l, size_t at);
 enum status recurrent_plan(struct recurrent *r, struct layer *l, struct planner *p, struct error *err);
 void recurrent_plan_done(const struct recurrent *r, struct planner *p);
 void recurrent_release(struct recurrent *r);
+/* NULL when the net itself hands the hidden state from pass to pass. */
+float *recurrent_carried(const struct recurrent *r, size_t *ret_n_floats);
 
 static inline float *recurrent_gates(const struct recurrent *r, const struct layer *l, size_t t)
 {

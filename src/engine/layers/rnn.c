@@ -100,6 +100,11 @@ static void rnn_release(struct layer *l)
     dense_release(&s->output);
 }
 
+static float *rnn_carried(const struct layer *l, size_t *ret_n_floats)
+{
+    return recurrent_carried(&((const struct rnn *)l->state)->base, ret_n_floats);
+}
+
 const struct layer_ops layer_rnn = {
     .type = "RNN",
     .state_size = sizeof(struct rnn),
@@ -109,4 +114,5 @@ const struct layer_ops layer_rnn = {
     .forward = rnn_forward,
     .backward = rnn_backward,
     .release = rnn_release,
+    .carried = rnn_carried,
 };
