@@ -43,7 +43,8 @@ static enum status check_shapes(const struct netdef *def, struct error *err)
 {
     for (int i = 0; i < def->n_blobs; i++)
         if (!shape_is_known(&def->blobs[i].shape))
-            return error_set(err, INVALID, "the shape of blob '%s' is not known: its data layer '%s' did not tell it",
+            return error_set(err, INVALID,
+                             "the shape of blob '%s' is not known: its data layer '%s' did not tell it",
                              def->blobs[i].name, def->layers[def->blobs[i].producer].name);
     return OK;
 }

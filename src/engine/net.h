@@ -18,7 +18,7 @@ struct net_options {
     int threads;           /* 0: all processors */
     uint64_t seed;
     const char *folder;    /* relative file names of data layers start here; NULL: current folder */
-    struct net *share;     /* take the parameters of this net where layer names agree (a solver's test nets) */
+    struct net *share;     /* parameters are those of this net where layer names agree (test nets) */
     bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
     bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
 };
@@ -65,7 +65,10 @@ bool net_blob_diff_read(struct net *net, int blob, float *ret_plain);
 /* Writes an input blob (Input layer) before a forward pass. */
 void net_blob_write(struct net *net, int blob, const float *plain);
 
-/* Where data layers stand and what the random generators hold, to resume with the same bits.  The caller frees. */
+/*
+ * Where data layers stand and what the random generators hold, to resume with
+ * the same bits.  The caller frees.
+ */
 enum status net_save_position(struct net *net, char **ret_bytes, size_t *ret_size, struct error *err);
 enum status net_load_position(struct net *net, const char *bytes, size_t size, struct error *err);
 

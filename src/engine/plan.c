@@ -289,7 +289,8 @@ static enum status plan_bottoms(struct planner *p, struct error *err)
         view->desc = p->bottoms[b].desc;
         view->diff_desc = p->bottom_diffs[b].desc;
         view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
-        TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b], err));
+        TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b],
+                                err));
         if (is_read)
             memory_use(net->memory, lp->bottom_buffers[b], forward_time(p->index));
         if (lp->runs_backward && (lp->backward_needs & NEEDS_BOTTOM_DATA) && !lp->overwrites_bottom)
@@ -431,7 +432,8 @@ static void merge_in_place(struct net *net)
         struct layer_plan *lp = &net->layers[i];
         if (may_lie_in_place(lp) && lp->bottom_diff_buffers[0] >= 0 && lp->top_diff_buffers[0] >= 0 &&
             same_desc(&lp->layer.bottoms[0].diff_desc, &lp->layer.tops[0].diff_desc))
-            memory_merge(net->memory, lp->top_diff_buffers[0], lp->bottom_diff_buffers[0], backward_time(net, i));
+            memory_merge(net->memory, lp->top_diff_buffers[0], lp->bottom_diff_buffers[0],
+                         backward_time(net, i));
     }
 }
 
@@ -525,7 +527,8 @@ enum status net_plan(struct net *net, struct error *err)
     TRY(memory_allocate(net->memory, !net->options.keep_blobs, err));
     net->scratch = memory_pages(net->scratch_bytes);
     if (!net->scratch)
-        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory", net->scratch_bytes);
+        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory",
+                         net->scratch_bytes);
     point_views(net);
     return write_loss_weights(net, err);
 }
