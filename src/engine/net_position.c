@@ -121,7 +121,8 @@ enum status net_load_position(struct net *net, const char *bytes, size_t size, s
     if (!take(&r, seen, sizeof(seen)) || memcmp(seen, magic, sizeof(magic)) != 0 || !take(&r, &n, sizeof(n)))
         return error_set(err, INVALID, "the saved position is not one");
     if (n != (uint32_t)net->n_layers)
-        return error_set(err, INVALID, "the saved position is of a net of %u layers, not %d", n, net->n_layers);
+        return error_set(err, INVALID, "the saved position is of a net of %u layers, not %d", n,
+                         net->n_layers);
     for (int i = 0; i < net->n_layers; i++) {
         struct layer *l = &net->layers[i].layer;
         if (load_layer(&r, l, err) != OK)

@@ -53,11 +53,12 @@ static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, boo
     weights_plain(d, src, &c->plain);
     dnnl_memory_desc_init_by_tag(&any, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
     dnnl_inner_product_desc_t op;
-    dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference, &c->src,
-                                         &any, has_bias(d) ? &c->bias : NULL, &c->dst);
+    dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
+                                         &c->src, &any, has_bias(d) ? &c->bias : NULL, &c->dst);
     c->forward = pd_make(&op, post_ops, NULL);
     if (c->forward && wants_gradient(d)) {
-        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &any, d->wants_bias ? &c->bias : NULL, &c->dst);
+        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &any, d->wants_bias ? &c->bias : NULL,
+                                                      &c->dst);
         c->weights = pd_make(&op, NULL, c->forward);
     }
     if (c->forward && d->wants_data) {
@@ -162,8 +163,8 @@ void dense_backward_weights(struct dense *d, struct layer *l, const float *x, co
 {
     if (!wants_gradient(d))
         return;
-    float *weights =
-        d->wants_weights ? weights_gradient_target(&d->weights_diff, l->params[d->weights]) : d->weights_diff.own;
+    float *weights = d->wants_weights ? weights_gradient_target(&d->weights_diff, l->params[d->weights])
+                                      : d->weights_diff.own;
     float *bias = d->wants_bias ? weights_gradient_target(&d->bias_diff, l->params[d->bias]) : NULL;
     KERNEL_RUN(&d->backward_weights, l->scratch, x, dy, weights, bias);
     if (d->wants_weights)

@@ -19,8 +19,8 @@ enum status recurrent_setup(struct recurrent *r, struct layer *l, size_t gates_p
     r->has_static = l->n_bottoms > 2 + (r->exposes ? n_hidden : 0);
     r->n_params = r->has_static ? 4 : 3;
     dnnl_dim_t t = (dnnl_dim_t)r->t, n = (dnnl_dim_t)r->n, g = (dnnl_dim_t)r->g, d = param->num_output;
-    r->x = (struct dense){
-        .m = t * n, .k = shape_count_range(x, 2, x->n_axes), .n = g, .weights = 0, .bias = 1};
+    r->x =
+        (struct dense){.m = t * n, .k = shape_count_range(x, 2, x->n_axes), .n = g, .weights = 0, .bias = 1};
     if (r->has_static) {
         const struct shape *fixed = &l->bottoms[2].shape;
         r->fixed = (struct dense){
@@ -60,7 +60,8 @@ static enum status plan_hidden(struct recurrent *r, struct layer *l, struct plan
     return status;
 }
 
-static enum status plan_input(struct dense *d, struct layer *l, struct planner *p, int bottom, struct error *err)
+static enum status plan_input(struct dense *d, struct layer *l, struct planner *p, int bottom,
+                              struct error *err)
 {
     d->wants_forward = true;
     d->wants_weights = plan_is_training(p) && l->params[d->weights]->is_learned;
@@ -114,8 +115,8 @@ static size_t hidden_bytes(const struct recurrent *r)
 
 void recurrent_start(const struct recurrent *r, const struct layer *l, int which, float *ret_hidden)
 {
-    const float *from = r->exposes ? l->bottoms[2 + r->has_static + which].data
-                                   : r->carried + (size_t)which * r->n * r->d;
+    const float *from =
+        r->exposes ? l->bottoms[2 + r->has_static + which].data : r->carried + (size_t)which * r->n * r->d;
     memcpy(ret_hidden, from, hidden_bytes(r));
 }
 

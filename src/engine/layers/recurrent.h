@@ -20,14 +20,14 @@
 #define RECURRENT_MAX_HIDDEN 2
 
 struct recurrent {
-    size_t t, n, d, g;   /* steps, streams, outputs, gates' width */
-    int n_hidden;        /* arrays carried from step to step */
-    int n_params;        /* of these transforms; the layer's own follow */
+    size_t t, n, d, g; /* steps, streams, outputs, gates' width */
+    int n_hidden;      /* arrays carried from step to step */
+    int n_params;      /* of these transforms; the layer's own follow */
     bool has_static, exposes;
     struct dense x, fixed, hidden, hidden_gradient;
-    size_t n_floats;     /* of the workspace, so far */
+    size_t n_floats; /* of the workspace, so far */
     size_t gates_at, dgates_at, cut_at, sum_at;
-    float *carried;      /* n_hidden (N,D) arrays */
+    float *carried; /* n_hidden (N,D) arrays */
 };
 
 /* g is the width of the gates; d is known only from the settings. */

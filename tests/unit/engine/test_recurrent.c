@@ -51,10 +51,10 @@ static void an_rnn_gives_what_is_worked_by_hand(void **state)
     (void)state;
     struct error err = {0};
     CLEANUP(net_freep)
-    struct net *net = net_from_text(
-        "layer { name: 'in' type: 'Input' top: 'x' top: 'cont' input_param {\n"
-        "  shape { dim: 2 dim: 1 dim: 1 } shape { dim: 2 dim: 1 } } }\n"
-        "layer { name: 'r' type: 'RNN' bottom: 'x' bottom: 'cont' top: 'y' recurrent_param { num_output: 1 } }");
+    struct net *net = net_from_text("layer { name: 'in' type: 'Input' top: 'x' top: 'cont' input_param {\n"
+                                    "  shape { dim: 2 dim: 1 dim: 1 } shape { dim: 2 dim: 1 } } }\n"
+                                    "layer { name: 'r' type: 'RNN' bottom: 'x' bottom: 'cont' top: 'y' "
+                                    "recurrent_param { num_output: 1 } }");
     /* Wx 1, b ln 2, Wh 5/3, Wo 1, bo 0: h1 = tanh(ln 2) = 3/5, h2 = tanh(5/3 3/5 - 1) = 0 */
     const float ln2 = 0.69314718f, weights[] = {1, ln2, 5 / 3.f, 1, 0};
     for (int i = 0; i < 5; i++)
@@ -116,7 +116,8 @@ static void reference_step(const struct kind *kind, float *const p[6], const flo
 
 static struct net *random_net(const struct kind *kind)
 {
-    CLEANUP(freep) char *text = xasprintf(
+    CLEANUP(freep)
+    char *text = xasprintf(
         "layer { name: 'in' type: 'Input' top: 'x' top: 'cont' top: 's' input_param {\n"
         "  shape { dim: %d dim: %d dim: %d } shape { dim: %d dim: %d } shape { dim: %d dim: %d } } }\n"
         "layer { name: 'r' type: '%s' bottom: 'x' bottom: 'cont' bottom: 's' top: 'y' recurrent_param {\n"
@@ -191,15 +192,15 @@ static void a_saved_position_brings_the_hidden_state_back(void **state)
 }
 
 /* Initial state and cont do not come from Input: they get no gradient, as in Caffe. */
-#define EXPOSED                                                                                             \
-    "force_backward: true\n"                                                                                \
-    "layer { name: 'in' type: 'Input' top: 'x' top: 's' input_param {\n"                                    \
-    "  shape { dim: 3 dim: 2 dim: 2 } shape { dim: 2 dim: 3 } } }\n"                                        \
-    "layer { name: 'd' type: 'DummyData' top: 'cont' top: 'h0' top: 'c0' dummy_data_param {\n"              \
-    "  shape { dim: 3 dim: 2 } shape { dim: 1 dim: 2 dim: 2 } shape { dim: 1 dim: 2 dim: 2 }\n"             \
+#define EXPOSED                                                                                              \
+    "force_backward: true\n"                                                                                 \
+    "layer { name: 'in' type: 'Input' top: 'x' top: 's' input_param {\n"                                     \
+    "  shape { dim: 3 dim: 2 dim: 2 } shape { dim: 2 dim: 3 } } }\n"                                         \
+    "layer { name: 'd' type: 'DummyData' top: 'cont' top: 'h0' top: 'c0' dummy_data_param {\n"               \
+    "  shape { dim: 3 dim: 2 } shape { dim: 1 dim: 2 dim: 2 } shape { dim: 1 dim: 2 dim: 2 }\n"              \
     "  data_filler { value: 1 } data_filler { value: 0.5 } data_filler { value: -0.5 } } }\n"
-#define FILLED                                                                                              \
-    "recurrent_param { num_output: 2 expose_hidden: true weight_filler { type: 'gaussian' }\n"              \
+#define FILLED                                                                                               \
+    "recurrent_param { num_output: 2 expose_hidden: true weight_filler { type: 'gaussian' }\n"               \
     "  bias_filler { type: 'gaussian' } } }\n"
 
 static void gradients_are_those_of_finite_differences(void **state)
@@ -209,8 +210,9 @@ static void gradients_are_those_of_finite_differences(void **state)
         EXPOSED "layer { name: 'q' type: 'Silence' bottom: 'c0' }\n"
                 "layer { name: 'r' type: 'RNN' bottom: 'x' bottom: 'cont' bottom: 's' bottom: 'h0' top: 'y'\n"
                 "  top: 'hT' loss_weight: 1 loss_weight: 0 " FILLED,
-        EXPOSED "layer { name: 'r' type: 'LSTM' bottom: 'x' bottom: 'cont' bottom: 's' bottom: 'h0'\n"
-                "  bottom: 'c0' top: 'y' top: 'hT' top: 'cT' loss_weight: 1 loss_weight: 0 loss_weight: 0 " FILLED,
+        EXPOSED
+        "layer { name: 'r' type: 'LSTM' bottom: 'x' bottom: 'cont' bottom: 's' bottom: 'h0'\n"
+        "  bottom: 'c0' top: 'y' top: 'hT' top: 'cT' loss_weight: 1 loss_weight: 0 loss_weight: 0 " FILLED,
         "force_backward: true\n"
         "layer { name: 'in' type: 'Input' top: 'c' top: 'g' input_param {\n"
         "  shape { dim: 1 dim: 2 dim: 3 } shape { dim: 1 dim: 2 dim: 12 } } }\n"
