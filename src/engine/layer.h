@@ -74,6 +74,7 @@ struct layer {
     Caffe__Phase phase;
     struct rng *rng;      /* the layer's own */
     int threads;
+    bool caller_feeds;    /* net_options': the caller writes MemoryData's tops */
     const char *folder;   /* relative file names start here; NULL: current folder.  Lent for the net's life */
     void *scratch;        /* what plan_scratch asked for; any content; shared by all layers */
     void *workspace;      /* what plan_workspace asked for; kept from forward to backward */

@@ -28,7 +28,10 @@ static enum status read_source_shapes(const Caffe__NetParameter *param, const st
         if (!source_ops_find(layer->type))
             continue;
         struct source_options source = {
-            .param = layer, .phase = state->phase, .folder = options->folder, .threads = 1,
+            .param = layer,
+            .phase = state->phase,
+            .folder = options->folder,
+            .threads = 1,
         };
         if (source_shapes(&source, &shapes[n], err) != OK)
             return error_context(err, "layer '%s'", layer->name);
@@ -83,6 +86,7 @@ static enum status make_layer(struct net *net, int index, struct rng *rng, struc
         .phase = ld->phase,
         .rng = &lp->rng,
         .threads = net->options.threads,
+        .caller_feeds = net->options.feeds_memory,
         .folder = net->folder,
     };
     make_views(net, &lp->layer);

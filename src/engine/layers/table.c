@@ -13,7 +13,8 @@
     ROW(hdf5_output)     \
     ROW(image_data)      \
     ROW(input)           \
-    ROW(memory_data)
+    ROW(memory_data)     \
+    ROW(window_data)
 
 #define WEIGHT_LAYERS(ROW) \
     ROW(convolution)       \
