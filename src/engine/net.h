@@ -55,9 +55,12 @@ struct param *net_param(struct net *net, int index); /* index of netdef's params
 void param_export(const struct param *p, const float *values, float *ret_plain);
 void param_import(const struct param *p, const float *plain, float *ret_values);
 
+/* A blob's shape after a forward pass: behind a Filter it may be less than the definition's. */
+void net_blob_shape(const struct net *net, int blob, struct shape *ret_shape);
+
 /*
  * Blob values in plain order after a forward pass; copies shape_count
- * floats.  For the net's outputs, blobs of layers without bottoms, and with
+ * floats of the definition, 0 beyond net_blob_shape.  For the net's outputs, blobs of layers without bottoms, and with
  * keep_blobs all.
  */
 void net_blob_read(struct net *net, int blob, float *ret_plain);

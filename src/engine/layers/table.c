@@ -56,6 +56,7 @@
     ROW(batch_reindex)    \
     ROW(concat)           \
     ROW(crop)             \
+    ROW(filter)           \
     ROW(flatten)          \
     ROW(reduction)        \
     ROW(reshape)          \
