@@ -19,6 +19,7 @@ const struct command commands[] = {
     {"train", command_train, "Caffe", "Train or fine-tune a net"},
     {"test", command_test, "Caffe", "Score a net"},
     {"time", command_time, "Caffe", "Time each layer of a net"},
+    {"check", command_check, "Tools", "Explain a net and a solver: shapes, memory, and every mistake"},
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
     {"classify-images", command_classify_images, NULL, NULL},
