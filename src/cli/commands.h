@@ -10,6 +10,7 @@ int command_train(int argc, char **argv);
 int command_test(int argc, char **argv);
 int command_time(int argc, char **argv);
 
+int command_check(int argc, char **argv);
 int command_convert_imageset(int argc, char **argv);
 int command_convert_mnist(int argc, char **argv);
 
