@@ -272,13 +272,14 @@ enum status blob_ref_set(struct store *s, const char *job, int attempt, const ch
 {
     if (attempt < 1)
         return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
-    return store_write(s, refer, &(struct referring){NULL, job, attempt, name, sha256, now_ms}, err);
+    return store_write_job(s, job, refer, &(struct referring){NULL, job, attempt, name, sha256, now_ms}, err);
 }
 
 enum status blob_ref_set_for(struct store *s, const char *owner, const char *document, const char *name,
                              const char *sha256, int64_t now_ms, struct error *err)
 {
-    return store_write(s, refer, &(struct referring){owner, document, 0, name, sha256, now_ms}, err);
+    return store_write_about(s, owner, document, refer,
+                             &(struct referring){owner, document, 0, name, sha256, now_ms}, err);
 }
 
 static void read_blob(const struct rows *rows, int i, struct blob *ret_blob)
