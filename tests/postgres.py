@@ -6,6 +6,7 @@
 It listens on a Unix socket in its folder only.  The server refuses to run as
 root: then it runs as Debian's user postgres.
 """
+import atexit
 import glob
 import os
 import pwd
@@ -53,6 +54,11 @@ class Postgres:
         self.start()
         self.url = 'postgres://et@/postgres?host=' + self.folder
 
+    def schema(self, name):
+        """The URL of a database of its own, as far as one server can tell."""
+        self.query('CREATE SCHEMA ' + name)
+        return '%s&options=-csearch_path%%3D%s' % (self.url, name)
+
     def call(self, command):
         done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               stdin=subprocess.DEVNULL, **(self.demote or {}))
@@ -92,10 +98,10 @@ class Postgres:
         self.process.wait()
         self.log.close()
 
-    def query(self, sql):
+    def query(self, sql, url=None):
         """Rows of text columns."""
         done = subprocess.run([os.path.join(self.bin, 'psql'), '-X', '-q', '-A', '-t', '-F', '\t', '-v', 'ON_ERROR_STOP=1',
-                               '-d', self.url, '-c', sql], check=True, stdout=subprocess.PIPE, text=True, cwd='/')
+                               '-d', url or self.url, '-c', sql], check=True, stdout=subprocess.PIPE, text=True, cwd='/')
         return [line.split('\t') for line in done.stdout.splitlines()]
 
     def close(self):
@@ -103,6 +109,14 @@ class Postgres:
         self.process.wait()
         self.log.close()
         shutil.rmtree(self.folder)
+
+
+def shared():
+    """One server for all that this process tests."""
+    if not hasattr(shared, 'server'):
+        shared.server = Postgres()
+        atexit.register(shared.server.close)
+    return shared.server
 
 
 def main():

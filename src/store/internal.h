@@ -37,7 +37,6 @@ struct store {
     struct timer *timer; /* NULL: none */
     struct password_cache *passwords;
     struct idempotency_keys *keys;
-    pthread_rwlock_t blob_lock;   /* read: a put moves its file in; write: a sweep removes files */
     pthread_mutex_t tick_lock;    /* one tick at a time; guards swept_ms */
     int64_t swept_ms;             /* of the last sweep of blobs */
     pthread_mutex_t changed_lock; /* guards the two below, and is held while they are called */
@@ -150,6 +149,11 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);
 char *blob_path(const struct store *s, const char *sha256); /* for the caller to free */
+/*
+ * LOCK_SH while a put moves its file in, LOCK_EX while a sweep removes files;
+ * also against other servers that use the folder.  Closing the descriptor ends it.
+ */
+enum status blobs_lock(const struct store *s, int how, int *ret_fd, struct error *err);
 /* "cannot WHAT a blob: ...": NO_SPACE or FAILED. */
 enum status blob_failed(const char *what, int number, struct error *err);
 /* Within a write: a document refers to a blob, which must be there. */

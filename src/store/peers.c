@@ -183,11 +183,12 @@ static void *peers_main(void *opaque)
     bool has_topics = false;
     while (!is_stopping(p, &has_topics)) {
         struct error err;
+        char reason[LOG_VALUE_MAX];
         enum status status = p->db ? work(p, has_topics, &err) : connect_peers(p, &err);
         if (status == OK)
             continue;
         if (p->db)
-            log_event("database.lost", "reason=\"%s\"", err.message);
+            log_event("database.lost", "reason=%s", log_value(err.message, reason));
         connection_free(p->db);
         p->db = NULL;
         struct pollfd wait = {.fd = p->wake, .events = POLLIN};

@@ -86,7 +86,6 @@ enum status store_open(const char *url, const struct store_options *options, str
     if (sodium_init() < 0)
         return error_set(err, FAILED, "libsodium does not start");
     CLEANUP(store_closep) struct store *s = xcalloc(1, sizeof(*s));
-    pthread_rwlock_init(&s->blob_lock, NULL);
     pthread_mutex_init(&s->tick_lock, NULL);
     pthread_mutex_init(&s->changed_lock, NULL);
     s->passwords = password_cache_new();
@@ -110,7 +109,6 @@ void store_close(struct store *s)
     readers_free(s->readers);
     password_cache_free(s->passwords);
     idempotency_keys_free(s->keys);
-    pthread_rwlock_destroy(&s->blob_lock);
     pthread_mutex_destroy(&s->tick_lock);
     pthread_mutex_destroy(&s->changed_lock);
     sodium_memzero(s->secret, sizeof(s->secret));
