@@ -101,7 +101,7 @@ class Service:
         self.deaths = {'server': 0, 'worker': 0}
         self.stopping = False
         self.up = threading.Event()
-        self.key = 0
+        self.key, self.key_name = 0, 'key'
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
         self.worker = self.start_worker(worker_fault) if has_worker else None
@@ -186,7 +186,7 @@ class Service:
             headers['Content-Type'] = content_type
         if method == 'POST':
             self.key += 1
-            headers['Idempotency-Key'] = 'key-%d' % self.key
+            headers['Idempotency-Key'] = '%s-%d' % (self.key_name, self.key)
         while True:
             try:
                 status, data = self.once(method, path, body, headers)
