@@ -1,11 +1,13 @@
 /* worker.c - `et worker`: leases jobs from a server and runs them. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -153,6 +155,16 @@ struct watch {
     pid_t parent; /* 0: it does not matter */
 };
 
+/* A parent that keeps a pipe to our standard input is gone when the pipe has hung up, even if it went before
+ * we looked. */
+static bool parent_is_gone(pid_t parent)
+{
+    struct pollfd lifeline = {.fd = STDIN_FILENO};
+    struct stat st;
+    bool is_pipe = !fstat(STDIN_FILENO, &st) && S_ISFIFO(st.st_mode);
+    return getppid() != parent || (is_pipe && poll(&lifeline, 1, 0) == 1 && (lifeline.revents & POLLHUP));
+}
+
 static void *watch_signals(void *context)
 {
     const struct watch *w = context;
@@ -160,7 +172,7 @@ static void *watch_signals(void *context)
         int number = sigtimedwait(&w->signals, NULL, &(struct timespec){.tv_sec = 1});
         if (number == SIGUSR1)
             return NULL;
-        if (number > 0 || (w->parent && getppid() != w->parent))
+        if (number > 0 || (w->parent && parent_is_gone(w->parent)))
             worker_stop(w->worker);
     }
 }

@@ -103,9 +103,14 @@ struct layer_ops {
      * the gradient is passed on in the same way and backward may be NULL too.
      */
     bool tops_are_bottom;
+    /*
+     * true when backward has read every bottom's data before it writes any
+     * bottom's gradient, which may then lie in the same place.
+     */
+    bool reads_bottoms_first;
     enum status (*setup)(struct layer *l, struct error *err);
     enum status (*plan)(struct layer *l, struct planner *p, struct error *err);
-    /* Only data layers and those that write files can fail while running. */
+    /* Data layers, those that write files, and losses of bad labels can fail while running. */
     enum status (*forward)(struct layer *l, struct error *err);
     void (*backward)(struct layer *l);
     void (*release)(struct layer *l);

@@ -59,7 +59,8 @@ int memory_add(struct memory *m, size_t bytes)
         m->allocated = m->allocated ? 2 * m->allocated : 64;
         m->buffers = xrealloc(m->buffers, (size_t)m->allocated * sizeof(m->buffers[0]));
     }
-    m->buffers[m->n] = (struct buffer){.bytes = kernel_align(bytes), .first = INT_MAX, .last = -1, .place = m->n};
+    m->buffers[m->n] =
+        (struct buffer){.bytes = kernel_align(bytes), .first = INT_MAX, .last = -1, .place = m->n};
     return m->n++;
 }
 
@@ -86,7 +87,8 @@ bool memory_merge(struct memory *m, int buffer, int next, int time)
 {
     int to = place_of(m, buffer), from = place_of(m, next);
     struct buffer *into = &m->buffers[to], *b = &m->buffers[from];
-    if (to == from || into->fixed || b->fixed || into->bytes != b->bytes || into->last > time || b->first < time)
+    if (to == from || into->fixed || b->fixed || into->bytes != b->bytes || into->last > time ||
+        b->first < time)
         return false;
     into->last = MAX(into->last, b->last);
     b->place = to;

@@ -43,7 +43,8 @@ static enum status check_shapes(const struct netdef *def, struct error *err)
 {
     for (int i = 0; i < def->n_blobs; i++)
         if (!shape_is_known(&def->blobs[i].shape))
-            return error_set(err, INVALID, "the shape of blob '%s' is not known: its data layer '%s' did not tell it",
+            return error_set(err, INVALID,
+                             "the shape of blob '%s' is not known: its data layer '%s' did not tell it",
                              def->blobs[i].name, def->layers[def->blobs[i].producer].name);
     return OK;
 }
@@ -177,7 +178,7 @@ static void run_reorders(const struct net *net, struct reorder *list)
         KERNEL_RUN(&r->kernel, net->scratch, r->from_data, r->to_data);
 }
 
-enum status net_forward_layer(struct net *net, int layer, struct error *err)
+static enum status forward_layer(struct net *net, int layer, struct error *err)
 {
     struct layer_plan *lp = &net->layers[layer];
     run_reorders(net, lp->before_forward);
@@ -188,7 +189,7 @@ enum status net_forward_layer(struct net *net, int layer, struct error *err)
     return OK;
 }
 
-void net_backward_layer(struct net *net, int layer)
+static void backward_layer(struct net *net, int layer)
 {
     struct layer_plan *lp = &net->layers[layer];
     if (!lp->runs_backward)
@@ -202,6 +203,18 @@ void net_backward_layer(struct net *net, int layer)
     lp->layer.ops->backward(&lp->layer);
     if (bottom)
         lp->layer.bottoms[0].data = bottom;
+}
+
+enum status net_forward_layer(struct net *net, int layer, struct error *err)
+{
+    omp_set_num_threads(net->options.threads);
+    return forward_layer(net, layer, err);
+}
+
+void net_backward_layer(struct net *net, int layer)
+{
+    omp_set_num_threads(net->options.threads);
+    backward_layer(net, layer);
 }
 
 /* What the layer's tops add to the loss; padding is 0 and adds nothing. */
@@ -222,8 +235,9 @@ static double layer_loss(const struct layer *l)
 enum status net_forward(struct net *net, double *ret_loss, struct error *err)
 {
     double loss = 0;
+    omp_set_num_threads(net->options.threads);
     for (int i = 0; i < net->n_layers; i++) {
-        TRY(net_forward_layer(net, i, err));
+        TRY(forward_layer(net, i, err));
         loss += layer_loss(&net->layers[i].layer);
     }
     if (ret_loss)
@@ -234,8 +248,9 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err)
 void net_backward(struct net *net)
 {
     assert(!net->options.inference);
+    omp_set_num_threads(net->options.threads);
     for (int i = net->n_layers - 1; i >= 0; i--)
-        net_backward_layer(net, i);
+        backward_layer(net, i);
 }
 
 /* ---- looking ---- */

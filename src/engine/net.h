@@ -18,15 +18,16 @@ struct net_options {
     int threads;           /* 0: all processors */
     uint64_t seed;
     const char *folder;    /* relative file names of data layers start here; NULL: current folder */
-    struct net *share;     /* take the parameters of this net where layer names agree (a solver's test nets) */
+    struct net *share;     /* parameters are those of this net where layer names agree (test nets) */
     bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
     bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
 };
 
 /*
  * Opens data layers, plans, allocates and fills the parameters by their
- * fillers.  net keeps its own copy of what it needs of `param`.  The number
- * of threads is the whole process's (OpenMP): the last net made sets it.
+ * fillers.  net keeps its own copy of what it needs of `param`.  Sets the
+ * calling thread's number of OpenMP threads, as net_forward and net_backward
+ * do: kernels are made for that number.
  * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file.
  */
 enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
@@ -64,7 +65,10 @@ bool net_blob_diff_read(struct net *net, int blob, float *ret_plain);
 /* Writes an input blob (Input layer) before a forward pass. */
 void net_blob_write(struct net *net, int blob, const float *plain);
 
-/* Where data layers stand and what the random generators hold, to resume with the same bits.  The caller frees. */
+/*
+ * Where data layers stand and what the random generators hold, to resume with
+ * the same bits.  The caller frees.
+ */
 enum status net_save_position(struct net *net, char **ret_bytes, size_t *ret_size, struct error *err);
 enum status net_load_position(struct net *net, const char *bytes, size_t size, struct error *err);
 
@@ -78,7 +82,10 @@ enum status net_load_weights(struct net *net, const char *path, struct error *er
 enum status net_save_weights(struct net *net, const char *path, bool with_diff, struct error *err);
 enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err);
 
-/* Bytes allocated for activations and their gradients, parameters, scratch. */
+/*
+ * Bytes reserved for activations and their gradients, parameters with their
+ * gradients, and scratch (of which what no step touches costs nothing).
+ */
 struct net_memory {
     int64_t blobs, params, scratch;
 };

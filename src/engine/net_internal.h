@@ -6,7 +6,8 @@
  * most one layer (the definition has splits for more).
  *
  * Times, for the memory plan, of L layers: forward of layer i is i, its
- * backward is 2L - 1 - i, what the caller reads lives until 2L.
+ * backward is two steps, L + 2 (L - 1 - i) and the next; what the caller reads
+ * lives until 3L.
  */
 #ifndef ET_NET_INTERNAL_H
 #define ET_NET_INTERNAL_H
@@ -81,6 +82,7 @@ struct net {
     struct memory *memory;
     struct kept *kept;
     size_t kept_bytes;
+    bool kept_failed;
     void *scratch;
     size_t scratch_bytes;
 };

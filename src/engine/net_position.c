@@ -61,7 +61,8 @@ enum status net_load_position(struct net *net, const char *bytes, size_t size, s
     if (!take(&r, seen, sizeof(seen)) || memcmp(seen, magic, sizeof(magic)) != 0 || !take(&r, &n, sizeof(n)))
         return error_set(err, INVALID, "the saved position is not one");
     if (n != (uint32_t)net->n_layers)
-        return error_set(err, INVALID, "the saved position is of a net of %u layers, not %d", n, net->n_layers);
+        return error_set(err, INVALID, "the saved position is of a net of %u layers, not %d", n,
+                         net->n_layers);
     for (int i = 0; i < net->n_layers; i++) {
         struct layer *l = &net->layers[i].layer;
         struct rng rng;
@@ -71,7 +72,8 @@ enum status net_load_position(struct net *net, const char *bytes, size_t size, s
             (has_place && !take(&r, position.bytes, sizeof(position.bytes))))
             return error_set(err, INVALID, "the saved position is cut short");
         if ((has_place != 0) != (l->ops->seek != NULL))
-            return error_set(err, INVALID, "the saved position is of another net: layer '%s' differs", l->def->name);
+            return error_set(err, INVALID, "the saved position is of another net: layer '%s' differs",
+                             l->def->name);
         *l->rng = rng;
         if (has_place && l->ops->seek(l, &position, err) != OK)
             return error_context(err, "layer '%s'", l->def->name);

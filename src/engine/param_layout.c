@@ -14,9 +14,10 @@ static bool same_axes(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
  * (a weight matrix seen as N x K here, as O,I,H,W there) the plain orders are
  * the same bytes.  Winograd's layout is made from a plain one only.
  */
-static enum status change_plan(struct layout_change *c, struct planner *planner, const dnnl_memory_desc_t *from,
-                               const dnnl_memory_desc_t *from_plain, const dnnl_memory_desc_t *to,
-                               const dnnl_memory_desc_t *to_plain, bool add, struct error *err)
+static enum status change_plan(struct layout_change *c, struct planner *planner,
+                               const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *from_plain,
+                               const dnnl_memory_desc_t *to, const dnnl_memory_desc_t *to_plain, bool add,
+                               struct error *err)
 {
     c->is_needed = true;
     bool is_direct = to->format_kind == dnnl_blocked || dnnl_memory_desc_equal(from, to_plain);

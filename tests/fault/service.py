@@ -203,7 +203,7 @@ class Service:
 
     def until(self, path, condition):
         """The document, as soon as the condition holds for it; asked anew at each change of the owner's feed."""
-        since = self.json('GET', '/elastic-thought/_changes?limit=0')['last_seq']
+        since = self.json('GET', '/elastic-thought/_changes?since=now')['last_seq']
         while True:
             document = self.json('GET', path)
             if condition(document):

@@ -143,23 +143,25 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     dnnl_convolution_desc_t op;
     if (dnnl_dilated_convolution_forward_desc_init(
             &op, is_training ? dnnl_forward_training : dnnl_forward_inference, candidate->algorithm, &c->src,
-            &weights, s->has_bias ? &bias : NULL, &c->dst, s->stride, s->dilation, s->pad, s->pad) != dnnl_success)
+            &weights, s->has_bias ? &bias : NULL, &c->dst, s->stride, s->dilation, s->pad,
+            s->pad) != dnnl_success)
         return false;
     c->forward = pd_make(&op, post_ops, NULL);
     if (!c->forward)
         return false;
     if (s->wants_weights || s->wants_bias) {
         if (dnnl_dilated_convolution_backward_weights_desc_init(
-                &op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst, s->stride,
-                s->dilation, s->pad, s->pad) != dnnl_success)
+                &op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst,
+                s->stride, s->dilation, s->pad, s->pad) != dnnl_success)
             return false;
         c->weights = pd_make(&op, NULL, c->forward);
         if (!c->weights)
             return false;
     }
     if (s->wants_data) {
-        if (dnnl_dilated_convolution_backward_data_desc_init(&op, candidate->algorithm, &c->src, &weights, &c->dst,
-                                                             s->stride, s->dilation, s->pad, s->pad) != dnnl_success)
+        if (dnnl_dilated_convolution_backward_data_desc_init(&op, candidate->algorithm, &c->src, &weights,
+                                                             &c->dst, s->stride, s->dilation, s->pad,
+                                                             s->pad) != dnnl_success)
             return false;
         c->data = pd_make(&op, NULL, c->forward);
         if (!c->data)
@@ -211,7 +213,8 @@ static enum status choose(const struct convolution *s, bool is_training, const_d
         for (int i = 0; i < n; i++) {
             struct choice c = {0};
             if (try_candidate(s, &list[i], is_training, post_ops, &c) &&
-                (patience >= 1 || !any_of(&c, pd_is_gemm)) && (patience >= 2 || !any_of(&c, pd_is_reference))) {
+                (patience >= 1 || !any_of(&c, pd_is_gemm)) &&
+                (patience >= 2 || !any_of(&c, pd_is_reference))) {
                 *ret_choice = c;
                 return OK;
             }
@@ -230,7 +233,8 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     dnnl_memory_desc_t plain, bias = bias_desc(s);
     struct shape shape = weights_shape(s);
     desc_plain(&shape, &plain);
-    const dnnl_memory_desc_t *master = c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
+    const dnnl_memory_desc_t *master =
+        c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
     plan_param(p, 0, master->format_kind == dnnl_blocked ? master : &plain, &plain);
     TRY(weights_copy_plan(&s->forward_weights, p, l->params[0], weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
@@ -325,7 +329,8 @@ static void add_weights_gradient(struct layer *l, int i)
     struct convolution *s = l->state;
     if (!s->wants_weights && !s->wants_bias)
         return;
-    float *weights = s->wants_weights ? weights_gradient_target(&s->weights_diff, l->params[0]) : s->weights_diff.own;
+    float *weights =
+        s->wants_weights ? weights_gradient_target(&s->weights_diff, l->params[0]) : s->weights_diff.own;
     float *bias = s->wants_bias ? weights_gradient_target(&s->bias_diff, l->params[1]) : NULL;
     KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
     if (s->wants_weights)
@@ -337,8 +342,9 @@ static void add_weights_gradient(struct layer *l, int i)
 static void convolution_backward(struct layer *l)
 {
     struct convolution *s = l->state;
-    for (int i = 0; i < l->n_bottoms; i++) {
+    for (int i = 0; i < l->n_bottoms; i++)
         add_weights_gradient(l, i);
+    for (int i = 0; i < l->n_bottoms; i++) {
         if (!l->bottoms[i].diff)
             continue;
         const float *weights = weights_copy_get(&s->data_weights, l->params[0], l->scratch);
@@ -361,6 +367,7 @@ static void convolution_release(struct layer *l)
 const struct layer_ops layer_convolution = {
     .type = "Convolution",
     .state_size = sizeof(struct convolution),
+    .reads_bottoms_first = true,
     .setup = convolution_setup,
     .plan = convolution_plan,
     .forward = convolution_forward,

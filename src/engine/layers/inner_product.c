@@ -54,7 +54,8 @@ static enum status inner_product_setup(struct layer *l, struct error *err)
  * Caffe's order of the weights over the axes (N, rest of src): the plain one,
  * or with N varying fastest when they are transposed.
  */
-static void weights_plain(const struct inner_product *s, const dnnl_memory_desc_t *src, dnnl_memory_desc_t *ret)
+static void weights_plain(const struct inner_product *s, const dnnl_memory_desc_t *src,
+                          dnnl_memory_desc_t *ret)
 {
     dnnl_dims_t dims, strides;
     memcpy(dims, src->dims, sizeof(dims));
@@ -78,11 +79,12 @@ static bool try_bottom(const struct inner_product *s, const dnnl_memory_desc_t *
     weights_plain(s, src, &c->plain);
     dnnl_memory_desc_init_by_tag(&any, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
     dnnl_inner_product_desc_t op;
-    dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference, &c->src,
-                                         &any, s->has_bias ? &c->bias : NULL, &c->dst);
+    dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
+                                         &c->src, &any, s->has_bias ? &c->bias : NULL, &c->dst);
     c->forward = pd_make(&op, post_ops, NULL);
     if (c->forward && (s->wants_weights || s->wants_bias)) {
-        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &any, s->wants_bias ? &c->bias : NULL, &c->dst);
+        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &any, s->wants_bias ? &c->bias : NULL,
+                                                      &c->dst);
         c->weights = pd_make(&op, NULL, c->forward);
     }
     if (c->forward && s->wants_data) {
@@ -118,7 +120,8 @@ static enum status plan_kernels(struct layer *l, struct planner *p, const struct
 {
     struct inner_product *s = l->state;
     const dnnl_memory_desc_t *weights = pd_query(c->forward, dnnl_query_weights_md);
-    const dnnl_memory_desc_t *written = c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
+    const dnnl_memory_desc_t *written =
+        c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
     plan_param(p, 0, written, &c->plain);
     TRY(weights_copy_plan(&s->forward_weights, p, l->params[0], weights, &c->plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
@@ -219,6 +222,7 @@ static void inner_product_release(struct layer *l)
 const struct layer_ops layer_inner_product = {
     .type = "InnerProduct",
     .state_size = sizeof(struct inner_product),
+    .reads_bottoms_first = true,
     .setup = inner_product_setup,
     .plan = inner_product_plan,
     .forward = inner_product_forward,

@@ -12,7 +12,8 @@ struct conv {
 static void size_tops(struct conv *c)
 {
     for (int i = 0; i < 3; i++)
-        c->top[i] = (c->size[i] + 2 * c->pad[i] - (c->dilation[i] * (c->kernel[i] - 1) + 1)) / c->stride[i] + 1;
+        c->top[i] =
+            (c->size[i] + 2 * c->pad[i] - (c->dilation[i] * (c->kernel[i] - 1) + 1)) / c->stride[i] + 1;
 }
 
 static int64_t volume(const int v[3])
@@ -26,8 +27,8 @@ enum direction { FORWARD, BACKWARD };
  * Visits every product x[i] * w[j] -> y[k] once: forward adds it up, backward
  * adds dy * w to dx and dy * x to dw.
  */
-static void visit(const struct conv *c, enum direction direction, float *x, float *w, float *y, const float *dy,
-                  float *dx, float *dw)
+static void visit(const struct conv *c, enum direction direction, float *x, float *w, float *y,
+                  const float *dy, float *dx, float *dw)
 {
     int in = c->in / c->group, out = c->out / c->group;
     int64_t xs = volume(c->size), ws = volume(c->kernel), ys = volume(c->top);
@@ -36,8 +37,8 @@ static void visit(const struct conv *c, enum direction direction, float *x, floa
             for (int i = 0; i < in; i++)
                 for (int64_t p = 0; p < ys; p++)
                     for (int64_t q = 0; q < ws; q++) {
-                        const int at[] = {(int)(p / (c->top[1] * c->top[2])), (int)(p / c->top[2] % c->top[1]),
-                                          (int)(p % c->top[2])};
+                        const int at[] = {(int)(p / (c->top[1] * c->top[2])),
+                                          (int)(p / c->top[2] % c->top[1]), (int)(p % c->top[2])};
                         const int of[] = {(int)(q / (c->kernel[1] * c->kernel[2])),
                                           (int)(q / c->kernel[2] % c->kernel[1]), (int)(q % c->kernel[2])};
                         int64_t from = 0;
@@ -97,7 +98,8 @@ static char *prototxt_of(const struct row *r)
 {
     return xasprintf(
         "force_backward: true\n"
-        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: %d dim: %d dim: %d dim: %d } } }\n"
+        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: %d dim: %d dim: %d dim: %d } } "
+        "}\n"
         "layer { name: 'conv' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1\n"
         "  convolution_param { num_output: %d group: %d kernel_h: %d kernel_w: %d stride_h: %d stride_w: %d\n"
         "    pad_h: %d pad_w: %d dilation: %d weight_filler { type: 'gaussian' std: 0.5 }\n"
@@ -143,8 +145,9 @@ static void all_directions_agree_with_the_formula(void **state)
         }
         CLEANUP(freep) float *got_y = blob_values(net, "y"), *got_dx = blob_diffs(net, "x");
         CLEANUP(freep) float *got_dw = param_diffs(net, 0), *got_db = param_diffs(net, 1);
-        const double worst = fmax(fmax(largest_difference(got_y, y, ny), largest_difference(got_dx, dx, nx)),
-                                  fmax(largest_difference(got_dw, dw, nw), largest_difference(got_db, db, c.out)));
+        const double worst =
+            fmax(fmax(largest_difference(got_y, y, ny), largest_difference(got_dx, dx, nx)),
+                 fmax(largest_difference(got_dw, dw, nw), largest_difference(got_db, db, c.out)));
         if (!(worst < 2e-5))
             fail_msg("%s: y %g, dx %g, dw %g, db %g", r->name, largest_difference(got_y, y, ny),
                      largest_difference(got_dx, dx, nx), largest_difference(got_dw, dw, nw),
@@ -156,18 +159,38 @@ static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
     const struct gradient_check checks[] = {
-        {.prototxt = "force_backward: true\n"
-                     "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 2 dim: 5 } } }\n"
-                     "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
-                     "  num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: 'gaussian' } } }",
-         .low = -1, .high = 1},
-        {.prototxt = "force_backward: true\n"
-                     "layer { name: 'in' type: 'Input' top: 'x'\n"
-                     "  input_param { shape { dim: 1 dim: 2 dim: 3 dim: 4 dim: 4 } } }\n"
-                     "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
-                     "  num_output: 2 kernel_size: 2 kernel_size: 3 kernel_size: 2 stride: 1 stride: 1 stride: 2\n"
-                     "  weight_filler { type: 'gaussian' } } }",
-         .low = -1, .high = 1},
+        {.prototxt =
+             "force_backward: true\n"
+             "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 2 dim: 5 } } }\n"
+             "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
+             "  num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: 'gaussian' } } }",
+         .low = -1,
+         .high = 1},
+        {.prototxt =
+             "force_backward: true\n"
+             "layer { name: 'in' type: 'Input' top: 'x'\n"
+             "  input_param { shape { dim: 1 dim: 2 dim: 3 dim: 4 dim: 4 } } }\n"
+             "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
+             "  num_output: 2 kernel_size: 2 kernel_size: 3 kernel_size: 2 stride: 1 stride: 1 stride: 2\n"
+             "  weight_filler { type: 'gaussian' } } }",
+         .low = -1,
+         .high = 1},
+        {.prototxt =
+             "force_backward: true\n"
+             "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 2 dim: 3 dim: 5 } "
+             "} }\n"
+             "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
+             "  num_output: 2 kernel_size: 3 axis: 2 weight_filler { type: 'gaussian' } } }",
+         .low = -1,
+         .high = 1},
+        {.prototxt =
+             "force_backward: true\n"
+             "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 16 dim: 5 dim: 5 } "
+             "} }\n"
+             "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1 convolution_param {\n"
+             "  num_output: 16 kernel_size: 3 pad: 1 bias_term: false weight_filler { type: 'xavier' } } }",
+         .low = -1,
+         .high = 1},
     };
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
         gradient_check(&checks[i]);
@@ -177,13 +200,15 @@ static void two_bottoms_add_their_gradients_to_the_same_weights(void **state)
 {
     (void)state;
     const struct gradient_check check = {
-        .prototxt = "force_backward: true\n"
-                    "layer { name: 'in' type: 'Input' top: 'a' top: 'b'\n"
-                    "  input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }\n"
-                    "layer { name: 'c' type: 'Convolution' bottom: 'a' bottom: 'b' top: 'y' top: 'z'\n"
-                    "  loss_weight: 1 loss_weight: 1\n"
-                    "  convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: 'gaussian' } } }",
-        .low = -1, .high = 1,
+        .prototxt =
+            "force_backward: true\n"
+            "layer { name: 'in' type: 'Input' top: 'a' top: 'b'\n"
+            "  input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }\n"
+            "layer { name: 'c' type: 'Convolution' bottom: 'a' bottom: 'b' top: 'y' top: 'z'\n"
+            "  loss_weight: 1 loss_weight: 1\n"
+            "  convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: 'gaussian' } } }",
+        .low = -1,
+        .high = 1,
     };
     gradient_check(&check);
 }
