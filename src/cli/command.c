@@ -9,6 +9,7 @@ const struct command commands[] = {
     {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
+    {"run", command_run_script, "Client", "Send a script as a job"},
     {"ps", command_ps, "Client", "List your jobs"},
     {"status", command_status, "Client", "Tell where a job stands"},
     {"logs", command_logs, "Client", "Print or follow a job's log"},
@@ -25,6 +26,7 @@ const struct command commands[] = {
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
     {"classify-images", command_classify_images, NULL, NULL, true},
+    {"sandbox-exec", command_sandbox_exec, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
