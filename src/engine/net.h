@@ -22,6 +22,12 @@ struct net_options {
     bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
     bool feeds_memory;     /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
     bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
+    /*
+     * Plans, to ask for net_memory and nothing else: no data is opened (the
+     * state's sources are all that is known of it), no file made, no memory
+     * for blobs and parameters taken.
+     */
+    bool plan_only;
 };
 
 /*
@@ -42,6 +48,17 @@ const struct netdef *net_def(const struct net *net);
 enum status net_forward(struct net *net, double *ret_loss, struct error *err);
 void net_backward(struct net *net);
 void net_clear_diffs(struct net *net); /* of the parameters */
+
+/*
+ * What the net spends its time on: told after each step, on the thread that
+ * runs the net.  Times are monotonic, in nanoseconds.
+ */
+enum net_step { NET_FORWARD, NET_BACKWARD, NET_REORDER_FORWARD, NET_REORDER_BACKWARD };
+struct net_watch {
+    void (*step)(void *context, enum net_step step, int layer, int64_t begin_ns, int64_t end_ns);
+    void *context;
+};
+void net_set_watch(struct net *net, struct net_watch watch); /* step NULL: none, which costs nothing */
 
 /* One layer alone with the reorders before it, for `et time`. */
 enum status net_forward_layer(struct net *net, int layer, struct error *err);
@@ -87,11 +104,12 @@ enum status net_save_weights(struct net *net, const char *path, bool with_diff, 
 enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err);
 
 /*
- * Bytes reserved for activations and their gradients, parameters with their
- * gradients, and scratch (of which what no step touches costs nothing).
+ * Bytes for activations and their gradients, parameters with their
+ * gradients, scratch, batches that data layers read ahead, and what is
+ * reserved but touched only when a step adds up several gradients.
  */
 struct net_memory {
-    int64_t blobs, params, scratch;
+    int64_t blobs, params, scratch, ahead, spare;
 };
 struct net_memory net_memory(const struct net *net);
 

@@ -68,6 +68,7 @@ struct kept {
 struct net {
     struct netdef *def;
     struct net_options options;
+    struct net_watch watch;
     char *folder;
     int n_layers;
     struct layer_plan *layers;
@@ -81,7 +82,7 @@ struct net {
     size_t param_bytes;
     struct memory *memory;
     struct kept *kept;
-    size_t kept_bytes;
+    size_t kept_bytes, spare_bytes; /* spare: a part of kept */
     bool kept_failed;
     void *scratch;
     size_t scratch_bytes;

@@ -21,9 +21,7 @@ static enum status data_setup(struct layer *l, struct error *err)
         .seed = rng_next(l->rng),
         .threads = l->threads,
     };
-    /* The setting is data_param's, for ImageData too, as in Caffe. */
-    uint32_t n_ahead = param->data_param ? param->data_param->prefetch : 4;
-    TRY(feed_open(&options, (int)MIN(n_ahead, 1000), &s->feed, err));
+    TRY(feed_open(&options, source_n_ahead(param), &s->feed, err));
     const struct source *source = feed_source(s->feed);
     if (l->n_tops != source->n_tops)
         return error_set(err, INVALID, "the data makes %d tops, the layer has %d", source->n_tops, l->n_tops);

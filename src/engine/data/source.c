@@ -30,6 +30,11 @@ enum status source_shapes(const struct source_options *options, struct source_sh
     return OK;
 }
 
+int source_n_ahead(const Caffe__LayerParameter *param)
+{
+    return (int)MIN(param->data_param ? param->data_param->prefetch : 4, 1000u);
+}
+
 char *source_path(const char *folder, const char *name)
 {
     return !folder || name[0] == '/' ? xstrdup(name) : path_join(folder, name);
