@@ -47,11 +47,7 @@ void job_list_release(struct job_list *l)
     *l = (struct job_list){0};
 }
 
-#define COLUMNS                                                                                              \
-    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
-    " leased, expires, spec"
-
-static enum status read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
 {
     struct job j = {
         .attempt = (int)row_int(rows, i, 5),
@@ -103,7 +99,7 @@ static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows 
     list->jobs = xrealloc(list->jobs, (size_t)(list->n + rows->n + 1) * sizeof(*list->jobs));
     for (int i = 0; i < rows->n; i++) {
         struct job *j = &list->jobs[list->n];
-        TRY(read_row(rows, i, j, err));
+        TRY(job_read_row(rows, i, j, err));
         lease_token(tx->store, j->id, j->attempt, j->token);
         list->n++;
     }
@@ -132,7 +128,7 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
         "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
         " expires = $4, lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7"
         " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $6 AND owner = $7"
-        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " COLUMNS,
+        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " JOB_COLUMNS,
         V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
     if (!taken.n)
@@ -150,7 +146,7 @@ static enum status lease(struct tx *tx, void *opaque, struct error *err)
     job_list_release(&l->list);
     ROWS held = {0};
     TRY(SQL(tx->db, &held, err,
-            "SELECT " COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
+            "SELECT " JOB_COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
             V(r->request_id), V(r->worker)));
     if (held.n)
         return add_rows(tx, l, &held, err);
@@ -288,10 +284,10 @@ enum status queue_job(struct store *s, const char *id, struct job *ret_job, stru
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM jobs WHERE id = $1", V(id)));
+    TRY(SQL(reader.db, &rows, err, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1", V(id)));
     if (!rows.n)
         return error_set(err, NOT_FOUND, "there is no unfinished job '%.64s'", id);
-    return read_row(&rows, 0, ret_job, err);
+    return job_read_row(&rows, 0, ret_job, err);
 }
 
 void attempt_list_release(struct attempt_list *l)
