@@ -130,6 +130,11 @@ enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
 
+/* -- metrics.c -- */
+#define METRIC_COLUMNS "name, step, at, value, special, ord"
+/* A row that was selected by METRIC_COLUMNS first. */
+void metric_read_row(const struct rows *rows, int i, struct metric_point *p);
+
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);
 char *blob_path(const struct store *s, const char *sha256); /* for the caller to free */

@@ -290,6 +290,25 @@ enum status queue_job(struct store *s, const char *id, struct job *ret_job, stru
     return job_read_row(&rows, 0, ret_job, err);
 }
 
+enum status queue_leased(struct store *s, const char *owner, int limit, struct job_list *ret_list,
+                         struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    CLEANUP(job_list_release) struct job_list list = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT " COLUMNS " FROM jobs WHERE state = 2 AND (CAST($1 AS TEXT) IS NULL OR owner = $1)"
+            " ORDER BY id LIMIT $2",
+            V(owner), V(limit)));
+    list.jobs = xcalloc((size_t)rows.n + 1, sizeof(*list.jobs));
+    for (; list.n < rows.n; list.n++)
+        TRY(read_row(&rows, list.n, &list.jobs[list.n], err));
+    *ret_list = list;
+    list = (struct job_list){0};
+    return OK;
+}
+
 void attempt_list_release(struct attempt_list *l)
 {
     for (int i = 0; i < l->n; i++)
