@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
+
 #define HELP_OPTION 1000
 #define CONFIG_OPTION 1001
 
@@ -34,8 +36,10 @@ static enum status set(struct setting *s, const char *value, const char *where, 
             return error_set(err, INVALID, "%s is '%s': expected true or false", where, value);
         value = word;
     }
+    char *whole = s->value && s->repeats && s->place == place ? xasprintf("%s %s", s->value, value) : xstrdup(value);
     free(s->value);
-    s->value = xstrdup(value);
+    s->value = whole;
+    s->place = place;
     return OK;
 }
 
@@ -167,15 +171,8 @@ enum status setting_int(const struct setting *table, const char *name, int64_t m
 
 enum status setting_size(const struct setting *table, const char *name, int64_t *ret_bytes, struct error *err)
 {
-    static const char units[] = "KMGT";
     const char *text = setting_text(table, name);
-    char *end;
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    int shift = unit ? (int)(unit - units + 1) * 10 : 0;
-    if (end == text || errno || n < 1 || (*end && (!unit || end[1])) || n > (INT64_MAX >> shift))
+    if (!size_read(text, ret_bytes))
         return error_set(err, INVALID, "'%s' is '%s': expected bytes, as 16G, 512M or 1000", name, text);
-    *ret_bytes = n << shift;
     return OK;
 }
