@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/boss.h"
 #include "api/resource.h"
 #include "api/server.h"
 #include "base/clock.h"
@@ -456,12 +457,15 @@ static void patch_labels(json_t *patch, const struct job *job, const json_t *res
 
 /* What an ended attempt changes in the document: a merge patch.  New. */
 static json_t *finish_patch(struct store *store, const struct job *job, enum outcome outcome,
-                            const json_t *result)
+                            const char *reason, const json_t *result)
 {
     bool done = outcome == OUTCOME_DONE;
-    json_t *patch = done ? result_known(kind_of(job), result) : json_object();
     bool train = !strcmp(job->kind, "train"), classify = !strcmp(job->kind, "classify");
-    if (train || classify) {
+    bool order = !strcmp(job->kind, "order");
+    json_t *patch = order  ? boss_order_patch(job, done, reason, result)
+                    : done ? result_known(kind_of(job), result)
+                           : json_object();
+    if (train || classify || order) {
         patch_blob_url(store, patch, job->id, "std-out-url", "std-out.txt");
         patch_blob_url(store, patch, job->id, "std-err-url", "std-err.txt");
     }
@@ -486,7 +490,8 @@ static enum status lease_finish(struct request *r, struct response *response, st
         TRY(queue_job(store, r->args[0], &job, err));
         if (outcome == OUTCOME_DONE)
             TRY(check_done(store, &job, err));
-        patch = finish_patch(store, &job, outcome, json_object_get(r->body, "result"));
+        patch = finish_patch(store, &job, outcome, json_get_string(r->body, "reason", ""),
+                             json_object_get(r->body, "result"));
     }
     struct finish finish = {
         .job = r->args[0],

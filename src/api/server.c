@@ -33,6 +33,7 @@ void api_free(struct api *api)
     http_free(api->http);
     waits_free(api->waits);
     workers_free(api->workers);
+    legacy_free(api->legacy);
     free((char *)api->options.listen);
     free((char *)api->options.data);
     free(api->openapi);
@@ -46,10 +47,13 @@ enum status api_start(const struct api_options *options, struct store *store, st
     options_copy(&api->options, options);
     api->store = store;
     api->started_ms = clock_now_ms();
-    api->openapi = openapi_text();
     api->workers = workers_new();
     enum status status = waits_new(&api->waits, err);
+    if (status == OK)
+        status = legacy_new(api, options, &api->legacy, err);
     if (status == OK) {
+        api->tables = legacy_tables(api->legacy);
+        api->openapi = openapi_text(api->tables);
         store_on_change(store, on_change, api);
         const struct http_options http = {
             .listen = api->options.listen,

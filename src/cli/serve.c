@@ -41,6 +41,8 @@ static const char help[] =
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
+    "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
+    "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -95,7 +97,7 @@ static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
-    int64_t workers, connections, lease_seconds;
+    int64_t workers, connections, lease_seconds, order_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
     TRY(read_registration(settings, &s->api, err));
@@ -108,6 +110,9 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
+    TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
+    s->api.boss_user = setting_text(settings, "boss-api");
+    s->api.order_timeout_ms = 1000 * order_seconds;
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
     s->data = data ? xstrdup(data) : usual_data();
@@ -283,6 +288,8 @@ int command_serve(int argc, char **argv)
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},
+        {"boss-api"},
+        {"order-timeout", .otherwise = "86400"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},

@@ -20,7 +20,11 @@ static struct setting *find(struct setting *table, const char *name)
     return NULL;
 }
 
-static enum status set(struct setting *s, const char *value, const char *where, struct error *err)
+/* Where a value comes from; a later one takes the place of all of an earlier. */
+enum place { FROM_NOWHERE, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAGS };
+
+static enum status set(struct setting *s, const char *value, enum place place, const char *where,
+                       struct error *err)
 {
     if (s->is_switch) {
         static const char *const on[] = {"true", "yes", "on", "1"}, *const off[] = {"false", "no", "off",
@@ -36,7 +40,8 @@ static enum status set(struct setting *s, const char *value, const char *where, 
             return error_set(err, INVALID, "%s is '%s': expected true or false", where, value);
         value = word;
     }
-    char *whole = s->value && s->repeats && s->place == place ? xasprintf("%s %s", s->value, value) : xstrdup(value);
+    bool adds = s->repeats && s->value && s->place == (int)place;
+    char *whole = adds ? xasprintf("%s %s", s->value, value) : xstrdup(value);
     free(s->value);
     s->value = whole;
     s->place = place;
@@ -60,7 +65,7 @@ static int on_key(void *context, const char *section, const char *key, const cha
         error_set(r->err, INVALID, "%s is no setting", where);
         return 0;
     }
-    return set(s, value, where, r->err) == OK;
+    return set(s, value, FROM_FILE, where, r->err) == OK;
 }
 
 static enum status read_file(struct setting *table, const char *path, struct error *err)
@@ -86,7 +91,7 @@ static enum status read_environment(struct setting *table, struct error *err)
             *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
         const char *value = getenv(variable);
         if (value && *value)
-            TRY(set(s, value, variable, err));
+            TRY(set(s, value, FROM_ENVIRONMENT, variable, err));
     }
     return OK;
 }
@@ -113,7 +118,7 @@ static enum status read_flags(struct setting *table, int argc, char **argv, bool
         else if (c == '?')
             return error_set(err, INVALID, "no option '%s'", argv[optind - 1]);
         else if (!only_config)
-            TRY(set(&table[c], optarg ? optarg : "true", table[c].name, err));
+            TRY(set(&table[c], optarg ? optarg : "true", FROM_FLAGS, table[c].name, err));
     }
     if (optind < argc)
         return error_set(err, INVALID, "what is '%s'?", argv[optind]);

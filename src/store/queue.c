@@ -298,12 +298,12 @@ enum status queue_leased(struct store *s, const char *owner, int limit, struct j
     CLEANUP(job_list_release) struct job_list list = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &rows, err,
-            "SELECT " COLUMNS " FROM jobs WHERE state = 2 AND (CAST($1 AS TEXT) IS NULL OR owner = $1)"
+            "SELECT " JOB_COLUMNS " FROM jobs WHERE state = 2 AND (CAST($1 AS TEXT) IS NULL OR owner = $1)"
             " ORDER BY id LIMIT $2",
             V(owner), V(limit)));
     list.jobs = xcalloc((size_t)rows.n + 1, sizeof(*list.jobs));
     for (; list.n < rows.n; list.n++)
-        TRY(read_row(&rows, list.n, &list.jobs[list.n], err));
+        TRY(job_read_row(&rows, list.n, &list.jobs[list.n], err));
     *ret_list = list;
     list = (struct job_list){0};
     return OK;
