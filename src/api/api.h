@@ -11,6 +11,7 @@
 #define ET_API_H
 
 #include "api/fields.h"
+#include "base/address.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "store/store.h"
@@ -88,6 +89,7 @@ struct request {
 const struct upload *request_upload(const struct request *r, const char *part);
 const char *request_query(const struct request *r, const char *name);  /* NULL: absent */
 const char *request_header(const struct request *r, const char *name); /* NULL: absent */
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX]); /* returns out */
 bool request_client_gone(const struct request *r); /* asked before handing out something that would be lost */
 
 struct response;

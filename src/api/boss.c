@@ -95,11 +95,9 @@ static void answer(struct response *response, json_t *json /* taken */)
     response_text(response, 200, "application/json; charset=utf-8", text, strlen(text));
 }
 
-/* Text of a message that may hold bytes of the client's. */
 static json_t *message_json(const char *text)
 {
-    json_t *json = json_string(text);
-    return json ? json : json_string("the request is not UTF-8");
+    return json_of_bytes(text, strlen(text));
 }
 
 static enum status say_error(struct response *response, const char *text)

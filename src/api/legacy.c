@@ -1,8 +1,10 @@
 #include "api/legacy.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/boss.h"
+#include "api/buckets.h"
 #include "api/resource.h"
 #include "api/server.h"
 #include "base/clock.h"
@@ -10,6 +12,7 @@
 
 struct legacy {
     struct boss *boss;
+    struct buckets *buckets;
     const struct route **tables;
 };
 
@@ -43,8 +46,15 @@ enum status legacy_new(struct api *api, const struct api_options *options, struc
             log_event("boss.enabled", "user=%s order-timeout-ms=%lld", options->boss_user,
                       (long long)options->order_timeout_ms);
     }
+    CLEANUP(freep) const struct route **reserved = xcalloc(n + 2, sizeof *reserved);
+    memcpy(reserved, l->tables, n * sizeof *reserved);
+    reserved[n] = boss_routes; /* also where they are not served */
+    if (status == OK)
+        status = buckets_new(api, options, reserved, &l->buckets, err);
     if (status != OK)
         return legacy_free(l), status;
+    for (int i = 0; i < buckets_count(l->buckets); i++)
+        add_table(l, &n, buckets_routes(l->buckets, i));
     *ret_legacy = l;
     return OK;
 }
@@ -54,6 +64,7 @@ void legacy_free(struct legacy *l)
     if (!l)
         return;
     boss_free(l->boss);
+    buckets_free(l->buckets);
     free(l->tables);
     free(l);
 }
@@ -66,4 +77,9 @@ const struct route *const *legacy_tables(const struct legacy *l)
 struct boss *legacy_boss(const struct api *api)
 {
     return api->legacy->boss;
+}
+
+struct buckets *legacy_buckets(const struct api *api)
+{
+    return api->legacy->buckets;
 }

@@ -10,6 +10,7 @@
 
 struct api_options;
 struct boss;
+struct buckets;
 struct legacy;
 
 /*
@@ -23,6 +24,7 @@ void legacy_free(struct legacy *l); /* NULL is fine */
 /* All routes: routes.c's, and those of what is enabled.  Lent. */
 const struct route *const *legacy_tables(const struct legacy *l);
 struct boss *legacy_boss(const struct api *api); /* where its routes are served */
+struct buckets *legacy_buckets(const struct api *api);
 
 /* The owner's id of a user, who is made, without a password, when missing.  Errors: INVALID. */
 enum status legacy_user(struct store *store, const char *name, char ret_owner[OWNER_MAX], struct error *err);

@@ -31,9 +31,9 @@ static void options_copy(struct api_options *to, const struct api_options *from)
 void api_free(struct api *api)
 {
     http_free(api->http);
+    legacy_free(api->legacy); /* its threads stir topics */
     waits_free(api->waits);
     workers_free(api->workers);
-    legacy_free(api->legacy);
     free((char *)api->options.listen);
     free((char *)api->options.data);
     free(api->openapi);
@@ -124,6 +124,11 @@ const char *request_header(const struct request *r, const char *name)
 bool request_client_gone(const struct request *r)
 {
     return http_gone(exchange_of(r)->call);
+}
+
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX])
+{
+    return http_client_address(exchange_of(r)->call, out);
 }
 
 const struct upload *request_upload(const struct request *r, const char *part)

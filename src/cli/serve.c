@@ -42,6 +42,7 @@ static const char help[] =
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
     "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
+    "  --bucket NAME:USER       serve a request queue at /NAME, without a password; repeatable\n"
     "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
@@ -111,6 +112,9 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
     TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
+    TRY(setting_int(settings, "item-ms", 1, 86400000, &s->api.item_ms, err));
+    TRY(setting_int(settings, "item-lease-ms", 1, 86400000, &s->api.item_lease_ms, err));
+    s->api.buckets = setting_text(settings, "bucket");
     s->api.boss_user = setting_text(settings, "boss-api");
     s->api.order_timeout_ms = 1000 * order_seconds;
     s->workers = (int)workers;
@@ -290,6 +294,10 @@ int command_serve(int argc, char **argv)
         {"max-connections", .otherwise = "10000"},
         {"boss-api"},
         {"order-timeout", .otherwise = "86400"},
+        {"bucket", .repeats = true},
+        /* For tests: times of a bucket's items. */
+        {"item-ms", .otherwise = "1800000"},
+        {"item-lease-ms", .otherwise = "300000"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},
