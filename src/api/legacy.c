@@ -46,13 +46,16 @@ enum status legacy_new(struct api *api, const struct api_options *options, struc
             log_event("boss.enabled", "user=%s order-timeout-ms=%lld", options->boss_user,
                       (long long)options->order_timeout_ms);
     }
-    CLEANUP(freep) const struct route **reserved = xcalloc(n + 2, sizeof *reserved);
+    CLEANUP(freep) const struct route **reserved = xcalloc(n + 3, sizeof *reserved);
     memcpy(reserved, l->tables, n * sizeof *reserved);
     reserved[n] = boss_routes; /* also where they are not served */
+    reserved[n + 1] = queue_page_routes;
     if (status == OK)
         status = buckets_new(api, options, reserved, &l->buckets, err);
     if (status != OK)
         return legacy_free(l), status;
+    if (buckets_count(l->buckets))
+        add_table(l, &n, queue_page_routes);
     for (int i = 0; i < buckets_count(l->buckets); i++)
         add_table(l, &n, buckets_routes(l->buckets, i));
     *ret_legacy = l;

@@ -108,6 +108,6 @@ void response_release(struct response *r);
 
 extern const struct http_callbacks exchange_callbacks;
 extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[],
-    boss_routes[];
+    boss_routes[], queue_page_routes[];
 
 #endif
