@@ -185,7 +185,7 @@ static enum status put_told(const struct request *r, struct events *e, struct bu
     CLEANUP(told_list_release) struct told_list list = {0};
     TRY(told_read(api_store(r->api), r->who.owner, e->ord, TOLD_A_TIME, &list, NULL));
     for (int i = 0; i < list.n;) {
-        const struct told *t = &list.items[i];
+        const struct told_item *t = &list.items[i];
         e->ord = t->point.ord;
         if (t->progress) {
             if (e->types & PROGRESS)

@@ -12,6 +12,8 @@ const struct command commands[] = {
     {"ps", command_ps, "Client", "List your jobs", false},
     {"status", command_status, "Client", "Tell where a job stands", false},
     {"logs", command_logs, "Client", "Print or follow a job's log", false},
+    {"plot", command_plot, "Client", "Draw a job's curves, here or as SVG", false},
+    {"top", command_top, "Client", "Watch workers and jobs", false},
     {"cancel", command_cancel, "Client", "Save and stop a job", false},
     {"wait", command_wait, "Client", "Wait until a job has ended", false},
     {"get", command_get, "Client", "Download a trained model or another file", false},

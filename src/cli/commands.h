@@ -21,6 +21,8 @@ int command_submit(int argc, char **argv);
 int command_ps(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_logs(int argc, char **argv);
+int command_plot(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_wait(int argc, char **argv);
 int command_get(int argc, char **argv);

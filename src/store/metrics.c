@@ -168,7 +168,7 @@ enum status told_read(struct store *s, const char *owner, int64_t since, int lim
     CLEANUP(told_list_release) struct told_list list = {0};
     list.items = xcalloc((size_t)rows.n + 1, sizeof(*list.items));
     for (; list.n < rows.n; list.n++) {
-        struct told *t = &list.items[list.n];
+        struct told_item *t = &list.items[list.n];
         metric_read_row(&rows, list.n, &t->point);
         copy_text(t->job, sizeof(t->job), row_text(&rows, list.n, 6));
         const char *body = row_text(&rows, list.n, 7);

@@ -36,14 +36,14 @@ enum status metrics_add(struct store *s, const char *job, int attempt, const str
 enum status metrics_read(struct store *s, const char *job, const char *name, int64_t since, int limit,
                          struct metric_list *ret_list, struct error *err);
 /* What an owner's jobs told: a point, or (name "") the progress, each as last written. */
-struct told {
+struct told_item {
     char job[DOCUMENT_ID_MAX];
     struct metric_point point; /* ord is the progress's, too */
     json_t *progress;          /* NULL: a point */
 };
 struct told_list {
     int n;
-    struct told *items;
+    struct told_item *items;
 };
 void told_list_release(struct told_list *l);
 /* What was told after ord `since`, in order. */
