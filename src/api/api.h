@@ -14,6 +14,7 @@
 #include "base/address.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/pools.h"
 #include "store/store.h"
 
 struct api;
@@ -131,6 +132,9 @@ void api_stir(struct api *api, const char *topic);
 struct store *api_store(struct api *api);
 bool api_allows_private_urls(const struct api *api);
 int64_t api_lease_ms(const struct api *api);
+const struct pools *api_pools(const struct api *api);
+const char *api_scripts(const struct api *api); /* folder of installed scripts; NULL: none */
+bool api_scripts_network(const struct api *api);
 
 /*
  * A handler returns OK with the response filled, or an error that becomes a

@@ -41,6 +41,9 @@ static const struct field order_out[] = {
     {"createdDate", FIELD_STRING, READ_ONLY, "Time of its making."},
     {"status", FIELD_STRING, READ_ONLY, "Its Outcome's."},
     {"assignedNode", FIELD_STRING, READ_ONLY, "Node that the Outcome came from."},
+    {"exit-status", FIELD_INT, READ_ONLY | NULLABLE, "The script's, when one of our workers ran it."},
+    {"signal", FIELD_STRING, READ_ONLY | NULLABLE, "What killed it."},
+    {"artifacts", FIELD_ARRAY, READ_ONLY, "Files that it left: name, url, size."},
     {"std-out-url", FIELD_STRING, READ_ONLY, "Standard output, when one of our workers ran it."},
     {"std-err-url", FIELD_STRING, READ_ONLY, "Standard error, when one of our workers ran it."},
     {"outcomes", FIELD_ARRAY, READ_ONLY, "The Outcome, when it has come."},
@@ -355,11 +358,15 @@ static json_t *outcome_patch(const json_t *fields, const char *node)
 
 json_t *boss_order_patch(const struct job *job, bool done, const char *reason, const json_t *result)
 {
-    const json_t *said = done ? json_object_get(result, "outcome") : NULL;
+    const json_t *said = json_object_get(result, "result");
     CLEANUP(json_decrefp)
-    json_t *fields = json_is_object(said) ? json_copy((json_t *)(uintptr_t)said)
-                                          : json_pack("{s:s}", "status", done ? "completed" : "failed");
-    if (!done)
+    json_t *fields = json_is_object(said) ? json_copy((json_t *)(uintptr_t)said) : json_object();
+    if (!json_object_get(fields, "status"))
+        json_object_set_new(fields, "status", json_string(done ? "completed" : "failed"));
+    CLEANUP(freep) char *status = outcome_status(fields);
+    if (!done && !outcome_is_failure(fields, status))
+        json_object_set_new(fields, "status", json_string("failed"));
+    if (!done && !json_object_get(fields, "error"))
         json_object_set_new(fields, "error", message_json(reason));
     json_object_set_new(fields, "orderId", json_string(job->id));
     if (job->worker)

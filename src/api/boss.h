@@ -29,8 +29,8 @@ void boss_free(struct boss *b); /* NULL is fine */
 
 /*
  * What the end of an attempt of our own worker at an Order changes in it: a
- * merge patch with the Outcome.  result: {"outcome": {...}} when it is done,
- * else the reason counts.  New.
+ * merge patch with the Outcome: what the script printed last, which is in
+ * result's "result", and the reason when it is not done.  New.
  */
 json_t *boss_order_patch(const struct job *job, bool done, const char *reason, const json_t *result);
 

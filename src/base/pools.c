@@ -42,39 +42,45 @@ static bool name_is_valid(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
+void pools_put(struct pools *p, const struct pool_size *pool)
+{
+    struct pool_size *old = (struct pool_size *)pools_find(p, pool->name);
+    if (!old) {
+        p->items = xrealloc(p->items, (size_t)(p->n + 1) * sizeof(*p->items));
+        old = &p->items[p->n++];
+    }
+    *old = *pool;
+}
+
 enum status pools_add(struct pools *p, const char *text, struct error *err)
 {
     static const char right[] = "expected NAME, or NAME:cpus=4,memory=16G,gpus=1";
     struct pool_size pool = {0};
     CLEANUP(freep) char *copy = xstrdup(text);
-    char *amounts = strchr(copy, ':'), *rest = NULL;
+    char *amounts = strchr(copy, ':');
     if (amounts)
         *amounts++ = '\0';
     if (!name_is_valid(copy))
         return error_set(err, INVALID, "'%s' is no pool: %s", text, right);
     snprintf(pool.name, sizeof(pool.name), "%s", copy);
-    for (char *part = amounts ? strtok_r(amounts, ",", &rest) : NULL; part; part = strtok_r(NULL, ",", &rest)) {
+    for (char *part; (part = strsep(&amounts, ","));) {
         char *value = strchr(part, '=');
         if (value)
             *value++ = '\0';
         if (!value || !read_amount(&pool, part, value))
             return error_set(err, INVALID, "pool '%s': '%s' is not understood: %s", pool.name, text, right);
     }
-    struct pool_size *old = (struct pool_size *)pools_find(p, pool.name);
-    if (!old) {
-        p->items = xrealloc(p->items, (size_t)(p->n + 1) * sizeof(*p->items));
-        old = &p->items[p->n++];
-    }
-    *old = pool;
+    pools_put(p, &pool);
     return OK;
 }
 
 enum status pools_add_all(struct pools *p, const char *text, struct error *err)
 {
     CLEANUP(freep) char *copy = xstrdup(text);
-    char *rest = NULL;
-    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-        TRY(pools_add(p, word, err));
+    char *rest = copy;
+    for (char *word; (word = strsep(&rest, " "));)
+        if (*word)
+            TRY(pools_add(p, word, err));
     return OK;
 }
 

@@ -27,7 +27,9 @@ struct pools {
 };
 void pools_release(struct pools *p);
 
-/* Adds a pool, in place of the one of that name.  Errors: INVALID, with what would be right. */
+/* Adds a pool, in place of the one of that name. */
+void pools_put(struct pools *p, const struct pool_size *pool);
+/* The same from its text.  Errors: INVALID, with what would be right. */
 enum status pools_add(struct pools *p, const char *text, struct error *err);
 /* The same for every word of a text, by spaces. */
 enum status pools_add_all(struct pools *p, const char *text, struct error *err);

@@ -9,6 +9,7 @@ const struct command commands[] = {
     {"worker", command_worker, "Service", "Lease jobs from a server and run them", false},
     {"login", command_login, "Client", "Get a token from a server and keep it", false},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job", false},
+    {"run", command_run_script, "Client", "Send a script as a job", false},
     {"ps", command_ps, "Client", "List your jobs", false},
     {"status", command_status, "Client", "Tell where a job stands", false},
     {"logs", command_logs, "Client", "Print or follow a job's log", false},
@@ -24,6 +25,7 @@ const struct command commands[] = {
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images", false},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files", false},
     {"classify-images", command_classify_images, NULL, NULL, true},
+    {"sandbox-exec", command_sandbox_exec, NULL, NULL, false},
     {NULL, NULL, NULL, NULL, false},
 };
 

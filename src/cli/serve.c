@@ -38,6 +38,12 @@ static const char help[] =
     "  --database URL           the database (sqlite:DIR/et.db)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
+    "  --pool NAME:cpus=N,memory=SIZE,gpus=N\n"
+    "                           a pool that jobs are given to, repeated (cpu: this machine by its workers;\n"
+    "                           gpu: one GPU)\n"
+    "  --scripts DIR            scripts that users, and Orders of the Boss, may run by name\n"
+    "  --script-network         scripts may ask for the network\n"
+    "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
@@ -53,7 +59,7 @@ static const char help[] =
 struct serving {
     struct setting *settings;
     struct api_options api;
-    char *data, *database, *blobs, *token_file, *work, *server;
+    char *data, *database, *blobs, *token_file, *work, *server, *local_pools;
     int lock;
     int workers;
     struct local_worker worker;
@@ -68,6 +74,8 @@ static void serving_release(struct serving *s)
     free(s->token_file);
     free(s->work);
     free(s->server);
+    free(s->local_pools);
+    pools_release(&s->api.pools);
     fd_closep(&s->lock);
 }
 
@@ -91,6 +99,37 @@ static enum status read_registration(const struct setting *settings, struct api_
     if (word && strcmp(word, "open") && strcmp(word, "closed"))
         return error_set(err, INVALID, "'registration' is '%s': expected open or closed", word);
     api->registration_open = word ? !strcmp(word, "open") : is_loopback_only(api->listen);
+    return OK;
+}
+
+/*
+ * The pools that there are, and those of them that this machine can hold:
+ * its own worker offers these.
+ */
+static enum status read_pools(struct serving *s, int workers, struct error *err)
+{
+    const char *pools = setting_text(s->settings, "pool");
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    struct pool_size cpu = {.name = "cpu"};
+    if (workers) {
+        cpu.cpus = MAX(cores / workers, 1);
+        cpu.memory_bytes = memory / workers;
+    }
+    pools_put(&s->api.pools, &cpu);
+    if (pools)
+        TRY(pools_add_all(&s->api.pools, pools, err));
+    struct buf words;
+    buf_init(&words, 1 << 16);
+    for (int i = 0; i < s->api.pools.n; i++) {
+        const struct pool_size *p = &s->api.pools.items[i];
+        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+            continue;
+        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        if (p->memory_bytes)
+            buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
+    }
+    s->local_pools = buf_take(&words, NULL);
     return OK;
 }
 
@@ -119,6 +158,9 @@ static enum status read_settings(struct serving *s, struct error *err)
     s->api.order_timeout_ms = 1000 * order_seconds;
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
+    s->api.scripts = setting_text(settings, "scripts");
+    s->api.scripts_network = setting_is_on(settings, "script-network");
+    TRY(read_pools(s, (int)workers, err));
     s->data = data ? xstrdup(data) : usual_data();
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
     s->blobs = path_join(s->data, "blobs");
@@ -247,6 +289,9 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 
     s->server = local_url(api_address(api));
     local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
+    s->worker.pools = s->local_pools;
+    s->worker.scripts = s->api.boss_user ? s->api.scripts : NULL;
+    s->worker.unsafe_scripts = setting_is_on(s->settings, "unsafe-scripts");
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
     printf("listening on http://%s\n", api_address(api));
@@ -289,6 +334,10 @@ int command_serve(int argc, char **argv)
         {"database"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
+        {"pool", .repeats = true},
+        {"scripts"},
+        {"script-network", .is_switch = true},
+        {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},

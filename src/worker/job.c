@@ -307,6 +307,11 @@ enum status job_output(struct job *job, enum job_stream stream, const void *byte
     return write_stream(job, stream, bytes, size, true, err);
 }
 
+enum status job_echo(struct job *job, const void *bytes, size_t size, struct error *err)
+{
+    return write_stream(job, JOB_STDERR, bytes, size, false, err);
+}
+
 void job_log(struct job *job, const char *format, ...)
 {
     char line[2048];
