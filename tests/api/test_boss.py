@@ -1,7 +1,11 @@
 """The Boss's API: the exchanges recorded from the original, with a client of
 ours in the place of its own, and what the original never answered."""
 
+import json
+import os
 import re
+import shutil
+import tempfile
 import threading
 import unittest
 
@@ -264,6 +268,100 @@ class Lapse(Case):
             pass
         told = self.post("/callback", {"orderId": order["_id"], "status": "completed"})
         self.assertEqual(told["status"], "completed")
+
+
+SCRIPTS = {
+    "echo.py": """import json, sys
+job = json.loads(sys.argv[1])
+print("working on", job["projectName"])
+print(json.dumps({"status": "completed", "loss": "2.5", "argv": sys.argv[1:], "data": open("data.txt").read()}))
+""",
+    "data.txt": "beside the script",
+    "exit.py": "import sys\nprint('{\"status\": \"completed\"}')\nsys.exit('no such column')\n",
+    "killed.py": "import os\nos.kill(os.getpid(), 9)\n",
+    "says.py": "print('{\"status\": 400, \"error\": \"bad data\"}')\n",
+    "mute.py": "print('done')\n",
+    "forever.py": "import time\nprint('begun', flush=True)\ntime.sleep(600)\n",
+    "escape.py": "open('/etc/passwd-et', 'w')\n",
+}
+
+
+@unittest.skipUnless(shutil.which("bwrap"), "bubblewrap is missing")
+class OurWorker(Case):
+    """Orders run by a worker of our own, beside a foreign node."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="et-scripts-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        for name, text in SCRIPTS.items():
+            with open(os.path.join(self.folder, name), "w") as file:
+                file.write(text)
+        self.arguments = ["--boss-api", "boss", "--workers", "1", "--scripts", self.folder, "--registration", "open"]
+        super().setUp()
+
+    def order(self, id):
+        return next(o for o in self.get("/retrieve/order") if o["_id"] == id)
+
+    def ended(self, id):
+        while True:
+            order = self.order(id)
+            if order["status"] not in ("unassigned", "assigned"):
+                return order
+
+    def run_script(self, name, **fields):
+        return self.ended(self.create(scriptName=name, **fields)["_id"])
+
+    def test_a_script_gets_the_job_as_its_argument_and_its_last_line_is_the_outcome(self):
+        order = self.run_script("echo.py")
+        self.assertEqual(order["status"], "completed")
+        outcome = self.get("/retrieve/outcome/" + order["_id"])
+        self.assertEqual((outcome["loss"], outcome["orderId"], outcome["data"]),
+                         (2.5, order["_id"], "beside the script"))
+        argument = json.loads(outcome["argv"][0])
+        self.assertEqual(argument, {**JOB, "scriptName": "echo.py", "_id": order["jobId"], "__v": 0,
+                                    "assignmentId": order["_id"], "callbackAddress": self.server.url})
+        self.assertEqual(len(outcome["argv"]), 1)
+
+    def test_a_script_that_fails_fails_its_order_with_the_reason(self):
+        for name, status, words in [
+                ("exit.py", "failed", "exit status 1: no such column"),
+                ("killed.py", "failed", "killed by signal 9"),
+                ("says.py", "400", "bad data"),
+                ("mute.py", "failed", "no JSON object"),
+                ("escape.py", "failed", "exit status 1"),
+                ("missing.py", "failed", "there is no file 'missing.py'"),
+                ("data.txt", "failed", "is no program")]:
+            with self.subTest(name=name):
+                order = self.run_script(name)
+                self.assertEqual(order["status"], status)
+                self.assertIn(words, order["error"])
+                self.assertTrue(self.get("/retrieve/outcome/" + order["_id"])["error"])
+        self.assertEqual(self.run_script("echo.py")["status"], "completed")
+
+    def test_a_job_without_a_script_fails(self):
+        order = self.ended(self.post("/job/create", {"projectName": "p"})["_id"])
+        self.assertIn("'scriptName' is missing", order["error"])
+
+    def test_a_foreign_callback_ends_what_our_worker_runs(self):
+        order = self.create(scriptName="forever.py")
+        while self.order(order["_id"])["status"] != "assigned":
+            pass
+        self.assertEqual(self.post("/bored/foreign"), NONE)
+        told = self.post("/callback", {"orderId": order["_id"], "status": "completed", "workerNodeName": "foreign"})
+        self.assertEqual(told["status"], "completed")
+        self.assertEqual(self.run_script("echo.py")["status"], "completed")
+
+    def test_our_worker_and_foreign_nodes_share_the_orders(self):
+        ids = [self.create(scriptName="echo.py")["_id"] for _ in range(8)]
+        given = []
+        while True:
+            reply = self.post("/bored/foreign")
+            if "_id" not in reply:
+                break
+            given.append(reply["_id"])
+            self.post("/callback", {"orderId": reply["_id"], "status": "completed", "workerNodeName": "foreign"})
+        nodes = {id: self.ended(id)["assignedNode"] for id in ids}
+        self.assertEqual([id for id in ids if nodes[id] == "foreign"], given)
 
 
 class Off(unittest.TestCase):
