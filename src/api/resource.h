@@ -18,7 +18,8 @@ struct resource {
     bool processed;             /* has a processing-state; a job, unless it was made finished */
 };
 extern const struct resource resource_user, resource_datafile, resource_dataset, resource_solver,
-    resource_training_job, resource_classifier, resource_classify_job, resource_job;
+    resource_training_job, resource_classifier, resource_classify_job, resource_job, resource_boss_job,
+    resource_order, resource_worker_node;
 
 const struct resource *resource_of_type(const char *type); /* NULL: none */
 /* The one whose collection the request's path begins with. */
