@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/bucket_classifier.h"
 #include "api/items.h"
 #include "api/legacy.h"
 #include "api/pictures.h"
@@ -32,6 +33,7 @@ struct bucket {
     char owner[OWNER_MAX];
     struct items *items;
     struct pictures *pictures;
+    struct bucket_classifier *classifier; /* NULL: workers from outside serve it */
     struct route routes[ROUTES + 1];
     char *paths[ROUTES];
 };
@@ -408,24 +410,37 @@ static enum status open_folder(struct bucket *b, struct api *api, const struct a
     return pictures_new(&pictures, at_ms, &b->pictures, err);
 }
 
-/* One "NAME:USER". */
+static enum status add_classifier(struct bucket *b, struct api *api, const char *id, struct error *err)
+{
+    if (!id)
+        return OK;
+    const struct bucket_classifier_options options = {
+        .api = api, .items = b->items, .bucket = b->name, .owner = b->owner, .classifier = id};
+    return bucket_classifier_new(&options, &b->classifier, err);
+}
+
+/* One "NAME:USER" or "NAME:USER:CLASSIFIER". */
 static enum status bucket_open(struct buckets *all, struct api *api, const struct api_options *options,
                                const struct route *const *tables, const char *text, struct error *err)
 {
-    CLEANUP(freep) char *name = xstrdup(text);
+    CLEANUP(freep) char *name = xstrdup(text); /* user and classifier are parts of it */
     char *user = strchr(name, ':');
     if (!user)
-        return error_set(err, INVALID, "bucket '%.200s' is not NAME:USER", text);
+        return error_set(err, INVALID, "bucket '%.200s' is not NAME:USER or NAME:USER:CLASSIFIER", text);
     *user++ = '\0';
+    char *classifier = strchr(user, ':');
+    if (classifier)
+        *classifier++ = '\0';
     TRY(check_name(all, tables, name, err));
     all->list = xrealloc(all->list, ((size_t)all->n + 1) * sizeof *all->list);
     struct bucket *b = &all->list[all->n++];
-    *b = (struct bucket){.name = TAKE(name)};
+    *b = (struct bucket){.name = xstrdup(name)};
     b->path = xasprintf("/%s", b->name);
     add_routes(b);
-    if (legacy_user(api->store, user, b->owner, err) != OK || open_folder(b, api, options, err) != OK)
+    if (legacy_user(api->store, user, b->owner, err) != OK || open_folder(b, api, options, err) != OK ||
+        add_classifier(b, api, classifier, err) != OK)
         return error_context(err, "bucket '%s'", b->name);
-    log_event("bucket.enabled", "bucket=%s user=%s", b->name, user);
+    log_event("bucket.enabled", "bucket=%s user=%s classifier=%s", b->name, user, classifier ? classifier : "");
     return OK;
 }
 
@@ -444,12 +459,27 @@ enum status buckets_new(struct api *api, const struct api_options *options,
     return OK;
 }
 
+enum status buckets_start(struct buckets *all, struct error *err)
+{
+    for (int i = 0; i < all->n; i++)
+        if (all->list[i].classifier)
+            TRY(bucket_classifier_start(all->list[i].classifier, err));
+    return OK;
+}
+
+void buckets_stop(struct buckets *all)
+{
+    for (int i = 0; i < all->n; i++)
+        bucket_classifier_stop(all->list[i].classifier);
+}
+
 void buckets_free(struct buckets *all)
 {
     if (!all)
         return;
     for (int i = 0; i < all->n; i++) {
         struct bucket *b = &all->list[i];
+        bucket_classifier_free(b->classifier);
         pictures_free(b->pictures);
         items_free(b->items);
         for (int k = 0; k < ROUTES; k++)

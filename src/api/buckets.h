@@ -22,6 +22,9 @@ struct buckets;
  */
 enum status buckets_new(struct api *api, const struct api_options *options,
                         const struct route *const *tables, struct buckets **ret_buckets, struct error *err);
+/* Starts the threads of buckets that a classifier of ours serves; they use the store until buckets_stop. */
+enum status buckets_start(struct buckets *b, struct error *err);
+void buckets_stop(struct buckets *b); /* the server is stopping and has woken all who wait */
 void buckets_free(struct buckets *b); /* NULL is fine */
 
 int buckets_count(const struct buckets *b);

@@ -62,6 +62,17 @@ enum status legacy_new(struct api *api, const struct api_options *options, struc
     return OK;
 }
 
+enum status legacy_start(struct legacy *l, struct error *err)
+{
+    return buckets_start(l->buckets, err);
+}
+
+void legacy_stop(struct legacy *l)
+{
+    if (l && l->buckets)
+        buckets_stop(l->buckets);
+}
+
 void legacy_free(struct legacy *l)
 {
     if (!l)

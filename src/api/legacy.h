@@ -19,6 +19,9 @@ struct legacy;
  */
 enum status legacy_new(struct api *api, const struct api_options *options, struct legacy **ret_legacy,
                        struct error *err);
+/* Threads that use the store begin, once there is a server; and end: it is stopping and has woken all. */
+enum status legacy_start(struct legacy *l, struct error *err);
+void legacy_stop(struct legacy *l); /* NULL is fine */
 void legacy_free(struct legacy *l); /* NULL is fine */
 
 /* All routes: routes.c's, and those of what is enabled.  Lent. */

@@ -123,6 +123,16 @@ enum status specification_fetch(const struct request *r, struct response *respon
                                 const char *inline_field, char **ret_bytes, size_t *ret_size,
                                 struct error *err);
 
+/* Is there such a classifier of the owner's?  Errors: NOT_FOUND. */
+enum status classifier_check(struct store *store, const char *owner, const char *id, struct error *err);
+/*
+ * Queues a classify job for one picture whose bytes are a blob already; its
+ * label will be in the job's results under picture->sha1.  Errors: NOT_FOUND.
+ */
+enum status classify_picture(struct store *store, const char *owner, const char *classifier_id,
+                             const struct upload *picture, int64_t now_ms, char ret_job[ID_MAX],
+                             struct error *err);
+
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
     classifier_routes[], document_routes[], change_routes[], event_routes[], job_routes[], worker_routes[],
     lease_routes[];

@@ -27,7 +27,7 @@ struct api_options {
 
     const char *boss_user;    /* serves the Boss in this user's name; NULL: not at all */
     int64_t order_timeout_ms; /* an Order that a node holds lapses after it */
-    const char *buckets;      /* request queues: "NAME:USER" separated by spaces; NULL: none; need data */
+    const char *buckets;      /* request queues: "NAME:USER[:CLASSIFIER]" by spaces; NULL: none; need data */
     int64_t item_ms;          /* their items expire after it; 0: 30 min */
     int64_t item_lease_ms;    /* a worker that posts no progress for so long has lost its item; 0: 5 min */
 };

@@ -76,9 +76,15 @@ enum status api_start(const struct api_options *options, struct store *store, st
         };
         status = http_new(&http, &api->http, err);
         if (status == OK)
+            status = legacy_start(api->legacy, err);
+        if (status == OK)
             status = http_serve(api->http, err);
     }
     if (status != OK) {
+        atomic_store(&api->stopping, true);
+        if (api->waits)
+            waits_end(api->waits);
+        legacy_stop(api->legacy);
         store_on_change(store, NULL, NULL);
         return api_free(api), status;
     }
@@ -96,6 +102,7 @@ bool api_stop(struct api *api, int64_t grace_ms)
     atomic_store(&api->stopping, true);
     http_quiesce(api->http);
     waits_end(api->waits);
+    legacy_stop(api->legacy);
     return http_stop(api->http, grace_ms);
 }
 

@@ -312,6 +312,75 @@ class Expiry(Case):
         self.assertEqual(list(self.spool()), [hashlib.sha256(b"dog").hexdigest() + ".png"])
 
 
+class OwnClassifier(unittest.TestCase):
+    """A bucket that one of our classifiers serves; the worker is the test's, a step at a time."""
+
+    def setUp(self):
+        self.origin = kit.Origin()
+        self.addCleanup(self.origin.close)
+        self.server = harness.Server(["--registration", "open"])
+        self.addCleanup(lambda: self.server.stop())
+        self.server.user("foo", "bar")
+        self.connect()
+        self.classifier = self.chain.classifier()["id"]
+        self.worker.split()
+        self.worker.train(labels=("cat", "dog"))
+        self.restart(["--bucket", "pets:foo:" + self.classifier, "--allow-private-urls"])
+
+    def connect(self):
+        self.worker = kit.Worker(self.server.url, self.server.worker_token)
+        self.chain = kit.Chain(kit.Client(self.server.url, "foo", "bar"), self.worker)
+
+    def restart(self, arguments):
+        data, self.server.owns_data = self.server.data, False
+        self.server.stop()
+        self.server = harness.Server(arguments, data=data)
+        self.server.owns_data = True
+        self.connect()
+
+    def ask(self, name, data):
+        url = self.origin.put("/" + name, data)
+        return self.server.request("POST", "/pets", {"data_from_frontend": url, "create_request": True}).json
+
+    def until(self, request_id, wanted):
+        while True:
+            item = self.server.request("GET", "/pets", headers={"Request-Id": request_id}).json
+            if wanted(item):
+                return item
+
+    def test_a_pictures_url_goes_in_and_its_label_comes_out(self):
+        request_id = self.ask("cat.png", b"cat")["request_id"]
+        lease = self.worker.lease()
+        self.assertEqual(lease.kind, "classify")
+        self.assertEqual([i["key"] for i in lease.spec["images"]], [kit.sha1(b"cat")])
+        self.assertEqual(lease.input(kit.sha1(b"cat")).body, b"cat")
+        half = self.until(request_id, lambda i: i["progress"] >= 50)
+        self.assertEqual((half["progress"], half["value"]), (50, "[WORKER - ACK] classifying"))
+        lease.finish(result={"results": {kit.sha1(b"cat"): "cat"}, "scores": {}, "skipped": 0})
+        done = self.until(request_id, lambda i: i["progress"] == 100)
+        self.assertEqual((done["value"], done["error"]), (LABEL, ""))
+
+    def test_a_picture_that_cannot_be_read_says_so(self):
+        request_id = self.ask("bad.png", b"no picture")["request_id"]
+        self.worker.lease().finish("failed", "none of the 1 images can be classified: not an image")
+        item = self.until(request_id, lambda i: i["error"])
+        self.assertIn("not an image", item["error"])
+
+    def test_a_request_survives_a_restart(self):
+        request_id = self.ask("dog.png", b"dog")["request_id"]
+        self.until(request_id, lambda i: i["progress"] == 10)
+        self.restart(["--bucket", "pets:foo:" + self.classifier, "--allow-private-urls"])
+        label = {"results": {kit.sha1(b"dog"): "dog"}, "scores": {}, "skipped": 0}
+        for _ in range(2):
+            self.worker.lease().finish(result=label)
+        done = self.until(request_id, lambda i: i["progress"] == 100)
+        self.assertEqual(done["value"], "[WORKER - ACK] it's a 'dog'!")
+
+    def test_a_classifier_that_is_not_there_is_refused(self):
+        with self.assertRaisesRegex(RuntimeError, "no classifier 'nothing'"):
+            harness.Server(["--bucket", "pets:foo:nothing"])
+
+
 class Guard(unittest.TestCase):
     def test_private_addresses_are_refused_unless_allowed(self):
         with harness.Server(["--bucket", "b:u"]) as server:
@@ -327,6 +396,16 @@ class Guard(unittest.TestCase):
                             (".a:u", "'.a'"), ("a:no/name", "user name 'no/name'"), ("a:u a:u", "two buckets")]:
             with self.subTest(spec=spec), self.assertRaisesRegex(RuntimeError, words):
                 harness.Server(["--bucket", spec])
+
+    def test_a_bucket_has_a_page_that_runs_its_own_script_only(self):
+        with harness.Server(["--bucket", "a:u"]) as server:
+            page = server.request("GET", "/queue/a")
+            self.assertEqual((page.status, page.headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+            self.assertTrue(page.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'"))
+            for path in re.findall(rb'(?:src|href)="(.*?)"', page.body):
+                self.assertEqual(server.request("GET", path.decode()).status, 200)
+            self.assertEqual(server.request("GET", "/queue/b").status, 404)
+            self.assertEqual(server.request("GET", "/queue/assets/none.js").status, 404)
 
     def test_several_buckets_are_served(self):
         with harness.Server(["--bucket", "a:u", "--bucket", "b:v"], env={"ET_BUCKET": "c:w"}) as server:
