@@ -40,7 +40,7 @@ static const char help[] =
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
-    "  --max-connections N      (10000)\n"
+    "  --max-connections N      (16384)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -282,7 +282,7 @@ int command_serve(int argc, char **argv)
         {"allow-private-urls", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
-        {"max-connections", .otherwise = "10000"},
+        {"max-connections", .otherwise = "16384"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},
