@@ -116,7 +116,7 @@ def measure_latency(n, concerned, changes):
                         answered = now
                         continue
                     left[key.fileobj] += key.fileobj.recv(65536)
-                    if left[key.fileobj].rstrip().endswith(b'}') or b'\n\n' in left[key.fileobj]:
+                    if left[key.fileobj].endswith(b'\n\n'):
                         del left[key.fileobj]
                         late.append(now)
             whole += [1000 * (at - begun) for at in late[-concerned:]]
@@ -125,8 +125,8 @@ def measure_latency(n, concerned, changes):
             connection.getresponse().read()
         for s in watchers:
             s.close()
-    late.sort()
-    commits.sort()
+    for values in (late, whole, commits):
+        values.sort()
     at = lambda values, q: values[min(len(values) - 1, int(q * len(values)))]
     common.table('%d watchers, %d of them concerned, %d changes' % (n, concerned, changes), ('ms', 'p50', 'p99', 'wanted'), [
         ('from the answer of the change (it is committed) to the event, at each watcher',

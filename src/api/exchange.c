@@ -84,7 +84,7 @@ static void exchange_free(struct exchange *x)
 
 static enum status find_route(struct exchange *x, struct error *err)
 {
-    switch (route_find(route_tables, http_method(x->call), x->path, &x->match)) {
+    switch (route_find(x->api->tables, http_method(x->call), x->path, &x->match)) {
     case ROUTE_FOUND:
         break;
     case ROUTE_NO_PATH:
@@ -130,7 +130,7 @@ static enum status check_query(struct exchange *x, struct error *err)
 static enum status check_origin(struct exchange *x, struct error *err)
 {
     const char *method = http_method(x->call), *site = http_header(x->call, "Sec-Fetch-Site");
-    bool writes = strcmp(method, "GET") && strcmp(method, "HEAD");
+    bool writes = strcmp(method, "GET") && strcmp(method, "HEAD") && !x->match.route->cors;
     if (writes && site && strcmp(site, "same-origin") && strcmp(site, "none"))
         return error_set(err, DENIED, "another site's page may not do this");
     return OK;
@@ -255,6 +255,12 @@ static void finish(struct exchange *x, enum status status, const struct error *e
         char text[LOG_VALUE_MAX];
         log_event("request.failed", "request=%s error=%s", x->id, log_value(failed.message, text));
     }
+    if (x->match.other && x->match.other->cors) {
+        http_reply_header(reply, "Access-Control-Allow-Origin", "*");
+        http_reply_header(reply, "Access-Control-Allow-Headers",
+                          "Origin, X-Requested-With, Content-Type, Accept");
+        http_reply_header(reply, "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
     http_reply_header(reply, "X-Request-Id", x->id);
     http_reply_header(reply, "X-Content-Type-Options", "nosniff");
     if (!x->response.blob[0])
@@ -374,10 +380,10 @@ static enum http_next on_begin(void *context, struct http_call *call)
     struct exchange *x = exchange_new(context, call);
     struct error err = {0};
     if (!strcmp(http_method(call), "OPTIONS") && http_length(call) == 0) {
-        enum route_result found = route_find(route_tables, "OPTIONS", x->path, &x->match);
+        enum route_result found = route_find(x->api->tables, "OPTIONS", x->path, &x->match);
         if (found == ROUTE_FOUND || found == ROUTE_NO_METHOD) {
             http_reply_header(x->response.reply, "Allow", x->match.allow);
-            response_empty(&x->response, 204);
+            response_empty(&x->response, x->match.other->cors ? 200 : 204);
             return fail(x, OK, &err);
         }
     }

@@ -16,7 +16,6 @@
 #include "api/pool.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/fault.h"
 #include "base/file.h"
 
 /* Holds a head, and the library clears half of it: ten thousand watchers pay for each byte. */
@@ -261,7 +260,6 @@ static enum MHD_Result queue_reply(struct http_call *c)
         MHD_add_response_header(response, "Connection", "close");
     peer_phase(c->conn, PHASE_SEND, 0);
     c->step = STEP_ANSWERED;
-    (void)fault_point("api.reply");
     enum MHD_Result result = MHD_queue_response(c->connection, (unsigned)r->status, response);
     MHD_destroy_response(response);
     return result;
@@ -628,6 +626,13 @@ int64_t http_length(const struct http_call *c)
     return c->length;
 }
 
+const char *http_client_address(const struct http_call *c, char out[ADDRESS_TEXT_MAX])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return address_text(info->client_addr, out);
+}
+
 bool http_from_loopback(const struct http_call *c)
 {
     return c->conn->loopback;
@@ -635,7 +640,7 @@ bool http_from_loopback(const struct http_call *c)
 
 bool http_gone(const struct http_call *c)
 {
-    return peer_at_end(c->conn);
+    return peer_is_gone(c->conn);
 }
 
 int64_t http_received(const struct http_call *c)

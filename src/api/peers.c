@@ -1,6 +1,7 @@
 #include "api/peers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -32,6 +33,12 @@ bool peer_at_end(const struct peer *c)
     char byte;
     ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+bool peer_is_gone(const struct peer *c)
+{
+    struct pollfd p = {c->fd, POLLRDHUP, 0};
+    return poll(&p, 1, 0) > 0;
 }
 
 static bool is_over(const struct peers *ps, struct peer *c, int64_t now_ms)

@@ -47,5 +47,7 @@ void peer_close(struct peers *ps, struct peer *c);
 void peer_phase(struct peer *c, enum phase phase, int64_t deadline_ms);
 /* The other side has ended, and nothing that it sent is left to read. */
 bool peer_at_end(const struct peer *c);
+/* The other side has ended, whatever is left to read. */
+bool peer_is_gone(const struct peer *c);
 
 #endif

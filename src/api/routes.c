@@ -12,6 +12,7 @@ const struct route *const route_tables[] = {
     solver_routes,
     training_job_routes,
     classifier_routes,
+    job_routes,
     blob_routes,
     document_routes,
     change_routes,
