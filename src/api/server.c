@@ -27,7 +27,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
         pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
     to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
-    to->max_connections = from->max_connections ? from->max_connections : 10000;
+    to->max_connections = from->max_connections ? from->max_connections : 16384;
     to->head_ms = from->head_ms ? from->head_ms : 10000;
     to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
     to->body_rate = from->body_rate ? from->body_rate : 1024;

@@ -3,11 +3,12 @@
 #include "cli/follow.h"
 #include "cli/job.h"
 
-static const char help[] = "usage: et logs [-f] [options] ID\n\n"
-                           "Prints the log of a training job, all attempts.\n\n"
-                           "  -f, --follow           go on until the job has ended, whatever comes between\n" CLIENT_OPTIONS_HELP
-                           "\nexample:\n"
-                           "  et logs -f 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
+static const char help[] =
+    "usage: et logs [-f] [options] ID\n\n"
+    "Prints the log of a training job, all attempts.\n\n"
+    "  -f, --follow           go on until the job has ended, whatever comes between\n" CLIENT_OPTIONS_HELP
+    "\nexample:\n"
+    "  et logs -f 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 struct printing {
     struct client *client;
@@ -33,10 +34,8 @@ static enum status print_rest(void *context, bool *ret_progress, struct error *e
     CLEANUP(freep) char *path = xasprintf("/training-jobs/%s/logs%s", p->id, p->follows ? "?follow=1" : "");
     CLEANUP(freep) char *range = xasprintf("Range: bytes=%lld-", (long long)p->offset);
     const char *const headers[] = {range, NULL};
-    struct http_request request = {.headers = p->offset ? headers : NULL,
-                                   .sink = print_part,
-                                   .context = p,
-                                   .may_be_silent = p->follows};
+    struct http_request request = {
+        .headers = p->offset ? headers : NULL, .sink = print_part, .context = p, .may_be_silent = p->follows};
     struct http_response response;
     enum status status = client_perform(p->client, &request, path, &response, err);
     *ret_progress = p->offset > before;
@@ -62,7 +61,7 @@ int command_logs(int argc, char **argv)
     if (!printing.follows)
         return print_rest(&printing, &progress, &err) == OK ? EXIT_DONE : command_fail(&err);
     if (follow(print_rest, &printing, true, &err) != OK ||
-         job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
+        job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
         return command_fail(&err);
     return job_exit_status(document);
 }

@@ -10,16 +10,17 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 
-#define OUT_MAX      (64 * 1024 * 1024)
-#define CHART_ROWS   10
-#define POINTS       2000
+#define OUT_MAX (64 * 1024 * 1024)
+#define CHART_ROWS 10
+#define POINTS 2000
 
-static const char help[] = "usage: et plot [--metric NAME] [--svg FILE] [options] ID\n\n"
-                           "Draws what a training job measured: loss, accuracy, learning rate, ...\n\n"
-                           "  -m, --metric NAME      this curve only\n"
-                           "      --svg FILE         write a picture instead; - is standard output\n"
-    CLIENT_OPTIONS_HELP "\nNO_COLOR in the environment turns colours off.\n\nexample:\n"
-                        "  et plot --metric loss 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
+static const char help[] =
+    "usage: et plot [--metric NAME] [--svg FILE] [options] ID\n\n"
+    "Draws what a training job measured: loss, accuracy, learning rate, ...\n\n"
+    "  -m, --metric NAME      this curve only\n"
+    "      --svg FILE         write a picture instead; - is standard output\n" CLIENT_OPTIONS_HELP
+    "\nNO_COLOR in the environment turns colours off.\n\nexample:\n"
+    "  et plot --metric loss 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 struct options {
     struct client_settings settings;
@@ -29,7 +30,7 @@ struct options {
 static double value_of(const json_t *json)
 {
     const char *word = json_string_value(json);
-    return !word ? json_number_value(json)
+    return !word                        ? json_number_value(json)
            : !strcmp(word, "Infinity")  ? INFINITY
            : !strcmp(word, "-Infinity") ? -INFINITY
                                         : NAN;
@@ -52,15 +53,17 @@ static void read_curves(const json_t *series, struct curves *ret_curves)
 {
     size_t n_numbers = 0, i, k;
     json_t *one, *value;
-    json_array_foreach ((json_t *)series, i, one)
-        n_numbers += 2 * json_array_size(json_object_get(one, "values"));
+    json_array_foreach((json_t *)series, i, one) n_numbers +=
+        2 * json_array_size(json_object_get(one, "values"));
     struct curves c = {.items = xcalloc(json_array_size(series) + 1, sizeof *c.items),
                        .numbers = xcalloc(n_numbers + 1, sizeof *c.numbers)};
     double *next = c.numbers;
-    json_array_foreach ((json_t *)series, i, one) {
+    json_array_foreach((json_t *)series, i, one)
+    {
         const json_t *steps = json_object_get(one, "steps");
         int n = (int)json_array_size(json_object_get(one, "values"));
-        json_array_foreach (json_object_get(one, "values"), k, value) {
+        json_array_foreach(json_object_get(one, "values"), k, value)
+        {
             next[k] = json_number_value(json_array_get(steps, k));
             next[n + (int)k] = value_of(value);
         }

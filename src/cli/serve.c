@@ -47,7 +47,7 @@ static const char help[] =
     "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
-    "  --max-connections N      (10000)\n"
+    "  --max-connections N      (16384)\n"
     "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
     "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
     "                           workers from outside, or by a classifier of the user's\n"
@@ -344,7 +344,7 @@ int command_serve(int argc, char **argv)
         {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
-        {"max-connections", .otherwise = "10000"},
+        {"max-connections", .otherwise = "16384"},
         {"boss-api"},
         {"order-timeout", .otherwise = "86400"},
         {"bucket", .repeats = true},

@@ -174,7 +174,10 @@ enum status feed_pending(struct store *s, const char *owner, int64_t since, int6
 #define LIST(where, direction, limit)                                                                        \
     "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \
     " ORDER BY id " direction " LIMIT " limit
-#define LIST_PAIR(where, limit) {LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)}
+#define LIST_PAIR(where, limit)                                                                              \
+    {                                                                                                        \
+        LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)                                \
+    }
 
 static const char *const list_all[] = LIST_PAIR("", "$3");
 static const char *const list_of_type[] = LIST_PAIR("AND type = $3", "$4");
@@ -437,7 +440,8 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
 {
     if (!json_is_object(body))
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
     TRY(store_write_about(s, owner, id, update, &c, err));
     *ret_document = c.result;
@@ -484,7 +488,8 @@ static enum status bury(struct tx *tx, void *opaque, struct error *err)
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,
                             int64_t now_ms, json_t *users, struct document *ret_tombstone, struct error *err)
 {
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
     TRY(store_write_about(s, owner, id, bury, &c, err));
     if (ret_tombstone) {

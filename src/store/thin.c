@@ -10,7 +10,7 @@
 
 #define POINTS_MIN 5
 #define POINTS_MAX 10000
-#define PAGE_ROWS  5000
+#define PAGE_ROWS 5000
 
 struct thinning {
     int64_t from;
