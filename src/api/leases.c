@@ -113,25 +113,17 @@ static enum status inputs_resolve(struct store *store, const json_t *inputs, jso
 {
     size_t i;
     json_t *input;
-    CLEANUP(json_decrefp) json_t *optional = json_array();
-    bool all = true;
     json_array_foreach ((json_t *)inputs, i, input) {
         struct blob blob;
         const char *name = json_get_string(input, "name", "");
-        bool is_optional = json_get_bool(input, "optional", false);
         enum status status = input_blob(store, input, &blob, err);
-        if (status == NOT_FOUND && is_optional) {
-            all = false;
+        if (status == NOT_FOUND && json_get_bool(input, "optional", false))
             continue;
-        }
         if (status != OK)
             return error_context(err, "input '%s'", name);
-        json_array_append_new(
-            is_optional ? optional : out,
-            json_pack("{s:s, s:I, s:s}", "name", name, "size", (json_int_t)blob.size, "sha256", blob.sha256));
+        json_array_append_new(out, json_pack("{s:s, s:I, s:s}", "name", name, "size", (json_int_t)blob.size,
+                                             "sha256", blob.sha256));
     }
-    if (all)
-        json_array_extend(out, optional);
     return OK;
 }
 

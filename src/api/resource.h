@@ -134,7 +134,7 @@ enum status classify_picture(struct store *store, const char *owner, const char 
                              struct error *err);
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
-    classifier_routes[], document_routes[], change_routes[], event_routes[], worker_routes[], job_routes[],
+    classifier_routes[], document_routes[], change_routes[], event_routes[], job_routes[], worker_routes[],
     lease_routes[];
 
 #endif

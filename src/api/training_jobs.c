@@ -66,8 +66,7 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
     json_array_append_new(inputs, job_input(SOLVER_NET_PROTOTXT, solver->id, SOLVER_NET_PROTOTXT, false));
     json_array_append_new(inputs, job_input("training.tar.gz", dataset, "training.tar.gz", false));
     json_array_append_new(inputs, job_input("testing.tar.gz", dataset, "testing.tar.gz", false));
-    json_array_append_new(inputs, job_input("snapshot.caffemodel", id, "snapshot.caffemodel", true));
-    json_array_append_new(inputs, job_input("snapshot.solverstate", id, "snapshot.solverstate", true));
+    json_array_append_new(inputs, job_input("snapshot.tar", id, "snapshot.tar", true));
 
     int layer_type = (int)json_get_int(solver->body, "LayerType", 0);
     json_t *spec = json_object();

@@ -113,7 +113,7 @@ const struct pool_size *pools_fit(const struct pools *p, int cpus, int64_t memor
     const struct pool_size *best = NULL;
     for (int i = 0; i < p->n; i++) {
         const struct pool_size *pool = &p->items[i];
-        if (gpus > pool->gpus || (pool->cpus && cpus > pool->cpus) ||
+        if (gpus > pool->gpus || (!gpus && pool->gpus) || (pool->cpus && cpus > pool->cpus) ||
             (pool->memory_bytes && memory_bytes > pool->memory_bytes))
             continue;
         if (!best || is_smaller(pool, best))

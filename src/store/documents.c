@@ -233,11 +233,12 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
 enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
+    TRY(SQL(tx->db, ret_seq ? &rows : NULL, err,
             "INSERT INTO owners(owner, seq) VALUES ($1, 1)"
             " ON CONFLICT (owner) DO UPDATE SET seq = owners.seq + 1 RETURNING seq",
             V(owner)));
-    *ret_seq = row_int(&rows, 0, 0);
+    if (ret_seq)
+        *ret_seq = row_int(&rows, 0, 0);
     tx_stir(tx, "feed", owner);
     return OK;
 }
@@ -257,12 +258,12 @@ enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, st
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err)
 {
-    int64_t seq = 0;
-    TRY(owner_bump(tx, owner, &seq, err));
+    TRY(owner_bump(tx, owner, NULL, err));
     tx_stir(tx, "job", id);
     return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = rev + 1, seq = $1, state = $2, updated = $3 WHERE id = $4", V(seq),
-               V(state), V(now_ms), V(id));
+               "UPDATE documents SET rev = rev + 1, seq = (SELECT seq FROM owners WHERE owner = $1),"
+               " state = $2, updated = $3 WHERE id = $4",
+               V(owner), V(state), V(now_ms), V(id));
 }
 
 static enum status insert_row(struct tx *tx, const struct document *d, struct error *err)
@@ -387,7 +388,7 @@ enum status documents_create(struct store *s, const char *owner, const struct ne
     for (int i = 0; i < n; i++)
         TRY(check_new(owner, &documents[i], err));
     CLEANUP(creation_release) struct creation c = {owner, documents, n, idempotency, now_ms, {0}};
-    TRY(store_write(s, create, &c, err));
+    TRY(store_write_for(s, owner, create, &c, err));
     if (ret_documents) {
         *ret_documents = c.made;
         c.made = (struct document_list){0};
@@ -438,7 +439,7 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
     CLEANUP(change_release) struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
-    TRY(store_write(s, update, &c, err));
+    TRY(store_write_about(s, owner, id, update, &c, err));
     *ret_document = c.result;
     c.result.body = NULL;
     return OK;
@@ -485,7 +486,7 @@ enum status document_delete(struct store *s, const char *owner, const char *id, 
 {
     CLEANUP(change_release) struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
-    TRY(store_write(s, bury, &c, err));
+    TRY(store_write_about(s, owner, id, bury, &c, err));
     if (ret_tombstone) {
         *ret_tombstone = c.result;
         c.result.body = NULL;

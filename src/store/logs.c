@@ -64,7 +64,7 @@ enum status log_append(struct store *s, const char *job, int attempt, enum log_s
     if (size > LOG_CHUNK_MAX)
         return error_set(err, TOO_LARGE, "%zu bytes of log at once; at most %d", size, LOG_CHUNK_MAX);
     struct appending a = {job, attempt, stream, offset, bytes, size, 0};
-    TRY(store_write(s, append, &a, err));
+    TRY(store_write_job(s, job, append, &a, err));
     *ret_length = a.length;
     return OK;
 }
@@ -136,7 +136,7 @@ enum status log_read_on(struct store *s, const char *job, enum log_stream stream
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &rows, err,
             "SELECT attempt, base, length FROM logs WHERE job = $1 AND stream = $2 AND attempt >= $3"
-            " ORDER BY attempt LIMIT 3",
+            " ORDER BY attempt",
             V(job), V(stream), V(place->attempt)));
     struct log_place from = *place;
     int at = 0;

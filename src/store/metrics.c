@@ -104,7 +104,7 @@ enum status metrics_add(struct store *s, const char *job, int attempt, const str
     if (progress && !json_is_object(progress))
         return error_set(err, INVALID, "progress is an object");
     CLEANUP(freep) char *text = progress ? json_text(progress) : NULL;
-    return store_write(s, add, &(struct adding){job, attempt, points, n, text}, err);
+    return store_write_job(s, job, add, &(struct adding){job, attempt, points, n, text}, err);
 }
 
 void metric_read_row(const struct rows *rows, int i, struct metric_point *p)

@@ -108,6 +108,7 @@ static enum status run_step(struct connection *db, int step, struct error *err)
 static enum status migrate_open(struct connection *db, struct error *err)
 {
     ROWS rows = {0};
+    TRY(connection_lock_schema(db, err));
     TRY(SQL(db, NULL, err, "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"));
     TRY(SQL(db, &rows, err, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'"));
     int64_t version = rows.n ? row_int(&rows, 0, 0) : 0;
@@ -115,8 +116,12 @@ static enum status migrate_open(struct connection *db, struct error *err)
         return error_set(err, UNSUPPORTED,
                          "the database has schema %lld, a newer et wrote it; this one knows %zu",
                          (long long)version, ARRAY_SIZE(steps));
+    bool is_old = version < (int64_t)ARRAY_SIZE(steps);
     for (; version < (int64_t)ARRAY_SIZE(steps); version++)
         TRY(run_step(db, (int)version, err));
+    const char *const *storage = is_old ? connection_driver(db)->storage : NULL;
+    for (; storage && *storage; storage++)
+        TRY(SQL(db, NULL, err, *storage));
     return connection_commit(db, err);
 }
 

@@ -136,7 +136,8 @@ enum status metrics_thin(struct store *s, const char *job, const char *name, int
         t.n_buckets = (points - 1) / 4;
         t.width = ((double)row_int(&rows, 0, 2) - (double)t.from + 1) / t.n_buckets;
     }
-    TRY(run(reader.db, job, name, t.from, row_int(&rows, 0, 2), &t, err));
+    if (row_int(&rows, 0, 0))
+        TRY(run(reader.db, job, name, t.from, row_int(&rows, 0, 2), &t, err));
     *ret_thinned = t.out;
     t.out = (struct thinned){0};
     return OK;
