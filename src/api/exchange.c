@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #define IGNORED_BODY_MAX (64 * 1024)
+#define RECHECK_MS       5000
 
 struct exchange *exchange_of(const struct request *r)
 {
@@ -48,7 +49,7 @@ static struct exchange *exchange_new(struct api *api, struct http_call *call)
     x->request.method = http_method(call);
     x->request.path = x->path;
     x->request.now_ms = clock_now_ms();
-    x->request.arrived_ms = clock_monotonic_ms();
+    x->request.arrived_ms = x->allowed_ms = clock_monotonic_ms();
     atomic_fetch_add(&api->meters.running, 1);
     http_set_user(call, x);
     return x;
@@ -301,6 +302,21 @@ static enum http_next handle(struct exchange *x)
     }
 }
 
+/*
+ * A stream outlives the moment in which its token was good: one that was
+ * revoked or has expired ends it.  A password is not asked again: that costs
+ * what logging in does.
+ */
+static bool is_still_allowed(struct exchange *x)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    struct error err;
+    if (!x->request.who.token_id[0] || now_ms - x->allowed_ms < RECHECK_MS)
+        return true;
+    x->allowed_ms = now_ms;
+    return auth_check(x, x->match.route->scope, &err) != DENIED;
+}
+
 /* The next piece of a stream. */
 static enum http_next produce(struct exchange *x)
 {
@@ -313,6 +329,8 @@ static enum http_next produce(struct exchange *x)
         r->now_ms = clock_now_ms();
         x->response.waits = false;
         x->waiter.n_topics = 0;
+        if (!is_still_allowed(x))
+            return HTTP_CUT;
         CLEANUP(buf_release) struct buf out;
         buf_init(&out, STREAM_PIECE_MAX);
         enum stream_next next = x->response.source(r, &x->response, &out);

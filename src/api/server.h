@@ -77,7 +77,8 @@ struct exchange {
     uint64_t stamp;  /* of the waits, when the handler began */
     bool idempotent; /* the key is ours until the end */
     char request_hash[65];
-    int64_t sent; /* bytes of the answer's body */
+    int64_t sent;       /* bytes of the answer's body */
+    int64_t allowed_ms; /* when the caller was last found allowed, monotonic */
 };
 
 struct exchange *exchange_of(const struct request *r);
