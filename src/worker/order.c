@@ -133,7 +133,7 @@ static enum status outcome_verdict(const json_t *result, struct error *err)
 enum status job_run_order(struct job *job, json_t **ret_result, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *parameters = NULL;
-    struct script script = {0};
+    struct script script = {.is_order = true};
     TRY(read_job(job, &parameters, &script.program, err));
     script.parameters = parameters;
     TRY(script_prepare(job, err));

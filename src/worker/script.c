@@ -268,6 +268,7 @@ enum status script_run(struct job *job, const struct script *script, json_t **re
     struct sandbox_options options = options_of(job, script);
     TRY(sandbox_init(&run.sandbox, &options, err));
     script_output_init(&run.output, on_metric, &run);
+    run.output.is_order = script->is_order;
     enum status status = run_child(&run, script, ret_result, err);
     script_output_release(&run.output);
     sandbox_release(&run.sandbox);

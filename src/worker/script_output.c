@@ -111,7 +111,8 @@ static void take_metric(struct script_output *o, const json_t *metric)
 static void take_line(struct script_output *o)
 {
     json_t *json = o->line.overflowed ? NULL : read_object(&o->line);
-    if (json_object_get(json, "metric")) {
+    bool is_outcome = o->is_order && !json_object_get(json, "value");
+    if (json_object_get(json, "metric") && !is_outcome) {
         take_metric(o, json);
     } else if (json) {
         json_decref(o->result);

@@ -1,6 +1,7 @@
 """The Boss's API: the exchanges recorded from the original, with a client of
 ours in the place of its own, and what the original never answered."""
 
+import importlib.util
 import json
 import os
 import re
@@ -274,7 +275,8 @@ SCRIPTS = {
     "echo.py": """import json, sys
 job = json.loads(sys.argv[1])
 print("working on", job["projectName"])
-print(json.dumps({"status": "completed", "loss": "2.5", "argv": sys.argv[1:], "data": open("data.txt").read()}))
+print(json.dumps({"metric": "epochs", "value": 3}))
+print(json.dumps({"status": "completed", "loss": "2.5", "metric": "3.25", "argv": sys.argv[1:], "data": open("data.txt").read()}))
 """,
     "data.txt": "beside the script",
     "exit.py": "import sys\nprint('{\"status\": \"completed\"}')\nsys.exit('no such column')\n",
@@ -315,6 +317,8 @@ class OurWorker(Case):
         order = self.run_script("echo.py")
         self.assertEqual(order["status"], "completed")
         outcome = self.get("/retrieve/outcome/" + order["_id"])
+        self.assertEqual((outcome["metric"], outcome["orderId"], outcome["workerNodeName"]),
+                         (3.25, order["_id"], order["assignedNode"]))
         self.assertEqual((outcome["loss"], outcome["orderId"], outcome["data"]),
                          (2.5, order["_id"], "beside the script"))
         argument = json.loads(outcome["argv"][0])
@@ -337,6 +341,20 @@ class OurWorker(Case):
                 self.assertIn(words, order["error"])
                 self.assertTrue(self.get("/retrieve/outcome/" + order["_id"])["error"])
         self.assertEqual(self.run_script("echo.py")["status"], "completed")
+
+    @unittest.skipUnless(importlib.util.find_spec("sklearn"), "python3-sklearn is missing")
+    def test_the_wine_regression_of_the_examples_runs(self):
+        example = os.path.join(harness.ROOT, "examples", "boss")
+        shutil.copy(os.path.join(example, "scripts", "wine.py"), self.folder)
+        with open(os.path.join(example, "wine.json")) as file:
+            job = json.load(file)
+        order = self.ended(self.post("/job/create", {**job, "epochs": 60})["_id"])
+        outcome = self.get("/retrieve/outcome/" + order["_id"])
+        self.assertEqual(order["status"], "completed", outcome)
+        self.assertEqual(outcome["rows"], 174)
+        self.assertLess(outcome["loss"], outcome["variance"])
+        order = self.ended(self.post("/job/create", {**job, "depedentVariable": "con_lot"})["_id"])
+        self.assertIn("there is no column 'con_lot'", order["error"])
 
     def test_a_job_without_a_script_fails(self):
         order = self.ended(self.post("/job/create", {"projectName": "p"})["_id"])
