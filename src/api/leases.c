@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "api/resource.h"
+#include "api/server.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -50,7 +51,7 @@ static const struct field heartbeat_out[] = {
     {"cancel", FIELD_BOOL, READ_ONLY, "End the job."},
     {NULL},
 };
-static const struct field log_query[] = {
+static const struct field lease_log_query[] = {
     {"stream", FIELD_STRING, REQUIRED, "Which.", .words = "stdout|stderr"},
     {"offset", FIELD_INT, REQUIRED, "Where in the attempt's stream the bytes begin."},
     {NULL},
@@ -111,25 +112,17 @@ static enum status inputs_resolve(struct store *store, const json_t *inputs, jso
 {
     size_t i;
     json_t *input;
-    CLEANUP(json_decrefp) json_t *optional = json_array();
-    bool all = true;
     json_array_foreach ((json_t *)inputs, i, input) {
         struct blob blob;
         const char *name = json_get_string(input, "name", "");
-        bool is_optional = json_get_bool(input, "optional", false);
         enum status status = input_blob(store, input, &blob, err);
-        if (status == NOT_FOUND && is_optional) {
-            all = false;
+        if (status == NOT_FOUND && json_get_bool(input, "optional", false))
             continue;
-        }
         if (status != OK)
             return error_context(err, "input '%s'", name);
-        json_array_append_new(
-            is_optional ? optional : out,
-            json_pack("{s:s, s:I, s:s}", "name", name, "size", (json_int_t)blob.size, "sha256", blob.sha256));
+        json_array_append_new(out, json_pack("{s:s, s:I, s:s}", "name", name, "size", (json_int_t)blob.size,
+                                             "sha256", blob.sha256));
     }
-    if (all)
-        json_array_extend(out, optional);
     return OK;
 }
 
@@ -214,6 +207,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         response_empty(response, 204);
         return OK;
     }
+    workers_seen(r->api->workers, wanted.worker, pools, wanted.n_pools, wanted.slots, r->now_ms);
     CLEANUP(job_list_release) struct job_list leased = {0};
     TRY(queue_lease(api_store(r->api), &wanted, clock_now_ms(), &leased, err));
     CLEANUP(json_decrefp) json_t *jobs = json_array();
@@ -527,7 +521,7 @@ const struct route lease_routes[] = {
     {"POST", "/leases/{job}/{attempt}/heartbeat", lease_heartbeat, SCOPE_LEASE, BODY_JSON, "Keep the lease.",
      heartbeat_in, heartbeat_out, 200},
     {"PUT", "/leases/{job}/{attempt}/log", lease_log, SCOPE_LEASE, BODY_BYTES, "Append to a stream.", NULL,
-     log_out, 200, log_query},
+     log_out, 200, lease_log_query},
     {"POST", "/leases/{job}/{attempt}/metrics", lease_metrics, SCOPE_LEASE, BODY_JSON, "Store metrics.",
      metrics_in, empty_out, 200},
     {"PUT", "/leases/{job}/{attempt}/blobs/{name}", lease_blob, SCOPE_LEASE, BODY_RAW,

@@ -38,6 +38,7 @@ void api_free(struct api *api)
 {
     http_free(api->http);
     waits_free(api->waits);
+    workers_free(api->workers);
     free((char *)api->options.listen);
     free((char *)api->options.data);
     free((char *)api->options.scripts);
@@ -54,6 +55,7 @@ enum status api_start(const struct api_options *options, struct store *store, st
     api->store = store;
     api->started_ms = clock_now_ms();
     api->openapi = openapi_text();
+    api->workers = workers_new();
     enum status status = waits_new(&api->waits, err);
     if (status == OK) {
         store_on_change(store, on_change, api);

@@ -35,7 +35,8 @@ static const char help[] =
     "  --data DIR               where everything is kept ($XDG_DATA_HOME/et)\n"
     "  --listen ADDR:PORT       where to listen (127.0.0.1:8080); port 0 takes a free one\n"
     "  --workers N              jobs that this machine runs at once (2); 0: none\n"
-    "  --database URL           the database (sqlite:DIR/et.db)\n"
+    "  --database URL           sqlite:PATH or postgres://USER@HOST/NAME (sqlite:DIR/et.db)\n"
+    "  --blobs DIR              folder of files, shared by all servers of a database (DIR/blobs)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
     "  --pool NAME:cpus=N,memory=SIZE,gpus=N\n"
@@ -134,6 +135,7 @@ static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
+    const char *blobs = setting_text(settings, "blobs");
     int64_t workers, connections, lease_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
@@ -154,7 +156,7 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(read_pools(s, (int)workers, err));
     s->data = data ? xstrdup(data) : usual_data();
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
-    s->blobs = path_join(s->data, "blobs");
+    s->blobs = blobs ? xstrdup(blobs) : path_join(s->data, "blobs");
     s->token_file = path_join(s->data, "worker-token");
     s->work = path_join(s->data, "work");
     s->api.data = s->data;
@@ -322,6 +324,7 @@ int command_serve(int argc, char **argv)
         {"listen", .otherwise = "127.0.0.1:8080"},
         {"workers", .otherwise = "2"},
         {"database"},
+        {"blobs"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
         {"pool", .repeats = true},

@@ -88,7 +88,7 @@ static enum status put_folder(struct job *job, int folder, const char *blob_name
 {
     CLEANUP(freep) char *path = path_join(job_folder(job), TAKEN);
     CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
-    TRY(archive_writer_open(path, &w, err));
+    TRY(archive_writer_open(path, ARCHIVE_GZIP, &w, err));
     TRY(pack(w, folder, "", 0, err));
     TRY(archive_writer_finish(w, err));
     return job_put_blob(job, TAKEN, blob_name, err);

@@ -95,8 +95,8 @@ void job_last_line(const struct job *job, char *out, size_t size);
 void job_metric(struct job *job, const char *name, int64_t step, double value);
 void job_progress(struct job *job, json_t *progress); /* taken; replaces what has not been sent */
 /*
- * A pair of files of the job's folder, to be uploaded as snapshot.caffemodel
- * and snapshot.solverstate and removed after it; a newer pair replaces one
+ * A pair of files of the job's folder, to be uploaded in one
+ * snapshot.tar and removed after it; a newer pair replaces one
  * that waits.
  */
 void job_snapshot(struct job *job, const char *model_file, const char *state_file);
