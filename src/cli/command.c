@@ -27,7 +27,7 @@ const struct command commands[] = {
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
     {"draw-net", command_draw_net, "Tools", "Draw a net as a picture (SVG)"},
-    {"extract-features", command_extract_features, "Tools", "Write what a net makes of images to databases"},
+    {"extract-features", command_extract_features, "Tools", "Write what a net makes of images to databases", true},
     {"parse-log", command_parse_log, "Tools", "Make tables of a training log"},
     {"upgrade-net", command_upgrade_net, "Tools", "Rewrite an old net or caffemodel in today's form"},
     {"upgrade-solver", command_upgrade_solver, "Tools", "Rewrite an old solver in today's form"},

@@ -141,7 +141,15 @@ int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` fai
 /* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
 
+/* A job's row as job_read_row reads it. */
+#define JOB_COLUMNS                                                                                          \
+    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
+    " leased, expires, spec"
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
+
 /* -- attempt.c -- */
+/* queue_finish within a write. */
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err);
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
