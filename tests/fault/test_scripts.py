@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 import unittest
 
 from service import ET, Service
@@ -538,9 +539,24 @@ print('{"status": %%d}' %% urllib.request.urlopen('http://%s/healthz').status)
         self.assertEqual('failed', self.run_script(text)['processing-state'])
 
 
+class Local(unittest.TestCase):
+    def test_the_servers_own_worker_takes_the_pools_that_this_machine_holds(self):
+        service = Service(has_worker=False, serve=['--workers', '1', '--pool', 'tiny:cpus=1,memory=64M',
+                                                   '--pool', 'huge:cpus=90000'])
+        service.register()
+        tiny = service.ended('/jobs/' + service.run_script('', memory=32 * MIB))
+        self.assertEqual(('tiny', 'finished_successfully'), (tiny['pool'], tiny['processing-state']), tiny)
+        huge = service.json('GET', '/jobs/' + service.run_script('', cpu=80000))
+        self.assertEqual('huge', huge['pool'])
+        over = service.ended('/jobs/' + service.run_script('a = []\nwhile True: a.append(bytearray(b"x" * 1000000))'))
+        self.assertEqual('used more than its 64 MiB of memory', over['processing-log'])
+        self.assertEqual([0], [status for status in service.close() if status is not None])
+        service.remove()
+
+
 class WithoutBubblewrap(unittest.TestCase):
-    def outcome(self, worker):
-        service = Service(worker=worker, environment={'PATH': '/nonexistent'})
+    def outcome(self, worker, path='/nonexistent'):
+        service = Service(worker=worker, environment={'PATH': path})
         service.register()
         job = service.ended('/jobs/' + service.run_script('print(\'{"ran": true}\')'))
         self.assertEqual([0, 0], service.close())
@@ -551,6 +567,17 @@ class WithoutBubblewrap(unittest.TestCase):
         job = self.outcome([])
         self.assertEqual('failed', job['processing-state'])
         self.assertIn('bubblewrap (bwrap) is not installed there', job['processing-log'])
+
+    def test_a_sandbox_that_cannot_be_made_is_told_with_its_reason(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(folder + '/bwrap', 'w') as file:
+                file.write('#!/bin/sh\necho "bwrap: No permissions to create new namespace" >&2\nexit 1\n')
+            os.chmod(folder, 0o755)
+            os.chmod(folder + '/bwrap', 0o755)
+            job = self.outcome([], folder)
+        self.assertEqual('this worker cannot make a sandbox: bwrap: No permissions to create new namespace',
+                         job['processing-log'])
+        self.assertIsNone(job['exit-status'])
 
     def test_scripts_run_when_the_operator_says_so(self):
         job = self.outcome(['--unsafe-scripts'])
