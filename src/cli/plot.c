@@ -98,8 +98,8 @@ static enum status show(struct client *c, const struct options *o, struct error 
     buf_init(&out, OUT_MAX);
     TRY(client_document(c, o->id, &document, err));
     const char *collection = client_collection(json_get_string(document, "type", ""));
-    if (!collection || strcmp(collection, "training-jobs") != 0)
-        return error_set(err, INVALID, "'%s' is a %s: only training jobs have curves", o->id,
+    if (!collection || (strcmp(collection, "training-jobs") && strcmp(collection, "jobs")))
+        return error_set(err, INVALID, "'%s' is a %s: only training jobs and scripts have curves", o->id,
                          json_get_string(document, "type", "document"));
     CLEANUP(freep) char *path = xasprintf("/%s/%s/metrics?points=%d", collection, o->id, POINTS);
     TRY(client_json(c, "GET", path, NULL, &metrics, err));

@@ -79,7 +79,8 @@ static bool read_value(const json_t *json, double *ret_value)
     return !strcmp(word, "NaN") || !strcmp(word, "Infinity") || !strcmp(word, "-Infinity");
 }
 
-static bool read_step(const struct script_output *o, const json_t *metric, const char *name, int64_t *ret_step)
+static bool read_step(const struct script_output *o, const json_t *metric, const char *name,
+                      int64_t *ret_step)
 {
     const json_t *step = json_object_get(metric, "step");
     double number = json_number_value(step);
