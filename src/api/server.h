@@ -17,6 +17,7 @@
 #include "api/router.h"
 #include "api/serve.h"
 #include "api/waits.h"
+#include "api/workers.h"
 
 #define JSON_BODY_MAX (1024 * 1024)
 
@@ -33,6 +34,7 @@ struct api {
     struct store *store;
     struct http_server *http;
     struct waits *waits;
+    struct workers *workers;
     struct meters meters;
     atomic_bool stopping;
     atomic_ullong n_requests;
@@ -45,6 +47,8 @@ struct response {
     char blob[65]; /* response_blob: sent at the end; "" else */
     struct waiter *waiter;
     bool waits;
+    stream_source source; /* response_stream; NULL else */
+    enum stream_next end; /* of a stream whose last piece is on its way */
 
     /* When the handler fails. */
     char pointer[FIELD_POINTER_MAX];

@@ -286,7 +286,7 @@ static json_t *json_of_layer(const struct netdef *def, int index)
                      (json_int_t)facts.operations);
 }
 
-static json_t *json_of_bytes(int64_t bytes)
+static json_t *byte_count_json(int64_t bytes)
 {
     return bytes < 0 ? json_null() : json_integer(bytes);
 }
@@ -306,8 +306,8 @@ static void tell_json(const struct findings *f)
     json_object_set_new(all, "layers", layers);
     json_object_set_new(all, "parameters", json_integer(totals.n_parameters));
     json_object_set_new(all, "operations", json_integer(totals.operations));
-    json_object_set_new(all, "training-peak-bytes", json_of_bytes(f->peak.training));
-    json_object_set_new(all, "inference-peak-bytes", json_of_bytes(f->peak.inference));
+    json_object_set_new(all, "training-peak-bytes", byte_count_json(f->peak.training));
+    json_object_set_new(all, "inference-peak-bytes", byte_count_json(f->peak.inference));
     CLEANUP(freep) char *text = json_text(all);
     puts(text);
 }

@@ -20,6 +20,7 @@ struct net_options {
     const char *folder;    /* relative file names of data layers start here; NULL: current folder */
     struct net *share;     /* parameters are those of this net where layer names agree (test nets) */
     bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
+    bool feeds_memory;     /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
     bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
     /*
      * Plans, to ask for net_memory and nothing else: no data is opened (the
@@ -71,15 +72,18 @@ struct param *net_param(struct net *net, int index); /* index of netdef's params
 void param_export(const struct param *p, const float *values, float *ret_plain);
 void param_import(const struct param *p, const float *plain, float *ret_values);
 
+/* A blob's shape after a forward pass: behind a Filter it may be less than the definition's. */
+void net_blob_shape(const struct net *net, int blob, struct shape *ret_shape);
+
 /*
  * Blob values in plain order after a forward pass; copies shape_count
- * floats.  For the net's outputs, blobs of layers without bottoms, and with
+ * floats of the definition, 0 beyond net_blob_shape.  For the net's outputs, blobs of layers without bottoms, and with
  * keep_blobs all.
  */
 void net_blob_read(struct net *net, int blob, float *ret_plain);
 /* The gradient of a blob after a backward pass, with keep_blobs.  false when none flows there. */
 bool net_blob_diff_read(struct net *net, int blob, float *ret_plain);
-/* Writes an input blob (Input layer) before a forward pass. */
+/* Writes an input blob (Input or MemoryData layer) before a forward pass. */
 void net_blob_write(struct net *net, int blob, const float *plain);
 
 /*

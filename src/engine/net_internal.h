@@ -86,11 +86,15 @@ struct net {
     bool kept_failed;
     void *scratch;
     size_t scratch_bytes;
+    struct tail *tail; /* NULL: no Filter */
 };
 
 /* Takes def, also on failure: what net_create does once the shapes of the data are known. */
 enum status net_create_from_def(struct netdef *def, const struct net_options *options, struct net **ret_net,
                                 struct error *err);
+
+/* What the tops of a layer add to the loss of the last pass. */
+double net_layer_loss(const struct net *net, int layer);
 
 /* plan.c: everything between the definition and the pointers in the views.  Params exist, without data. */
 enum status net_plan(struct net *net, struct error *err);

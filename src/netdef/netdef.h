@@ -188,6 +188,21 @@ enum status netdef_create(const Caffe__NetParameter *net, const struct netdef_op
 void netdef_free(struct netdef *def);
 void netdef_freep(struct netdef **def);
 
+/*
+ * Some layers of a definition as one of their own, for blobs of other shapes
+ * than the whole has: layer 0 delivers the inputs, layer i + 1 is layers[i].
+ * Which gradients are wanted stays as it is in the whole.
+ */
+struct netdef_part {
+    int n_layers;
+    const int *layers; /* indices, ascending */
+    int n_inputs;
+    const int *inputs; /* the blobs that these layers read and do not make */
+    const struct shape *shapes; /* an input */
+};
+enum status netdef_part(const struct netdef *def, const struct netdef_part *part, struct netdef **ret_def,
+                        struct error *err);
+
 /* Index of the first layer or blob of that name, or -1. */
 int netdef_find_layer(const struct netdef *def, const char *name);
 int netdef_find_blob(const struct netdef *def, const char *name);

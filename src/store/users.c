@@ -102,6 +102,11 @@ static void cache_drop(struct password_cache *cache, const char *owner)
     pthread_mutex_unlock(&cache->lock);
 }
 
+void password_forget(struct store *s, const char *owner)
+{
+    cache_drop(s->passwords, owner);
+}
+
 enum status user_id(const char *name, char ret_id[OWNER_MAX], struct error *err)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -174,7 +179,7 @@ enum status user_create(struct store *s, const char *name, const char *password,
                            .hash = password ? hash : NULL,
                            .body = body ? body : empty,
                            .now_ms = now_ms};
-    TRY(store_write(s, create, &u, err));
+    TRY(store_write_for(s, id, create, &u, err));
     if (ret_document) {
         *ret_document = u.result;
         u.result.body = NULL;
@@ -188,6 +193,7 @@ static enum status set_password(struct tx *tx, void *opaque, struct error *err)
     document_release(&u->result);
     TRY(document_find(tx->db, u->id, u->id, &u->result, err));
     TRY(write_password(tx, u, err));
+    tx_stir(tx, PASSWORD_TOPIC, u->id);
     return document_write(tx, &u->result, u->now_ms, err);
 }
 
@@ -199,7 +205,7 @@ enum status user_set_password(struct store *s, const char *name, const char *pas
     TRY(hash_password(s, password, hash, err));
     CLEANUP(user_write_release) struct user_write u = {
         .name = name, .id = id, .hash = hash, .now_ms = now_ms};
-    enum status status = store_write(s, set_password, &u, err);
+    enum status status = store_write_for(s, id, set_password, &u, err);
     cache_drop(s->passwords, id);
     return status;
 }

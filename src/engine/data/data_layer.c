@@ -1,6 +1,6 @@
 /*
- * data_layer.c - Data, ImageData and HDF5Data: the tops are filled from a
- * feed.  What differs between the three is their source.
+ * data_layer.c - Data, ImageData, HDF5Data and WindowData: the tops are filled
+ * from a feed.  What differs between them is their source.
  */
 #include <string.h>
 
@@ -68,3 +68,4 @@ static enum status data_seek(struct layer *l, const struct source_position *posi
 const struct layer_ops layer_data = DATA_LAYER("Data");
 const struct layer_ops layer_image_data = DATA_LAYER("ImageData");
 const struct layer_ops layer_hdf5_data = DATA_LAYER("HDF5Data");
+const struct layer_ops layer_window_data = DATA_LAYER("WindowData");

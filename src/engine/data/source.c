@@ -8,7 +8,7 @@
 
 const struct source_ops *source_ops_find(const char *type)
 {
-    static const struct source_ops *const all[] = {&source_data, &source_image, &source_hdf5};
+    static const struct source_ops *const all[] = {&source_data, &source_image, &source_hdf5, &source_window};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         if (!strcmp(all[i]->type, type))
             return all[i];
