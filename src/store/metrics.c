@@ -47,20 +47,18 @@ struct adding {
     const char *progress; /* NULL: none */
 };
 
-static enum status add_point(struct tx *tx, const char *job, const struct metric_point *p, int64_t *ord,
+/* A point that is there already leaves ord unused: it orders, it does not count. */
+static enum status add_point(struct tx *tx, const char *job, const struct metric_point *p, int64_t ord,
                              struct error *err)
 {
     enum special special = special_of(p->value);
-    ROWS rows = {0};
-    TRY(SQL(
-        tx->db, &rows, err,
+    return SQL(
+        tx->db, NULL, err,
         "INSERT INTO metrics(job, name, step, ord, at, value, special) VALUES ($1, $2, $3, $4, $5, $6, $7)"
         " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
         " value = excluded.value, special = excluded.special"
-        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
-        V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special)));
-    *ord += rows.n;
-    return OK;
+        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special",
+        V(job), V(p->name), V(p->step), V(ord), V(p->at_ms), V(special ? 0.0 : p->value), V(special));
 }
 
 static enum status add(struct tx *tx, void *opaque, struct error *err)
@@ -71,7 +69,7 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
     TRY(SQL(tx->db, &rows, err, "SELECT COALESCE(MAX(ord), 0) FROM metrics WHERE job = $1", V(a->job)));
     int64_t ord = row_int(&rows, 0, 0);
     for (int i = 0; i < a->n; i++)
-        TRY(add_point(tx, a->job, &a->points[i], &ord, err));
+        TRY(add_point(tx, a->job, &a->points[i], ++ord, err));
     if (a->progress)
         TRY(SQL(
             tx->db, NULL, err,
