@@ -23,7 +23,7 @@ struct password_cache;
 struct idempotency_keys;
 
 #define SECRET_BYTES 32
-#define COMMITTERS_MAX 2
+#define COMMITTERS_MAX 4 /* one works while another waits for its database */
 
 struct store {
     const struct driver *driver;
@@ -109,10 +109,13 @@ enum status document_find(struct connection *db, const char *owner, const char *
                           struct document *ret_document, struct error *err);
 /* Gives d a new revision and sequence number and writes its state and body. */
 enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
+/* The same without telling d its number: nobody has to wait for it. */
+enum status document_write_unread(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* The same for the state alone. */
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err);
-enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq /* or NULL */, struct error *err);
+/* The next sequence number of the owner's is the row's from here on. */
+enum status owner_bump(struct tx *tx, const char *owner, struct error *err);
 /* Makes one document; the job's part is enqueue.c's. */
 enum status document_insert(struct tx *tx, const char *owner, const struct new_document *new, int64_t now_ms,
                             struct document *ret_document, struct error *err);

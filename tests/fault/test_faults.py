@@ -182,7 +182,7 @@ class Interruptions(unittest.TestCase):
         self.assertIn('cancelled by', document['processing-log'])
         self.assertEqual([0, 0], service.close())
         self.assertEqual(0, service.outcomes(job).count(DONE))
-        self.assertEqual(1, service.outcomes(job).count(CANCELLED))
+        self.assertEqual(1, service.outcomes(job).count(CANCELLED), service.outcomes(job))
         service.remove()
 
     def test_a_worker_told_to_stop_saves_and_gives_the_job_back_and_the_next_goes_on_from_there(self):
