@@ -2,10 +2,10 @@
 
 #include "api/items.h"
 
-#define T0_MS 1700000000000LL
-#define NS(ms) ((ms) * 1000000LL)
+#define T0_MS    1700000000000LL
+#define NS(ms)   ((ms)*1000000LL)
 #define LEASE_MS 300000
-#define LIFE_MS 1800000
+#define LIFE_MS  1800000
 
 struct place {
     char *folder;
@@ -15,8 +15,11 @@ struct place {
 static void place_open(struct place *p, int max_items, int64_t now_ms)
 {
     struct error err = {0};
-    const struct items_options options = {
-        .bucket = "/b", .folder = p->folder, .max_items = max_items, .item_ms = LIFE_MS, .lease_ms = LEASE_MS};
+    const struct items_options options = {.bucket = "/b",
+                                          .folder = p->folder,
+                                          .max_items = max_items,
+                                          .item_ms = LIFE_MS,
+                                          .lease_ms = LEASE_MS};
     assert_ok(items_new(&options, now_ms, &p->items, &err));
 }
 
@@ -35,8 +38,11 @@ static void place_release(struct place *p)
 
 static enum status add(struct place *p, const char *id, int weight, int64_t at_ms, struct error *err)
 {
-    const struct new_item new = {
-        .request_id = id, .url = "http://h/cat.png", .path = "/spool/cat.png", .value = "ack", .weight = weight};
+    const struct new_item new = {.request_id = id,
+                                 .url = "http://h/cat.png",
+                                 .path = "/spool/cat.png",
+                                 .value = "ack",
+                                 .weight = weight};
     json_t *item = NULL;
     bool made;
     enum status status = items_add(p->items, &new, NS(at_ms), &item, &made, err);
@@ -58,8 +64,8 @@ static void assert_taken(struct place *p, int64_t at_ms, const char *id)
 
 static enum status post(struct place *p, const char *id, int progress, int64_t at_ms, struct error *err)
 {
-    CLEANUP(json_decrefp) json_t *said = json_pack("{s:s, s:i, s:s}", "request_id", id, "progress", progress,
-                                                   "value", "said");
+    CLEANUP(json_decrefp)
+    json_t *said = json_pack("{s:s, s:i, s:s}", "request_id", id, "progress", progress, "value", "said");
     json_t *item = NULL;
     enum status status = items_post(p->items, said, at_ms, &item, err);
     json_decref(item);

@@ -3,7 +3,8 @@
 
 #define ALICE "user:alice"
 
-static enum status conclude(struct store *s, const char *owner, int n, enum outcome outcome, struct error *err)
+static enum status conclude(struct store *s, const char *owner, int n, enum outcome outcome,
+                            struct error *err)
 {
     CLEANUP(json_decrefp) json_t *result = json_pack("{s:s}", "status", "completed");
     struct finish f = {.job = id_of(n), .outcome = outcome, .reason = "said", .result = result};
@@ -27,7 +28,8 @@ static void an_outcome_from_outside_ends_a_job_in_any_state(void **state)
         assert_string_equal(json_get_string(d.body, "status", ""), "completed");
     }
     assert_int_equal(finish_as(s, 1, 1, OUTCOME_DONE, "", T0 + 2, &err), CONFLICT);
-    assert_int_equal(lease_one(s, T0 + 2, NULL), 4); /* what waited for it is free, and nothing else is left */
+    assert_int_equal(lease_one(s, T0 + 2, NULL),
+                     4); /* what waited for it is free, and nothing else is left */
     assert_int_equal(lease_one(s, T0 + 2, NULL), 0);
 }
 
