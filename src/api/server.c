@@ -11,7 +11,10 @@
 static void on_change(void *context, const char *topic)
 {
     struct api *api = context;
-    waits_stir(api->waits, topic);
+    if (!strncmp(topic, "outbox:", 7))
+        sender_wake(api->sender);
+    else
+        waits_stir(api->waits, topic);
 }
 
 static void options_copy(struct api_options *to, const struct api_options *from)
@@ -31,6 +34,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
 void api_free(struct api *api)
 {
     http_free(api->http);
+    sender_free(api->sender);
     waits_free(api->waits);
     free((char *)api->options.listen);
     free((char *)api->options.data);
@@ -47,6 +51,8 @@ enum status api_start(const struct api_options *options, struct store *store, st
     api->started_ms = clock_now_ms();
     api->openapi = openapi_text();
     enum status status = waits_new(&api->waits, err);
+    if (status == OK)
+        status = sender_start(store, api->options.allow_private_urls, &api->sender, err);
     if (status == OK) {
         store_on_change(store, on_change, api);
         const struct http_options http = {
@@ -82,7 +88,9 @@ bool api_stop(struct api *api, int64_t grace_ms)
     atomic_store(&api->stopping, true);
     http_quiesce(api->http);
     waits_end(api->waits);
-    return http_stop(api->http, grace_ms);
+    bool ended = http_stop(api->http, grace_ms);
+    sender_stop(api->sender);
+    return ended;
 }
 
 void api_stir(struct api *api, const char *topic)

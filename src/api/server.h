@@ -15,6 +15,7 @@
 #include "api/api.h"
 #include "api/http.h"
 #include "api/router.h"
+#include "api/sender.h"
 #include "api/serve.h"
 #include "api/waits.h"
 
@@ -33,6 +34,7 @@ struct api {
     struct store *store;
     struct http_server *http;
     struct waits *waits;
+    struct sender *sender; /* of webhooks */
     struct meters meters;
     atomic_bool stopping;
     atomic_ullong n_requests;
@@ -100,6 +102,7 @@ char *openapi_text(void);
 void response_release(struct response *r);
 
 extern const struct http_callbacks exchange_callbacks;
-extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[];
+extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[],
+    webhook_routes[];
 
 #endif

@@ -41,7 +41,7 @@ struct transfer {
     struct http_response response;
     struct error error;
     enum status failed;             /* what a callback stopped the transfer with */
-    bool cut;                       /* an error's body passed what is kept: the rest is not read */
+    bool cut;                       /* the body passed what is wanted: the rest is not read */
     int64_t received;               /* bytes of body */
     int64_t sent;                   /* bytes of the request's body */
     int64_t body_start;             /* place of body_fd; -1: cannot seek */
@@ -161,6 +161,13 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
         size_t room = ERROR_BODY_MAX - t->response.body.size;
         buf_append(&t->response.body, bytes, MIN(size, room));
         t->cut = size > room;
+        return t->cut ? 0 : size;
+    }
+    if (q->enough_bytes && !q->sink) {
+        int64_t room = q->enough_bytes - t->received;
+        buf_append(&t->response.body, bytes, (size_t)MIN((int64_t)size, room));
+        t->received += MIN((int64_t)size, room);
+        t->cut = (int64_t)size >= room;
         return t->cut ? 0 : size;
     }
     int64_t max = q->max_bytes ? q->max_bytes : to_sink ? INT64_MAX : BODY_MAX;
@@ -293,7 +300,7 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
         curl_easy_setopt(easy, CURLOPT_USERNAME, q->user);
         curl_easy_setopt(easy, CURLOPT_PASSWORD, q->password ? q->password : "");
     }
-    if (q->guarded || q->follow) {
+    if ((q->guarded || q->follow) && !q->no_redirects) {
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
         curl_easy_setopt(easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
     }
@@ -336,6 +343,11 @@ static enum status describe_failure(CURLcode code, const struct transfer *t, con
     return error_set(err, UNAVAILABLE, "cannot reach '%s': %s", url, text);
 }
 
+static bool is_stopped(const volatile bool *stop)
+{
+    return stop && __atomic_load_n(stop, __ATOMIC_RELAXED);
+}
+
 /* The request from its first to its last byte.  A stop is noticed within STOP_POLL_MS. */
 static CURLcode run_request(const struct lane *l, const volatile bool *stop)
 {
@@ -347,7 +359,7 @@ static CURLcode run_request(const struct lane *l, const volatile bool *stop)
         trouble = curl_multi_perform(l->multi, &n_running);
         if (!trouble && n_running)
             trouble = curl_multi_poll(l->multi, NULL, 0, stop ? STOP_POLL_MS : 1000, NULL);
-    } while (!trouble && n_running && !(stop && *stop));
+    } while (!trouble && n_running && !is_stopped(stop));
     CURLcode code = trouble ? CURLE_FAILED_INIT : CURLE_ABORTED_BY_CALLBACK;
     CURLMsg *message;
     int n_left;
@@ -363,7 +375,7 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
 {
     struct error unwanted;
     err = err ? err : &unwanted;
-    if (request->stop && *request->stop)
+    if (is_stopped(request->stop))
         return error_set(err, CANCELLED, "the request to '%s' was given up", request->url);
     const struct lane *lane = request->guarded ? &c->guarded : &c->open;
     CURL *easy = lane->easy;

@@ -300,6 +300,8 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     TRY(insert_references(tx, &d, new, now_ms, err));
     if (new->job && d.state != STATE_FAILED)
         TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, err));
+    else if (new->job)
+        TRY(webhooks_tell(tx, &d, now_ms, err));
     *ret_document = d;
     d.body = NULL;
     return OK;
@@ -322,11 +324,7 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     for (; c->made.n < c->n; c->made.n++)
         TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n],
                             err));
-    if (!c->idempotency)
-        return OK;
-    int http_status = 0;
-    CLEANUP(freep) char *body = c->idempotency->answer(c->idempotency->context, &c->made, &http_status);
-    return idempotency_insert(tx, c->idempotency, http_status, body, c->now_ms, err);
+    return c->idempotency ? idempotency_answer(tx, c->idempotency, &c->made, c->now_ms, err) : OK;
 }
 
 static void creation_release(struct creation *c)

@@ -136,12 +136,23 @@ struct idempotency_keys *idempotency_keys_new(void);
 void idempotency_keys_free(struct idempotency_keys *keys);
 enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status,
                                const char *body, int64_t now_ms, struct error *err);
+/* Saves what the key's answer function says. */
+enum status idempotency_answer(struct tx *tx, const struct idempotency *key, const struct document_list *made,
+                               int64_t now_ms, struct error *err);
 enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err);
 
 /* -- trash.c -- */
 /* Within a write: what a deleted document's job told goes soon, in pieces. */
 enum status trash_add(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
 enum status trash_empty(struct store *s, struct error *err);
+
+/* -- webhooks.c, outbox.c -- */
+/* Within the write that ends a job: deliveries for the owner's hooks that want to hear of it. */
+enum status webhooks_tell(struct tx *tx, const struct document *d, int64_t now_ms, struct error *err);
+/* The oldest pending delivery of an enabled hook becomes due, unless it is. */
+enum status outbox_promote(struct tx *tx, const char *hook, int64_t now_ms, struct error *err);
+/* At start: what was being sent is due again. */
+enum status outbox_recover(struct tx *tx, int64_t now_ms, struct error *err);
 
 /* -- users.c -- */
 struct password_cache *password_cache_new(void);

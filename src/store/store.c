@@ -46,6 +46,7 @@ static enum status recover(struct tx *tx, void *opaque, struct error *err)
                        &size, NULL) ||
         size != SECRET_BYTES)
         return error_set(err, FAILED, "the database's secret is damaged");
+    TRY(outbox_recover(tx, args->now_ms, err));
     return queue_recover(tx, args->now_ms, err);
 }
 

@@ -39,9 +39,10 @@ void store_closep(struct store **s);
 /*
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
- * ready), "job:ID" (its log, metrics, progress or state changed).  It runs on
- * the committer thread: it must be quick and never call the store.  NULL
- * ends it: when this returns, none is being called any more.
+ * ready), "job:ID" (its log, metrics, progress or state changed), "outbox:ID"
+ * (a webhook has something to be sent).  It runs on the committer thread: it
+ * must be quick and never call the store.  NULL ends it: when this returns,
+ * none is being called any more.
  */
 void store_on_change(struct store *s, void (*changed)(void *context, const char *topic), void *context);
 
@@ -62,5 +63,6 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/queue.h"
 #include "store/series.h"
 #include "store/users.h"
+#include "store/webhooks.h"
 
 #endif
