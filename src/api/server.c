@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define LEASE_MS        20000
 #define HANDLER_THREADS 16
@@ -13,6 +14,8 @@ static void on_change(void *context, const char *topic)
     struct api *api = context;
     if (!strncmp(topic, "outbox:", 7))
         sender_wake(api->sender);
+    else if (!strncmp(topic, "damage:", 7))
+        log_event("blob.damaged", "sha256=%s", topic + 7);
     else
         waits_stir(api->waits, topic);
 }

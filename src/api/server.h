@@ -103,6 +103,6 @@ void response_release(struct response *r);
 
 extern const struct http_callbacks exchange_callbacks;
 extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[],
-    webhook_routes[];
+    usage_routes[], webhook_routes[];
 
 #endif

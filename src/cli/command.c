@@ -10,6 +10,7 @@ const struct command commands[] = {
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"ps", command_ps, "Client", "List your jobs"},
+    {"usage", command_usage_show, "Client", "Show what your files and logs take"},
     {"status", command_status, "Client", "Tell where a job stands"},
     {"logs", command_logs, "Client", "Print or follow a job's log"},
     {"cancel", command_cancel, "Client", "Save and stop a job"},

@@ -19,6 +19,7 @@ int command_classify_images(int argc, char **argv); /* hidden: the child of a cl
 int command_login(int argc, char **argv);
 int command_submit(int argc, char **argv);
 int command_ps(int argc, char **argv);
+int command_usage_show(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_cancel(int argc, char **argv);

@@ -39,6 +39,8 @@ static const char help[] =
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
+    "  --quota BYTES            what a user's files and logs may take together (no limit)\n"
+    "  --keep-days N            ended jobs, and what only they use, go after so long (0: never)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
@@ -53,6 +55,7 @@ struct serving {
     char *data, *database, *blobs, *token_file, *work, *server;
     int lock;
     int workers;
+    struct store_options store;
     struct local_worker worker;
 };
 
@@ -108,6 +111,11 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
+    if (setting_text(settings, "quota"))
+        TRY(setting_size(settings, "quota", &s->store.quota_bytes, err));
+    TRY(setting_int(settings, "keep-days", 0, 36500, &s->store.keep_days, err));
+    TRY(setting_int(settings, "blob-grace-ms", 1, INT64_MAX / 2, &s->store.blob_grace_ms, err));
+    TRY(setting_int(settings, "sweep-ms", 1, INT64_MAX / 2, &s->store.sweep_ms, err));
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
     s->data = data ? xstrdup(data) : usual_data();
@@ -226,7 +234,9 @@ static void stop_worker(struct serving *s, int signals)
 /* Everything between the first request and the last. */
 static enum status serve(struct serving *s, int signals, struct error *err)
 {
-    const struct store_options options = {.blobs = s->blobs, .now_ms = clock_now_ms()};
+    struct store_options options = s->store;
+    options.blobs = s->blobs;
+    options.now_ms = clock_now_ms();
     struct store *store = NULL;
     struct api *api = NULL;
     TRY(store_open(s->database, &options, &store, err));
@@ -283,6 +293,11 @@ int command_serve(int argc, char **argv)
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},
+        {"quota"},
+        {"keep-days", .otherwise = "0"},
+        /* How long unused blobs stay, and how often they are looked for: a day. */
+        {"blob-grace-ms", .otherwise = "86400000"},
+        {"sweep-ms", .otherwise = "86400000"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},

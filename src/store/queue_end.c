@@ -127,6 +127,7 @@ enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, str
 {
     char type[TYPE_MAX];
     TRY(write_end(tx, e, now_ms, type, err));
+    TRY(pack_later(tx, e->id, now_ms, err));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(e->id)));
     if (e->state == STATE_FINISHED)
         return free_dependents(tx, e, now_ms, err);

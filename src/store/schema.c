@@ -11,7 +11,7 @@
  * trash: deleted documents whose metrics and log are still to go.
  * blobs: state 0 live, 1 deleting.
  * deliveries: state 0 pending, 1 delivered, 2 failed; seq orders a hook's, next is when (outbox.c).
- * to_pack: ended jobs whose log and metrics may move into blobs; metric_packs: those whose metrics have.
+ * to_pack: ended jobs whose log and metrics are to move into blobs; packed 1: their rows are still to go.
  * owner_limits: NULL is the server's usual.  leaving: owners of whom everything goes.
  */
 static const char *const step_1[] = {
@@ -87,10 +87,11 @@ static const char *const step_keeping[] = {
     "CREATE INDEX deliveries_due ON deliveries(next) WHERE next IS NOT NULL",
     "CREATE INDEX deliveries_owner ON deliveries(owner, created)",
 
-    "CREATE TABLE to_pack (job TEXT PRIMARY KEY)",
-    "CREATE TABLE metric_packs (job TEXT PRIMARY KEY, hash TEXT NOT NULL)",
+    "CREATE TABLE to_pack (job TEXT PRIMARY KEY, at BIGINT NOT NULL, packed SMALLINT NOT NULL)",
+    "CREATE INDEX to_pack_at ON to_pack(at)",
+    "CREATE TABLE metric_packs (job TEXT PRIMARY KEY, hash TEXT NOT NULL, points BIGINT NOT NULL)",
 
-    "CREATE INDEX documents_ended ON documents(owner, updated) WHERE state IN (4, 5, 6)",
+    "CREATE INDEX documents_ended ON documents(owner, updated, id) WHERE state IN (4, 5, 6)",
     "CREATE TABLE owner_limits (owner TEXT PRIMARY KEY, keep_days INTEGER, bytes BIGINT)",
     "CREATE TABLE leaving (owner TEXT PRIMARY KEY, since BIGINT NOT NULL)",
     NULL,

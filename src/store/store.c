@@ -6,6 +6,7 @@
 #include "store/schema.h"
 
 #define SWEEP_EVERY_MS (24 * 3600 * 1000LL)
+#define AGE_EVERY_MS   (3600 * 1000LL)
 
 static enum status read_url(const char *url, const struct store_options *options, struct store *s,
                             struct error *err)
@@ -78,6 +79,11 @@ enum status store_open(const char *url, const struct store_options *options, str
     pthread_mutex_init(&s->changed_lock, NULL);
     s->passwords = password_cache_new();
     s->keys = idempotency_keys_new();
+    s->quotas = quota_holds_new();
+    s->quota_bytes = options->quota_bytes;
+    s->keep_days = options->keep_days;
+    s->blob_grace_ms = options->blob_grace_ms ? options->blob_grace_ms : BLOB_GRACE_MS;
+    s->sweep_ms = options->sweep_ms ? options->sweep_ms : SWEEP_EVERY_MS;
     s->swept_ms = options->now_ms;
     s->blobs = xstrdup(options->blobs);
     TRY(read_url(url, options, s, err));
@@ -95,6 +101,7 @@ void store_close(struct store *s)
     readers_free(s->readers);
     password_cache_free(s->passwords);
     idempotency_keys_free(s->keys);
+    quota_holds_free(s->quotas);
     pthread_rwlock_destroy(&s->blob_lock);
     pthread_mutex_destroy(&s->tick_lock);
     pthread_mutex_destroy(&s->changed_lock);
@@ -123,13 +130,19 @@ static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_nex
     int64_t next_ms = 0;
     TRY(queue_tick(s, now_ms, &next_ms, err));
     TRY(idempotency_expire(s, now_ms, err));
+    TRY(retention_leave(s, now_ms, err));
+    if (now_ms - s->aged_ms >= AGE_EVERY_MS) {
+        TRY(retention_age(s, now_ms, err));
+        s->aged_ms = now_ms;
+    }
     TRY(trash_empty(s, err));
-    if (now_ms - s->swept_ms >= SWEEP_EVERY_MS) {
-        TRY(blob_collect(s, now_ms, BLOB_GRACE_MS, NULL, err));
+    TRY(pack_tick(s, now_ms, err));
+    if (now_ms - s->swept_ms >= s->sweep_ms) {
+        TRY(blob_collect(s, now_ms, s->blob_grace_ms, NULL, err));
         s->swept_ms = now_ms;
     }
     if (ret_next_ms)
-        *ret_next_ms = MIN(next_ms, s->swept_ms + SWEEP_EVERY_MS);
+        *ret_next_ms = MIN(next_ms, s->swept_ms + s->sweep_ms);
     return OK;
 }
 
