@@ -245,8 +245,10 @@ static void finish(struct exchange *x, enum status status, const struct error *e
     struct error failed = *err;
     if (status == OK && x->response.blob[0])
         status = blob_answer(x, &failed);
-    if (status != OK)
+    if (status != OK) {
+        reply->streams = false;
         problem_reply(x, &failed);
+    }
     end_idempotent(x);
     if (reply->status >= 500) {
         char text[LOG_VALUE_MAX];
@@ -291,6 +293,48 @@ static enum http_next handle(struct exchange *x)
             return HTTP_WAIT;
         atomic_fetch_sub(&x->api->meters.waiting, 1);
     }
+}
+
+/* The next piece of a stream. */
+static enum http_next produce(struct exchange *x)
+{
+    struct request *r = &x->request;
+    if (x->response.end != STREAM_MORE)
+        return x->response.end == STREAM_END ? HTTP_END : HTTP_CUT;
+    for (;;) {
+        x->stamp = waits_stamp(x->api->waits);
+        r->last = atomic_load(&x->api->stopping);
+        r->now_ms = clock_now_ms();
+        x->response.waits = false;
+        x->waiter.n_topics = 0;
+        CLEANUP(buf_release) struct buf out;
+        buf_init(&out, STREAM_PIECE_MAX);
+        enum stream_next next = x->response.source(r, &x->response, &out);
+        if (out.overflowed)
+            return HTTP_CUT;
+        if (out.size) {
+            struct http_reply *reply = x->response.reply;
+            size_t size;
+            reply->bytes = buf_take(&out, &size);
+            reply->size = (int64_t)size;
+            x->sent += reply->size;
+            x->response.end = next;
+            return HTTP_PIECE_READY;
+        }
+        if (next != STREAM_MORE || r->last || !x->response.waits)
+            return next == STREAM_END ? HTTP_END : HTTP_CUT;
+        r->waited = true;
+        atomic_fetch_add(&x->api->meters.waiting, 1);
+        if (waits_add(x->api->waits, &x->waiter, x->stamp))
+            return HTTP_WAIT;
+        atomic_fetch_sub(&x->api->meters.waiting, 1);
+    }
+}
+
+static enum http_next on_more(void *context, struct http_call *call)
+{
+    (void)context;
+    return produce(http_user(call));
 }
 
 static enum http_next on_end(void *context, struct http_call *call)
@@ -340,6 +384,8 @@ static enum http_next on_again(void *context, struct http_call *call)
     (void)context;
     struct exchange *x = http_user(call);
     atomic_fetch_sub(&x->api->meters.waiting, 1);
+    if (x->response.source)
+        return http_gone(call) ? HTTP_CUT : produce(x);
     if (!http_gone(call))
         return handle(x);
     struct error err = {0};
@@ -390,6 +436,7 @@ const struct http_callbacks exchange_callbacks = {
     .body = on_body,
     .end = on_end,
     .again = on_again,
+    .more = on_more,
     .refuse = on_refuse,
     .done = on_done,
 };

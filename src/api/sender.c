@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,7 +30,7 @@ struct lane {
 struct sender {
     struct store *store;
     bool allow_private_urls;
-    bool stopping; /* atomically: the HTTP client reads it too */
+    atomic_bool stopping;     /* the HTTP client reads it too */
     pthread_mutex_t choosing; /* one lane looks for work at a time; taken before lock */
     pthread_mutex_t lock;     /* guards what follows; never held across a call of the store, which wakes us */
     pthread_cond_t changed;
@@ -38,11 +39,6 @@ struct sender {
 };
 
 /* ---- choosing ---- */
-
-static bool is_stopping(const struct sender *s)
-{
-    return __atomic_load_n(&s->stopping, __ATOMIC_RELAXED);
-}
 
 static bool may_run(struct sender *s, const struct outgoing *o)
 {
@@ -71,7 +67,7 @@ static enum status choose(struct sender *s, struct outgoing *ret_outgoing, bool 
         struct outgoing *o = &list.outgoing[i];
         if (!may_run(s, o))
             continue;
-        enum status status = outbox_claim(s->store, o->id, now_ms, CLAIM_MS, err);
+        enum status status = outbox_claim(s->store, o, now_ms, CLAIM_MS, err);
         if (status == CONFLICT)
             continue;
         TRY(status);
@@ -115,7 +111,7 @@ static void wait_for_work(struct sender *s, uint64_t wakes, int64_t wait_ms)
     int64_t until_ms = clock_monotonic_ms() + MAX(wait_ms, (int64_t)1);
     struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (until_ms % 1000) * 1000000L};
     pthread_mutex_lock(&s->lock);
-    while (!is_stopping(s) && s->wakes == wakes &&
+    while (!atomic_load(&s->stopping) && s->wakes == wakes &&
            pthread_cond_clockwait(&s->changed, &s->lock, CLOCK_MONOTONIC, &at) != ETIMEDOUT)
         ;
     pthread_mutex_unlock(&s->lock);
@@ -194,7 +190,7 @@ static void send_one(struct lane *lane, const struct outgoing *o)
     } else {
         outcome.error = why = plain_text(err.message, strlen(err.message));
     }
-    status = outbox_finish(s->store, o->id, &outcome, clock_now_ms(), &err);
+    status = outbox_finish(s->store, o, &outcome, clock_now_ms(), &err);
     char text[LOG_VALUE_MAX];
     log_event("webhook.sent", "delivery=%s hook=%s attempt=%d status=%d error=%s", o->id, o->hook,
               o->attempts + 1, outcome.http_status,
@@ -205,7 +201,7 @@ static void *lane_main(void *opaque)
 {
     struct lane *lane = opaque;
     struct sender *s = lane->sender;
-    while (!is_stopping(s)) {
+    while (!atomic_load(&s->stopping)) {
         CLEANUP(outgoing_release) struct outgoing o = {0};
         bool found = false;
         int64_t wait_ms = RETRY_MS;
@@ -235,7 +231,7 @@ void sender_wake(struct sender *s)
 
 void sender_stop(struct sender *s)
 {
-    __atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
+    atomic_store(&s->stopping, true);
     sender_wake(s);
     for (int i = 0; i < SENDER_THREADS; i++) {
         if (s->lanes[i].started)

@@ -4,7 +4,7 @@
 #ifndef ET_SERVE_H
 #define ET_SERVE_H
 
-#include "base/base.h"
+#include "base/pools.h"
 
 struct api;
 struct store;
@@ -13,6 +13,9 @@ struct api_options {
     const char *listen;      /* "127.0.0.1:8080"; port 0: a free one */
     const char *data;        /* folder whose free space /metrics tells; NULL: none */
     bool allow_private_urls; /* users' URLs may lead to private addresses */
+    struct pools pools;      /* that jobs are given to; none: cpu and gpu, of any size */
+    const char *scripts;     /* folder of scripts that users may run by name; NULL: none */
+    bool scripts_network;    /* scripts may ask for the network */
     bool registration_open;  /* anyone may POST /users */
     int64_t lease_ms;        /* a worker that is silent so long has lost its jobs; 0: 20 s */
     int64_t max_upload;      /* bytes of one request's body; 0: 16 GiB */

@@ -25,6 +25,12 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     *to = *from;
     to->listen = xstrdup(from->listen);
     to->data = from->data ? xstrdup(from->data) : NULL;
+    to->scripts = from->scripts ? xstrdup(from->scripts) : NULL;
+    to->pools = (struct pools){0};
+    pools_put(&to->pools, &(struct pool_size){.name = "cpu"});
+    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1});
+    for (int i = 0; i < from->pools.n; i++)
+        pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
     to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
     to->max_connections = from->max_connections ? from->max_connections : 10000;
@@ -39,8 +45,11 @@ void api_free(struct api *api)
     http_free(api->http);
     sender_free(api->sender);
     waits_free(api->waits);
+    workers_free(api->workers);
     free((char *)api->options.listen);
     free((char *)api->options.data);
+    free((char *)api->options.scripts);
+    pools_release(&api->options.pools);
     free(api->openapi);
     free(api);
 }
@@ -53,6 +62,7 @@ enum status api_start(const struct api_options *options, struct store *store, st
     api->store = store;
     api->started_ms = clock_now_ms();
     api->openapi = openapi_text();
+    api->workers = workers_new();
     enum status status = waits_new(&api->waits, err);
     if (status == OK)
         status = sender_start(store, api->options.allow_private_urls, &api->sender, err);
@@ -114,6 +124,21 @@ bool api_allows_private_urls(const struct api *api)
 int64_t api_lease_ms(const struct api *api)
 {
     return api->options.lease_ms;
+}
+
+const struct pools *api_pools(const struct api *api)
+{
+    return &api->options.pools;
+}
+
+const char *api_scripts(const struct api *api)
+{
+    return api->options.scripts;
+}
+
+bool api_scripts_network(const struct api *api)
+{
+    return api->options.scripts_network;
 }
 
 const char *request_query(const struct request *r, const char *name)

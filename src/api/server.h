@@ -18,6 +18,7 @@
 #include "api/sender.h"
 #include "api/serve.h"
 #include "api/waits.h"
+#include "api/workers.h"
 
 #define JSON_BODY_MAX (1024 * 1024)
 
@@ -35,6 +36,7 @@ struct api {
     struct http_server *http;
     struct waits *waits;
     struct sender *sender; /* of webhooks */
+    struct workers *workers;
     struct meters meters;
     atomic_bool stopping;
     atomic_ullong n_requests;
@@ -47,6 +49,8 @@ struct response {
     char blob[65]; /* response_blob: sent at the end; "" else */
     struct waiter *waiter;
     bool waits;
+    stream_source source; /* response_stream; NULL else */
+    enum stream_next end; /* of a stream whose last piece is on its way */
 
     /* When the handler fails. */
     char pointer[FIELD_POINTER_MAX];

@@ -283,8 +283,14 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    if (q->may_be_silent) {
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, STALL_SECONDS);
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, STALL_SECONDS / 3);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    }
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -343,13 +349,8 @@ static enum status describe_failure(CURLcode code, const struct transfer *t, con
     return error_set(err, UNAVAILABLE, "cannot reach '%s': %s", url, text);
 }
 
-static bool is_stopped(const volatile bool *stop)
-{
-    return stop && __atomic_load_n(stop, __ATOMIC_RELAXED);
-}
-
 /* The request from its first to its last byte.  A stop is noticed within STOP_POLL_MS. */
-static CURLcode run_request(const struct lane *l, const volatile bool *stop)
+static CURLcode run_request(const struct lane *l, const atomic_bool *stop)
 {
     int n_running = 0;
     CURLMcode trouble = curl_multi_add_handle(l->multi, l->easy);
@@ -359,7 +360,7 @@ static CURLcode run_request(const struct lane *l, const volatile bool *stop)
         trouble = curl_multi_perform(l->multi, &n_running);
         if (!trouble && n_running)
             trouble = curl_multi_poll(l->multi, NULL, 0, stop ? STOP_POLL_MS : 1000, NULL);
-    } while (!trouble && n_running && !is_stopped(stop));
+    } while (!trouble && n_running && !(stop && *stop));
     CURLcode code = trouble ? CURLE_FAILED_INIT : CURLE_ABORTED_BY_CALLBACK;
     CURLMsg *message;
     int n_left;
@@ -375,7 +376,7 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
 {
     struct error unwanted;
     err = err ? err : &unwanted;
-    if (is_stopped(request->stop))
+    if (request->stop && *request->stop)
         return error_set(err, CANCELLED, "the request to '%s' was given up", request->url);
     const struct lane *lane = request->guarded ? &c->guarded : &c->open;
     CURL *easy = lane->easy;

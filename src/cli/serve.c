@@ -35,9 +35,16 @@ static const char help[] =
     "  --data DIR               where everything is kept ($XDG_DATA_HOME/et)\n"
     "  --listen ADDR:PORT       where to listen (127.0.0.1:8080); port 0 takes a free one\n"
     "  --workers N              jobs that this machine runs at once (2); 0: none\n"
-    "  --database URL           the database (sqlite:DIR/et.db)\n"
+    "  --database URL           sqlite:PATH or postgres://USER@HOST/NAME (sqlite:DIR/et.db)\n"
+    "  --blobs DIR              folder of files, shared by all servers of a database (DIR/blobs)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
+    "  --pool NAME:cpus=N,memory=SIZE,gpus=N\n"
+    "                           a pool that jobs are given to, repeated (cpu: this machine by its workers;\n"
+    "                           gpu: one GPU)\n"
+    "  --scripts DIR            scripts that users may run by name\n"
+    "  --script-network         scripts may ask for the network\n"
+    "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --quota BYTES            what a user's files and logs may take together (no limit)\n"
     "  --keep-days N            ended jobs, and what only they use, go after so long (0: never)\n"
@@ -52,7 +59,7 @@ static const char help[] =
 struct serving {
     struct setting *settings;
     struct api_options api;
-    char *data, *database, *blobs, *token_file, *work, *server;
+    char *data, *database, *blobs, *token_file, *work, *server, *local_pools;
     int lock;
     int workers;
     struct store_options store;
@@ -68,6 +75,8 @@ static void serving_release(struct serving *s)
     free(s->token_file);
     free(s->work);
     free(s->server);
+    free(s->local_pools);
+    pools_release(&s->api.pools);
     fd_closep(&s->lock);
 }
 
@@ -94,10 +103,42 @@ static enum status read_registration(const struct setting *settings, struct api_
     return OK;
 }
 
+/*
+ * The pools that there are, and those of them that this machine can hold:
+ * its own worker offers these.
+ */
+static enum status read_pools(struct serving *s, int workers, struct error *err)
+{
+    const char *pools = setting_text(s->settings, "pool");
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    struct pool_size cpu = {.name = "cpu"};
+    if (workers) {
+        cpu.cpus = MAX(cores / workers, 1);
+        cpu.memory_bytes = memory / workers;
+    }
+    pools_put(&s->api.pools, &cpu);
+    if (pools)
+        TRY(pools_add_all(&s->api.pools, pools, err));
+    struct buf words;
+    buf_init(&words, 1 << 16);
+    for (int i = 0; i < s->api.pools.n; i++) {
+        const struct pool_size *p = &s->api.pools.items[i];
+        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+            continue;
+        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        if (p->memory_bytes)
+            buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
+    }
+    s->local_pools = buf_take(&words, NULL);
+    return OK;
+}
+
 static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
+    const char *blobs = setting_text(settings, "blobs");
     int64_t workers, connections, lease_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
@@ -118,9 +159,12 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "sweep-ms", 1, INT64_MAX / 2, &s->store.sweep_ms, err));
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
+    s->api.scripts = setting_text(settings, "scripts");
+    s->api.scripts_network = setting_is_on(settings, "script-network");
+    TRY(read_pools(s, (int)workers, err));
     s->data = data ? xstrdup(data) : usual_data();
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
-    s->blobs = path_join(s->data, "blobs");
+    s->blobs = blobs ? xstrdup(blobs) : path_join(s->data, "blobs");
     s->token_file = path_join(s->data, "worker-token");
     s->work = path_join(s->data, "work");
     s->api.data = s->data;
@@ -248,6 +292,8 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 
     s->server = local_url(api_address(api));
     local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
+    s->worker.pools = s->local_pools;
+    s->worker.unsafe_scripts = setting_is_on(s->settings, "unsafe-scripts");
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
     printf("listening on http://%s\n", api_address(api));
@@ -288,8 +334,13 @@ int command_serve(int argc, char **argv)
         {"listen", .otherwise = "127.0.0.1:8080"},
         {"workers", .otherwise = "2"},
         {"database"},
+        {"blobs"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
+        {"pool", .repeats = true},
+        {"scripts"},
+        {"script-network", .is_switch = true},
+        {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},

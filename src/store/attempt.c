@@ -14,6 +14,7 @@
 
 #define TICK_ROWS 100
 #define TICK_AT_LEAST_MS 60000
+#define TICK_BESIDE_OTHERS_MS 5000 /* a server that died has left its jobs to us */
 
 struct held {
     char owner[OWNER_MAX];
@@ -135,7 +136,7 @@ enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms
         return error_set(err, INVALID, "an attempt ends as done, failed, retry, released or cancelled");
     if (f->result && !json_is_object(f->result))
         return error_set(err, INVALID, "the result of an attempt is an object");
-    return store_write(s, finish, &(struct finishing){f, now_ms}, err);
+    return store_write_about(s, NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
 }
 
 /* -- time -- */
@@ -183,21 +184,23 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
     READER reader = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &lapsed, err,
-            "SELECT id, attempt FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2",
+            "SELECT id, attempt, owner FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     TRY(SQL(reader.db, &due, err,
-            "SELECT id, attempt FROM jobs WHERE state = 0 AND waits = 0 AND not_before <= $1"
+            "SELECT id, attempt, owner FROM jobs WHERE state = 0 AND waits = 0 AND not_before <= $1"
             " ORDER BY not_before LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     for (int i = 0; i < lapsed.n; i++)
-        TRY(store_write(
-            s, lapse, &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
+        TRY(store_write_for(
+            s, row_text(&lapsed, i, 2), lapse,
+            &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
     for (int i = 0; i < due.n; i++)
-        TRY(store_write(s, wake, &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
+        TRY(store_write_for(s, row_text(&due, i, 2), wake,
+                            &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
     TRY(SQL(reader.db, &next, err,
             "SELECT (SELECT MIN(expires) + 1 FROM jobs WHERE state = 2),"
             " (SELECT MIN(not_before) FROM jobs WHERE state = 0 AND waits = 0)"));
-    int64_t next_ms = now_ms + TICK_AT_LEAST_MS;
+    int64_t next_ms = now_ms + (s->peers ? TICK_BESIDE_OTHERS_MS : TICK_AT_LEAST_MS);
     for (int i = 0; i < 2; i++)
         if (!row_is_null(&next, 0, i))
             next_ms = MIN(next_ms, row_int(&next, 0, i));
@@ -207,6 +210,8 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err)
 {
+    if (tx->store->driver->locks_rows)
+        TRY(SQL(tx->db, NULL, err, "LOCK TABLE owners IN EXCLUSIVE MODE"));
     TRY(SQL(tx->db, NULL, err,
             "UPDATE jobs SET expires = CASE WHEN expires > $1 + lease_ms THEN expires ELSE $1 + lease_ms END"
             " WHERE state = 2",

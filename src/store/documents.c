@@ -137,6 +137,39 @@ enum status document_get(struct store *s, const char *owner, const char *id, str
     return document_find(reader.db, owner, id, ret_document, err);
 }
 
+enum status document_get_any(struct store *s, const char *owner, const char *id,
+                             struct document *ret_document, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM documents WHERE id = $1 AND owner = $2", V(id),
+            V(owner)));
+    return rows.n ? read_row(&rows, 0, ret_document, err) : no_document(id, err);
+}
+
+static enum status count(struct store *s, const char *text, const char *owner, int64_t since, int64_t *ret_n,
+                         struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, text, V(owner), V(since)));
+    *ret_n = row_int(&rows, 0, 0);
+    return OK;
+}
+
+enum status documents_count(struct store *s, const char *owner, int64_t *ret_n, struct error *err)
+{
+    return count(s, "SELECT COUNT(*) FROM documents WHERE owner = $1 AND seq > $2 AND state <> 7", owner, 0,
+                 ret_n, err);
+}
+
+enum status feed_pending(struct store *s, const char *owner, int64_t since, int64_t *ret_n, struct error *err)
+{
+    return count(s, "SELECT COUNT(*) FROM documents WHERE owner = $1 AND seq > $2", owner, since, ret_n, err);
+}
+
 /* $1 is a mask of STATE_BITs.  Each filter has its statement, so that each finds its index. */
 #define LIST(where, direction, limit)                                                                        \
     "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \
@@ -200,11 +233,12 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
 enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
+    TRY(SQL(tx->db, ret_seq ? &rows : NULL, err,
             "INSERT INTO owners(owner, seq) VALUES ($1, 1)"
             " ON CONFLICT (owner) DO UPDATE SET seq = owners.seq + 1 RETURNING seq",
             V(owner)));
-    *ret_seq = row_int(&rows, 0, 0);
+    if (ret_seq)
+        *ret_seq = row_int(&rows, 0, 0);
     tx_stir(tx, "feed", owner);
     return OK;
 }
@@ -224,12 +258,12 @@ enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, st
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err)
 {
-    int64_t seq = 0;
-    TRY(owner_bump(tx, owner, &seq, err));
+    TRY(owner_bump(tx, owner, NULL, err));
     tx_stir(tx, "job", id);
     return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = rev + 1, seq = $1, state = $2, updated = $3 WHERE id = $4", V(seq),
-               V(state), V(now_ms), V(id));
+               "UPDATE documents SET rev = rev + 1, seq = (SELECT seq FROM owners WHERE owner = $1),"
+               " state = $2, updated = $3 WHERE id = $4",
+               V(owner), V(state), V(now_ms), V(id));
 }
 
 static enum status insert_row(struct tx *tx, const struct document *d, struct error *err)
@@ -352,7 +386,7 @@ enum status documents_create(struct store *s, const char *owner, const struct ne
     for (int i = 0; i < n; i++)
         TRY(check_new(owner, &documents[i], err));
     CLEANUP(creation_release) struct creation c = {owner, documents, n, idempotency, now_ms, {0}};
-    TRY(store_write(s, create, &c, err));
+    TRY(store_write_for(s, owner, create, &c, err));
     if (ret_documents) {
         *ret_documents = c.made;
         c.made = (struct document_list){0};
@@ -403,7 +437,7 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
     CLEANUP(change_release) struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
-    TRY(store_write(s, update, &c, err));
+    TRY(store_write_about(s, owner, id, update, &c, err));
     *ret_document = c.result;
     c.result.body = NULL;
     return OK;
@@ -461,7 +495,7 @@ enum status document_delete(struct store *s, const char *owner, const char *id, 
 {
     CLEANUP(change_release) struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
-    TRY(store_write(s, bury, &c, err));
+    TRY(store_write_about(s, owner, id, bury, &c, err));
     if (ret_tombstone) {
         *ret_tombstone = c.result;
         c.result.body = NULL;

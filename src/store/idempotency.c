@@ -153,7 +153,7 @@ enum status idempotency_save(struct store *s, const char *owner, const char *key
 {
     struct saving args = {
         {.owner = owner, .key = key, .request_hash = request_hash}, http_status, body, now_ms};
-    return store_write(s, save, &args, err);
+    return store_write_for(s, owner, save, &args, err);
 }
 
 static enum status expire(struct tx *tx, void *opaque, struct error *err)

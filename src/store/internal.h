@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 struct committer;
+struct peers;
 struct readers;
 struct timer;
 struct password_cache;
@@ -25,13 +26,16 @@ struct idempotency_keys;
 struct quota_holds;
 
 #define SECRET_BYTES 32
+#define COMMITTERS_MAX 2
 
 struct store {
     const struct driver *driver;
     char *where;
     char *blobs;
     unsigned char secret[SECRET_BYTES]; /* derives the leases' tokens; kept in the database */
-    struct committer *committer;
+    struct committer *committers[COMMITTERS_MAX];
+    int n_committers;
+    struct peers *peers; /* NULL: no other server can be there */
     struct readers *readers;
     struct timer *timer; /* NULL: none */
     struct password_cache *passwords;
@@ -39,7 +43,6 @@ struct store {
     struct quota_holds *quotas;
     int64_t quota_bytes, keep_days;    /* the usual ones; 0: none, for ever */
     int64_t blob_grace_ms, sweep_ms;   /* a blob unused so long goes; how often that is looked for */
-    pthread_rwlock_t blob_lock;   /* read: a put moves its file in; write: a sweep removes files */
     pthread_mutex_t tick_lock;    /* one tick at a time; guards the two below */
     int64_t swept_ms;             /* of the last sweep of blobs */
     int64_t aged_ms;              /* of the last look for what is too old */
@@ -68,8 +71,23 @@ enum status committer_start(struct store *s, struct connection *writer, struct c
                             struct error *err);
 void committer_stop(struct committer *c); /* NULL is fine */
 typedef enum status (*write_function)(struct tx *tx, void *args, struct error *err);
-/* Runs work in a transaction and returns after its commit. */
+/*
+ * Runs work in a transaction and returns after its commit.  Where databases
+ * let several write at once, whose documents or jobs are changed is said
+ * before: the owner's row is locked first, and what work reads stays so.
+ */
+enum status store_write_for(struct store *s, const char *owner, write_function work, void *args,
+                            struct error *err);
+/* The same for the owner of a document or job, when he is not known (NULL). */
+enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
+                              void *args, struct error *err);
+/* For work on a leased job's own log, metrics, references or lease: lease_require keeps it. */
+enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
+                            struct error *err);
+/* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
 enum status store_write(struct store *s, write_function work, void *args, struct error *err);
+/* In a transaction of its own: it may wait for locks. */
+enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err);
 
 /* -- reading: readers.c -- */
 enum status readers_new(struct store *s, struct readers **ret_readers, struct error *err);
@@ -88,6 +106,12 @@ enum status timer_start(struct store *s, struct error *err);
 void timer_stop(struct timer *t);
 void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would sleep past due_ms */
 
+/* -- other servers on the same database: peers.c -- */
+/* Tells them what stirs here, and hears what stirs there.  ret_peers: NULL when the driver knows no others. */
+enum status peers_start(struct store *s, struct peers **ret_peers, struct error *err);
+void peers_stop(struct peers *p); /* NULL is fine */
+void peers_tell(struct peers *p, const char *const *topics, size_t n);
+
 /* -- documents.c -- */
 enum status document_find(struct connection *db, const char *owner, const char *id,
                           struct document *ret_document, struct error *err);
@@ -100,7 +124,7 @@ enum status document_set_state(struct tx *tx, const char *owner, const char *id,
 enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* Live documents that use it, at most 100: id and type. */
 enum status document_users(struct tx *tx, const char *id, struct rows *rows, struct error *err);
-enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err);
+enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq /* or NULL */, struct error *err);
 /* Makes one document; the job's part is enqueue.c's. */
 enum status document_insert(struct tx *tx, const char *owner, const struct new_document *new, int64_t now_ms,
                             struct document *ret_document, struct error *err);
@@ -126,7 +150,7 @@ enum status lane_update(struct tx *tx, const char *pool, const char *owner, int 
 int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` failed ones: 5 s doubling */
 
 /* -- queue.c -- */
-/* Errors: CONFLICT unless the attempt is the current one. */
+/* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
 
 /* -- attempt.c -- */
@@ -134,9 +158,19 @@ enum status lease_require(struct tx *tx, const char *job, int attempt, struct er
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
 
+/* -- metrics.c -- */
+#define METRIC_COLUMNS "name, step, at, value, special, ord"
+/* A row that was selected by METRIC_COLUMNS first. */
+void metric_read_row(const struct rows *rows, int i, struct metric_point *p);
+
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);
 char *blob_path(const struct store *s, const char *sha256); /* for the caller to free */
+/*
+ * LOCK_SH while a put moves its file in, LOCK_EX while a sweep removes files;
+ * also against other servers that use the folder.  Closing the descriptor ends it.
+ */
+enum status blobs_lock(const struct store *s, int how, int *ret_fd, struct error *err);
 /* "cannot WHAT a blob: ...": NO_SPACE or FAILED. */
 enum status blob_failed(const char *what, int number, struct error *err);
 /* Within a write: a document refers to a blob, which must be there. */
@@ -190,6 +224,7 @@ enum status pack_latest_metrics(struct store *s, struct connection *db, const ch
                                 struct metric_list *ret_list, struct error *err);
 
 /* -- users.c -- */
+#define PASSWORD_TOPIC "password" /* "password:OWNER": it has changed, at another server perhaps */
 void password_forget(struct store *s, const char *owner);
 struct password_cache *password_cache_new(void);
 void password_cache_free(struct password_cache *cache);

@@ -64,7 +64,7 @@ enum status log_append(struct store *s, const char *job, int attempt, enum log_s
     if (size > LOG_CHUNK_MAX)
         return error_set(err, TOO_LARGE, "%zu bytes of log at once; at most %d", size, LOG_CHUNK_MAX);
     struct appending a = {job, attempt, stream, offset, bytes, size, 0};
-    TRY(store_write(s, append, &a, err));
+    TRY(store_write_job(s, job, append, &a, err));
     *ret_length = a.length;
     return OK;
 }
@@ -124,6 +124,46 @@ enum status log_read(struct store *s, const char *job, enum log_stream stream, i
         before = out.size;
         TRY(read_chunk(&reader, job, stream, offset + (int64_t)before, max_size - before, &out, err));
     } while (out.size > before && out.size < max_size);
+    *ret_bytes = buf_take(&out, ret_size);
+    return OK;
+}
+
+enum status log_read_on(struct store *s, const char *job, enum log_stream stream, struct log_place *place,
+                        size_t max_size, char **ret_bytes, size_t *ret_size, bool *ret_final,
+                        struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT attempt, base, length FROM logs WHERE job = $1 AND stream = $2 AND attempt >= $3"
+            " ORDER BY attempt LIMIT 3",
+            V(job), V(stream), V(place->attempt)));
+    struct log_place from = *place;
+    int at = 0;
+    while (at < rows.n && (row_int(&rows, at, 0) != from.attempt || from.byte >= row_int(&rows, at, 2))) {
+        if (row_int(&rows, at, 0) > from.attempt) {
+            from = (struct log_place){(int)row_int(&rows, at, 0), 0};
+            if (row_int(&rows, at, 2) > 0)
+                break;
+        }
+        at++;
+    }
+    CLEANUP(buf_release) struct buf out;
+    buf_init(&out, max_size);
+    if (at < rows.n) {
+        int64_t left = row_int(&rows, at, 2) - from.byte;
+        size_t wanted = (size_t)MIN(left, (int64_t)max_size), before;
+        do {
+            before = out.size;
+            TRY(read_chunk(&reader, job, stream, row_int(&rows, at, 1) + from.byte + (int64_t)before,
+                           wanted - before, &out, err));
+        } while (out.size > before && out.size < wanted);
+    }
+    from.byte += (int64_t)out.size;
+    *place = from;
+    if (ret_final)
+        *ret_final = at + 1 < rows.n;
     *ret_bytes = buf_take(&out, ret_size);
     return OK;
 }

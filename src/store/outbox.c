@@ -116,10 +116,10 @@ static enum status claim(struct tx *tx, void *opaque, struct error *err)
     return rows.n ? OK : error_set(err, CONFLICT, "delivery '%s' is being sent already", f->id);
 }
 
-enum status outbox_claim(struct store *s, const char *delivery, int64_t now_ms, int64_t claim_ms,
+enum status outbox_claim(struct store *s, const struct outgoing *o, int64_t now_ms, int64_t claim_ms,
                          struct error *err)
 {
-    return store_write(s, claim, &(struct finishing){delivery, now_ms, claim_ms, NULL}, err);
+    return store_write_for(s, o->owner, claim, &(struct finishing){o->id, now_ms, claim_ms, NULL}, err);
 }
 
 static enum status disable(struct tx *tx, const char *hook, struct error *err)
@@ -164,10 +164,10 @@ static enum status finish(struct tx *tx, void *opaque, struct error *err)
     return enabled.n ? outbox_promote(tx, hook, f->now_ms, err) : OK;
 }
 
-enum status outbox_finish(struct store *s, const char *delivery, const struct delivery_outcome *outcome,
+enum status outbox_finish(struct store *s, const struct outgoing *o, const struct delivery_outcome *outcome,
                           int64_t now_ms, struct error *err)
 {
-    return store_write(s, finish, &(struct finishing){delivery, now_ms, 0, outcome}, err);
+    return store_write_for(s, o->owner, finish, &(struct finishing){o->id, now_ms, 0, outcome}, err);
 }
 
 enum status outbox_count(struct store *s, int64_t *ret_pending, struct error *err)
@@ -256,5 +256,5 @@ static enum status resend(struct tx *tx, void *opaque, struct error *err)
 enum status delivery_resend(struct store *s, const char *owner, const char *hook, const char *id,
                             int64_t now_ms, struct error *err)
 {
-    return store_write(s, resend, &(struct resending){owner, hook, id, now_ms}, err);
+    return store_write_for(s, owner, resend, &(struct resending){owner, hook, id, now_ms}, err);
 }

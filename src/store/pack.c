@@ -3,12 +3,12 @@
  *
  *   pack_later --PACK_AFTER_MS--> written as blobs (to_pack.packed 1) --> rows deleted in pieces
  *
- * A packed log is its bytes.  Packed metrics are records by ord, then a table
- * of names, then a tail, all little-endian:
+ * A packed log is its bytes.  Packed metrics are little-endian: all records
+ * by ord, all again by name and step, a table of the names, a tail:
  *
  *   record: ord i64, step i64, at i64, value f64, name u64 (place in the table)
- *   name:   64 bytes padded with zeros, u64 the record of its highest step
- *   tail:   records u64, names u64, "etmetric"
+ *   name:   64 bytes padded with zeros, u64 its number of records
+ *   tail:   records u64 (of one order), names u64, "etmetric"
  *
  * Readers look at the rows first and at the blob then: the blob is there
  * before the first row goes.
@@ -41,7 +41,7 @@ struct record {
 };
 struct name_entry {
     char name[NAME_BYTES];
-    uint64_t latest;
+    uint64_t n;
 };
 struct tail {
     uint64_t n_records, n_names;
@@ -93,14 +93,17 @@ static enum status pack_log(struct store *s, const char *job, enum log_stream st
 
 struct names {
     int n;
-    struct name_entry *entries; /* by name */
-    int64_t *steps;             /* the highest of each */
+    struct name_entry *entries; /* by name, as strcmp orders them */
 };
 
 static void names_release(struct names *names)
 {
     free(names->entries);
-    free(names->steps);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct name_entry *)a)->name, ((const struct name_entry *)b)->name);
 }
 
 static enum status read_names(struct store *s, const char *job, struct names *names, struct error *err)
@@ -111,38 +114,83 @@ static enum status read_names(struct store *s, const char *job, struct names *na
     TRY(SQL(reader.db, &rows, err, "SELECT DISTINCT name FROM metrics WHERE job = $1", V(job)));
     names->n = rows.n;
     names->entries = xcalloc((size_t)rows.n, sizeof(*names->entries));
-    names->steps = xcalloc((size_t)rows.n, sizeof(*names->steps));
-    for (int i = 0; i < rows.n; i++) {
+    for (int i = 0; i < rows.n; i++)
         copy_text(names->entries[i].name, NAME_BYTES, row_text(&rows, i, 0));
-        names->entries[i].latest = UINT64_MAX;
-    }
+    if (rows.n)
+        qsort(names->entries, (size_t)rows.n, sizeof(*names->entries), compare_names);
     return OK;
 }
 
-static int compare_names(const void *a, const void *b)
+static enum status write_record(struct blob_writer *w, const struct metric_point *p, uint64_t name,
+                                struct error *err)
 {
-    return strcmp(((const struct name_entry *)a)->name, ((const struct name_entry *)b)->name);
-}
-
-static enum status write_record(struct blob_writer *w, struct names *names, const struct metric_point *p,
-                                uint64_t index, struct error *err)
-{
-    struct name_entry key = {0};
-    copy_text(key.name, NAME_BYTES, p->name);
-    struct name_entry *entry =
-        bsearch(&key, names->entries, (size_t)names->n, sizeof(key), compare_names);
-    if (!entry)
-        return error_set(err, FAILED, "metric '%s' appeared while its job was packed", p->name);
-    size_t place = (size_t)(entry - names->entries);
-    if (entry->latest == UINT64_MAX || p->step > names->steps[place]) {
-        entry->latest = index;
-        names->steps[place] = p->step;
-    }
     uint64_t value;
     memcpy(&value, &p->value, sizeof(value));
     struct record r = {htole64((uint64_t)p->ord), htole64((uint64_t)p->step), htole64((uint64_t)p->at_ms),
-                       htole64(value), htole64(place)};
+                       htole64(value), htole64(name)};
     return blob_write(w, &r, sizeof(r), err);
+}
+
+static enum status write_by_ord(struct store *s, const char *job, struct names *names, struct blob_writer *w,
+                                uint64_t *ret_n, struct error *err)
+{
+    uint64_t n = 0;
+    int64_t since = 0;
+    for (bool more = true; more;) {
+        CLEANUP(metric_list_release) struct metric_list list = {0};
+        TRY(metrics_read(s, job, NULL, since, LIMIT_MAX, &list, err));
+        for (int i = 0; i < list.n; i++, n++) {
+            struct name_entry key = {0};
+            copy_text(key.name, NAME_BYTES, list.points[i].name);
+            const struct name_entry *entry =
+                bsearch(&key, names->entries, (size_t)names->n, sizeof(key), compare_names);
+            if (!entry)
+                return error_set(err, FAILED, "metric '%s' appeared while its job was packed", key.name);
+            TRY(write_record(w, &list.points[i], (uint64_t)(entry - names->entries), err));
+        }
+        since = list.n ? list.points[list.n - 1].ord : since;
+        more = list.more;
+    }
+    *ret_n = n;
+    return OK;
+}
+
+static enum status write_name(struct store *s, const char *job, struct names *names, int name,
+                              struct blob_writer *w, struct error *err)
+{
+    struct name_entry *entry = &names->entries[name];
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    int64_t from = INT64_MIN;
+    do {
+        TRY(SQL(reader.db, &rows, err,
+                "SELECT " METRIC_COLUMNS " FROM metrics WHERE job = $1 AND name = $2 AND step >= $3"
+                " ORDER BY step LIMIT $4",
+                V(job), V((const char *)entry->name), V(from), V(LIMIT_MAX)));
+        for (int i = 0; i < rows.n; i++, entry->n++) {
+            struct metric_point p;
+            metric_read_row(&rows, i, &p);
+            TRY(write_record(w, &p, (uint64_t)name, err));
+            from = p.step;
+        }
+    } while (rows.n == LIMIT_MAX && from++ < INT64_MAX);
+    return OK;
+}
+
+static enum status write_tables(struct blob_writer *w, struct names *names, uint64_t n, struct error *err)
+{
+    uint64_t again = 0;
+    for (int i = 0; i < names->n; i++) {
+        again += names->entries[i].n;
+        names->entries[i].n = htole64(names->entries[i].n);
+        TRY(blob_write(w, &names->entries[i], sizeof(names->entries[i]), err));
+    }
+    if (again != n)
+        return error_set(err, FAILED, "metrics changed while their job was packed");
+    struct tail tail = {htole64(n), htole64((uint64_t)names->n), {0}};
+    memcpy(tail.magic, magic, sizeof(magic));
+    return blob_write(w, &tail, sizeof(tail), err);
 }
 
 static enum status pack_metrics(struct store *s, const char *job, int64_t now_ms, int64_t *ret_points,
@@ -150,27 +198,13 @@ static enum status pack_metrics(struct store *s, const char *job, int64_t now_ms
 {
     CLEANUP(blob_abortp) struct blob_writer *w = NULL;
     CLEANUP(names_release) struct names names = {0};
-    TRY(read_names(s, job, &names, err));
-    if (names.n)
-        qsort(names.entries, (size_t)names.n, sizeof(*names.entries), compare_names);
-    TRY(blob_begin(s, &w, err));
     uint64_t n = 0;
-    int64_t since = 0;
-    for (bool more = true; more;) {
-        CLEANUP(metric_list_release) struct metric_list list = {0};
-        TRY(metrics_read(s, job, NULL, since, LIMIT_MAX, &list, err));
-        for (int i = 0; i < list.n; i++)
-            TRY(write_record(w, &names, &list.points[i], n++, err));
-        since = list.n ? list.points[list.n - 1].ord : since;
-        more = list.more;
-    }
-    for (int i = 0; i < names.n; i++) {
-        names.entries[i].latest = htole64(names.entries[i].latest);
-        TRY(blob_write(w, &names.entries[i], sizeof(names.entries[i]), err));
-    }
-    struct tail tail = {htole64(n), htole64((uint64_t)names.n), {0}};
-    memcpy(tail.magic, magic, sizeof(magic));
-    TRY(blob_write(w, &tail, sizeof(tail), err));
+    TRY(read_names(s, job, &names, err));
+    TRY(blob_begin(s, &w, err));
+    TRY(write_by_ord(s, job, &names, w, &n, err));
+    for (int i = 0; i < names.n; i++)
+        TRY(write_name(s, job, &names, i, w, err));
+    TRY(write_tables(w, &names, n, err));
     *ret_points = (int64_t)n;
     return blob_commit(TAKE(w), NULL, now_ms, ret_blob, err);
 }
@@ -218,7 +252,7 @@ static enum status pack(struct store *s, const char *job, int64_t now_ms, struct
         TRY(pack_log(s, job, (enum log_stream)(i + LOG_STDOUT), now_ms, &p.logs[i], err));
     TRY(pack_metrics(s, job, now_ms, &p.points, &p.metrics, err));
     (void)fault_point("pack.blobs");
-    TRY(store_write(s, record_packs, &p, err));
+    TRY(store_write_about(s, NULL, job, record_packs, &p, err));
     (void)fault_point("pack.recorded");
     return OK;
 }
@@ -332,17 +366,22 @@ static enum status read_tables(struct metric_pack *p, int64_t size, struct error
         return error_set(err, FAILED, "packed metrics are damaged");
     uint64_t records = le64toh(tail.n_records), names = le64toh(tail.n_names), room = (uint64_t)size;
     if (records > room / sizeof(struct record) || names > room / sizeof(struct name_entry) ||
-        records * sizeof(struct record) + names * sizeof(struct name_entry) + sizeof(tail) != room)
+        2 * records * sizeof(struct record) + names * sizeof(struct name_entry) + sizeof(tail) != room)
         return error_set(err, FAILED, "packed metrics are damaged");
     p->n = (int64_t)records;
     p->n_names = (int)names;
     p->names = xcalloc(names, sizeof(*p->names));
-    TRY(read_at(p->fd, p->names, names * sizeof(*p->names), (int64_t)(records * sizeof(struct record)), &n, err));
+    int64_t at = (int64_t)(2 * records * sizeof(struct record));
+    TRY(read_at(p->fd, p->names, names * sizeof(*p->names), at, &n, err));
+    uint64_t sum = 0;
     for (uint64_t i = 0; i < names; i++) {
         p->names[i].name[NAME_BYTES - 1] = '\0';
-        p->names[i].latest = le64toh(p->names[i].latest);
+        p->names[i].n = le64toh(p->names[i].n);
+        sum += p->names[i].n <= records ? p->names[i].n : records + 1;
     }
-    return n == names * sizeof(*p->names) ? OK : error_set(err, FAILED, "packed metrics are damaged");
+    return n == names * sizeof(*p->names) && sum == records
+               ? OK
+               : error_set(err, FAILED, "packed metrics are damaged");
 }
 
 enum status metric_pack_open(struct store *s, struct connection *db, const char *job,
@@ -362,11 +401,6 @@ enum status metric_pack_open(struct store *s, struct connection *db, const char 
     TRY(read_tables(p, size, err));
     *ret_pack = TAKE(p);
     return OK;
-}
-
-int64_t metric_pack_size(const struct metric_pack *p)
-{
-    return p->n;
 }
 
 enum status metric_pack_read(struct metric_pack *p, int64_t first, int n, struct metric_point *ret_points,
@@ -393,20 +427,38 @@ enum status metric_pack_read(struct metric_pack *p, int64_t first, int n, struct
     return OK;
 }
 
-/* The first record with ord > since. */
-static enum status find_ord(struct metric_pack *p, int64_t since, int64_t *ret_first, struct error *err)
+/* The first of n records from `first` on whose ord or (by_step) step is at least `least`. */
+static enum status find_record(struct metric_pack *p, int64_t first, int64_t n, bool by_step, int64_t least,
+                               int64_t *ret_place, struct error *err)
 {
-    int64_t low = 0, high = p->n;
+    int64_t low = first, high = first + n;
     while (low < high) {
         struct metric_point point;
         int64_t middle = low + (high - low) / 2;
         TRY(metric_pack_read(p, middle, 1, &point, err));
-        if (point.ord > since)
+        if ((by_step ? point.step : point.ord) >= least)
             high = middle;
         else
             low = middle + 1;
     }
-    *ret_first = low;
+    *ret_place = low;
+    return OK;
+}
+
+enum status metric_pack_range(struct metric_pack *p, const char *name, int64_t from, int64_t to,
+                              int64_t *ret_first, int64_t *ret_n, struct error *err)
+{
+    int64_t first = p->n, end;
+    int i = 0;
+    for (; i < p->n_names && strcmp(p->names[i].name, name) != 0; i++)
+        first += (int64_t)p->names[i].n;
+    int64_t n = i < p->n_names ? (int64_t)p->names[i].n : 0;
+    TRY(find_record(p, first, n, true, from, ret_first, err));
+    if (to == INT64_MAX)
+        end = first + n;
+    else
+        TRY(find_record(p, first, n, true, to + 1, &end, err));
+    *ret_n = MAX(end - *ret_first, (int64_t)0);
     return OK;
 }
 
@@ -422,7 +474,7 @@ enum status pack_read_metrics(struct store *s, struct connection *db, const char
     CLEANUP(metric_list_release) struct metric_list list = {0};
     struct metric_point piece[256];
     int64_t at;
-    TRY(find_ord(p, since, &at, err));
+    TRY(find_record(p, 0, p->n, false, MIN(since, INT64_MAX - 1) + 1, &at, err));
     list.points = xcalloc((size_t)MIN((int64_t)limit, p->n - at) + 1, sizeof(*list.points));
     while (at < p->n && !list.more) {
         int n = (int)MIN((int64_t)ARRAY_SIZE(piece), p->n - at);
@@ -451,10 +503,10 @@ enum status pack_latest_metrics(struct store *s, struct connection *db, const ch
         return OK;
     CLEANUP(metric_list_release) struct metric_list list = {0};
     list.points = xcalloc((size_t)p->n_names + 1, sizeof(*list.points));
+    int64_t end = p->n;
     for (; list.n < p->n_names; list.n++) {
-        if (p->names[list.n].latest >= (uint64_t)p->n)
-            return error_set(err, FAILED, "packed metrics are damaged");
-        TRY(metric_pack_read(p, (int64_t)p->names[list.n].latest, 1, &list.points[list.n], err));
+        end += (int64_t)p->names[list.n].n;
+        TRY(metric_pack_read(p, end - 1, 1, &list.points[list.n], err));
     }
     *ret_list = list;
     list = (struct metric_list){0};

@@ -113,6 +113,10 @@ enum status queue_cancel(struct store *s, const char *owner, const char *id, con
 /* An unfinished job.  Errors: NOT_FOUND when there is none (any more). */
 enum status queue_job(struct store *s, const char *id, struct job *ret_job, struct error *err);
 
+/* The leased jobs, of all owners for NULL, by id; at most `limit`. */
+enum status queue_leased(struct store *s, const char *owner, int limit, struct job_list *ret_list,
+                         struct error *err);
+
 struct attempt {
     int attempt;
     char worker[WORKER_MAX];

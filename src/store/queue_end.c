@@ -63,7 +63,7 @@ static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
+    TRY(SQL(tx->db, change > 0 ? NULL : &rows, err,
             "UPDATE lanes SET running = running + $1, (head_priority, head_job) ="
             " (SELECT priority, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
             " ORDER BY priority DESC, id LIMIT 1) WHERE pool = $2 AND owner = $3"

@@ -78,8 +78,8 @@ static enum status age_owner(struct store *s, const char *owner, int64_t before_
                 V(owner), V(before_ms), V(after_ms), V((const char *)after), V(PAGE)));
         reader_give(&reader);
         for (int i = 0; i < rows.n; i++)
-            TRY(store_write(
-                s, age,
+            TRY(store_write_for(
+                s, owner, age,
                 &(struct aging){.owner = owner, .id = row_text(&rows, i, 0), .before_ms = before_ms, .now_ms = now_ms},
                 err));
         if (rows.n < PAGE)
@@ -102,7 +102,7 @@ static enum status age_deliveries(struct store *s, const char *owner, int64_t be
 {
     CLEANUP(aging_release) struct aging a = {.owner = owner, .before_ms = before_ms};
     do
-        TRY(store_write(s, forget_deliveries, &a, err));
+        TRY(store_write_for(s, owner, forget_deliveries, &a, err));
     while (a.piece.n == PAGE);
     return OK;
 }
@@ -152,7 +152,7 @@ enum status user_delete(struct store *s, const char *name, int64_t now_ms, struc
     char id[OWNER_MAX];
     if (user_id(name, id, NULL) != OK)
         return error_set(err, NOT_FOUND, "there is no user '%.64s'", name);
-    enum status status = store_write(s, leave, &(struct aging){.owner = id, .now_ms = now_ms}, err);
+    enum status status = store_write_for(s, id, leave, &(struct aging){.owner = id, .now_ms = now_ms}, err);
     if (status == NOT_FOUND)
         return error_set(err, NOT_FOUND, "there is no user '%s'", name);
     password_forget(s, id);
@@ -213,9 +213,9 @@ enum status retention_leave(struct store *s, int64_t now_ms, struct error *err)
     for (int i = 0; i < owners.n; i++) {
         CLEANUP(aging_release) struct aging a = {.owner = row_text(&owners, i, 0), .now_ms = now_ms};
         do
-            TRY(store_write(s, purge_piece, &a, err));
+            TRY(store_write_for(s, a.owner, purge_piece, &a, err));
         while (a.piece.n);
-        TRY(store_write(s, purge_rest, &a, err));
+        TRY(store_write_for(s, a.owner, purge_rest, &a, err));
     }
     return OK;
 }

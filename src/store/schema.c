@@ -10,7 +10,12 @@
  * logs: base is where an attempt's stream begins in all attempts' bytes.
  * trash: deleted documents whose metrics and log are still to go.
  * blobs: state 0 live, 1 deleting.
- * deliveries: state 0 pending, 1 delivered, 2 failed; seq orders a hook's, next is when (outbox.c).
+ *
+ * Step 2, watching: metrics.ord and progress.ord count per owner from
+ * owners.told, so that one number says how much of all of an owner's jobs a
+ * watcher has seen.  locals: replicators' notes to themselves, per user.
+ *
+ * Keeping: deliveries: state 0 pending, 1 delivered, 2 failed; seq orders a hook's, next is when (outbox.c).
  * to_pack: ended jobs whose log and metrics are to move into blobs; packed 1: their rows are still to go.
  * owner_limits: NULL is the server's usual.  leaving: owners of whom everything goes.
  */
@@ -73,6 +78,22 @@ static const char *const step_1[] = {
     NULL,
 };
 
+static const char *const step_2[] = {
+    "ALTER TABLE owners ADD COLUMN told BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE metrics ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "UPDATE metrics SET owner = COALESCE((SELECT d.owner FROM documents d WHERE d.id = metrics.job), '')",
+    "CREATE INDEX metrics_told ON metrics(owner, ord)",
+    "ALTER TABLE progress ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE progress ADD COLUMN ord BIGINT NOT NULL DEFAULT 0",
+    "UPDATE progress SET owner = COALESCE((SELECT d.owner FROM documents d WHERE d.id = progress.job), '')",
+    "CREATE INDEX progress_told ON progress(owner, ord)",
+    "UPDATE owners SET told = COALESCE((SELECT MAX(m.ord) FROM metrics m WHERE m.owner = owners.owner), 0)",
+
+    "CREATE TABLE locals (owner TEXT NOT NULL, id TEXT NOT NULL, rev BIGINT NOT NULL, updated BIGINT NOT"
+    " NULL, body TEXT NOT NULL, PRIMARY KEY (owner, id))",
+    NULL,
+};
+
 static const char *const step_keeping[] = {
     "CREATE TABLE webhooks (id TEXT PRIMARY KEY, owner TEXT NOT NULL, url TEXT NOT NULL, events TEXT NOT NULL,"
     " secret TEXT NOT NULL, enabled SMALLINT NOT NULL, why_disabled TEXT NOT NULL, failing SMALLINT NOT NULL,"
@@ -98,7 +119,7 @@ static const char *const step_keeping[] = {
 };
 
 /* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
-static const char *const *const steps[] = {step_1, step_keeping};
+static const char *const *const steps[] = {step_1, step_2, step_keeping};
 
 static enum status run_step(struct connection *db, int step, struct error *err)
 {
@@ -115,6 +136,7 @@ static enum status run_step(struct connection *db, int step, struct error *err)
 static enum status migrate_open(struct connection *db, struct error *err)
 {
     ROWS rows = {0};
+    TRY(connection_lock_schema(db, err));
     TRY(SQL(db, NULL, err, "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"));
     TRY(SQL(db, &rows, err, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'"));
     int64_t version = rows.n ? row_int(&rows, 0, 0) : 0;
@@ -122,8 +144,12 @@ static enum status migrate_open(struct connection *db, struct error *err)
         return error_set(err, UNSUPPORTED,
                          "the database has schema %lld, a newer et wrote it; this one knows %zu",
                          (long long)version, ARRAY_SIZE(steps));
+    bool is_old = version < (int64_t)ARRAY_SIZE(steps);
     for (; version < (int64_t)ARRAY_SIZE(steps); version++)
         TRY(run_step(db, (int)version, err));
+    const char *const *storage = is_old ? connection_driver(db)->storage : NULL;
+    for (; storage && *storage; storage++)
+        TRY(SQL(db, NULL, err, *storage));
     return connection_commit(db, err);
 }
 

@@ -9,7 +9,8 @@
  * An owner is the id of a user's document, "user:NAME".  Where a function
  * takes an owner, other owners' things are NOT_FOUND; NULL means any owner.
  * FAILED, NO_SPACE and UNAVAILABLE can come from any call: the database or
- * the disk said no, and nothing was written.
+ * the disk said no, and nothing was written (after UNAVAILABLE, when the
+ * database went away during a commit, it may have been).
  */
 #ifndef ET_STORE_H
 #define ET_STORE_H
@@ -31,8 +32,10 @@ struct store_options {
 };
 
 /*
- * url: "sqlite:PATH" or a path.  Makes or migrates the schema; extends every
- * lease by one lease time and counts the lanes anew.
+ * url: "sqlite:PATH" or a path; "postgres://..." as libpq reads it, a database
+ * that any number of processes may share, by whose clock this process goes
+ * then.  Makes or migrates the schema; extends every lease by one lease time
+ * and counts the lanes anew.
  * Errors: UNSUPPORTED for another kind of url, or a database that a newer et wrote.
  */
 enum status store_open(const char *url, const struct store_options *options, struct store **ret_store,
@@ -43,11 +46,12 @@ void store_closep(struct store **s);
 /*
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
- * ready), "job:ID" (its log, metrics, progress or state changed), "outbox:ID"
+ * ready), "job:ID" (its log, metrics, progress or state changed),
+ * "told:OWNER" (metrics or progress of one of the owner's jobs), "outbox:ID"
  * (a webhook has something to be sent), "damage:SHA256" (a blob has lost its
- * bytes: told by each sweep, from the thread that sweeps).  Else it runs on the committer thread: it
- * must be quick and never call the store.  NULL ends it: when this returns,
- * none is being called any more.
+ * bytes: told by each sweep, from the thread that sweeps).  Else it runs on
+ * the committer thread: it must be quick and never call the store.  NULL
+ * ends it: when this returns, none is being called any more.
  */
 void store_on_change(struct store *s, void (*changed)(void *context, const char *topic), void *context);
 
@@ -66,6 +70,7 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/blobs.h"
 #include "store/documents.h"
 #include "store/idempotency.h"
+#include "store/locals.h"
 #include "store/queue.h"
 #include "store/series.h"
 #include "store/usage.h"

@@ -2,12 +2,13 @@
  * sweep.c - removing blobs that nothing refers to, and finding those that lost their bytes.
  *
  * Marked and swept, not counted: references are rows, so what is unused is a
- * query.  Pieces go while no put moves a file in (blob_lock), because a
+ * query.  Pieces go while no put moves a file in (blobs_lock), because a
  * path is by content and may be wanted again.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +29,8 @@ static enum status mark(struct tx *tx, void *opaque, struct error *err)
     struct sweep *w = opaque;
     TRY(SQL(
         tx->db, NULL, err,
-        "UPDATE blobs SET state = 1 WHERE hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
+        "UPDATE blobs SET state = 1 WHERE touched_at < $1 AND state = 0"
+        " AND hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
         " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = blobs.hash) LIMIT $2)",
         V(w->before_ms), V(PIECE)));
     return SQL(tx->db, &w->marked, err, "SELECT hash FROM blobs WHERE state = 1 AND touched_at < $1 LIMIT $2",
@@ -44,7 +46,7 @@ static enum status forget(struct tx *tx, void *opaque, struct error *err)
     return OK;
 }
 
-/* The caller holds blob_lock for writing. */
+/* The caller holds blobs_lock, LOCK_EX. */
 static enum status sweep_piece(struct store *s, struct sweep *w, struct error *err)
 {
     TRY(store_write(s, mark, w, err));
@@ -104,10 +106,9 @@ static enum status sweep_strays(struct store *s, int64_t before_ms, int64_t *rem
     for (int i = 0; i < 256; i++) {
         char name[3];
         snprintf(name, sizeof(name), "%02x", (unsigned)i);
-        pthread_rwlock_wrlock(&s->blob_lock);
-        enum status status = sweep_folder(s, objects, name, before_ms, removed, err);
-        pthread_rwlock_unlock(&s->blob_lock);
-        TRY(status);
+        CLEANUP(fd_closep) int lock = -1;
+        TRY(blobs_lock(s, LOCK_EX, &lock, err));
+        TRY(sweep_folder(s, objects, name, before_ms, removed, err));
     }
     return OK;
 }
@@ -180,10 +181,9 @@ enum status blob_collect(struct store *s, int64_t now_ms, int64_t grace_ms, int6
     CLEANUP(sweep_release) struct sweep w = {.before_ms = now_ms - grace_ms};
     int64_t removed = 0;
     do {
-        pthread_rwlock_wrlock(&s->blob_lock);
-        enum status status = sweep_piece(s, &w, err);
-        pthread_rwlock_unlock(&s->blob_lock);
-        TRY(status);
+        CLEANUP(fd_closep) int lock = -1;
+        TRY(blobs_lock(s, LOCK_EX, &lock, err));
+        TRY(sweep_piece(s, &w, err));
         removed += w.marked.n;
     } while (w.marked.n == PIECE);
     TRY(sweep_strays(s, now_ms - 2 * grace_ms, &removed, err));

@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "store/internal.h"
@@ -146,7 +147,7 @@ struct revocation {
     const char *owner, *id;
 };
 
-static enum status revoke(struct tx *tx, void *opaque, struct error *err)
+static enum status revoke_one(struct tx *tx, void *opaque, struct error *err)
 {
     const struct revocation *r = opaque;
     ROWS rows = {0};
@@ -158,7 +159,7 @@ static enum status revoke(struct tx *tx, void *opaque, struct error *err)
 
 enum status token_revoke(struct store *s, const char *owner, const char *id, struct error *err)
 {
-    return store_write(s, revoke, &(struct revocation){owner, id}, err);
+    return store_write(s, revoke_one, &(struct revocation){owner, id}, err);
 }
 
 /* Does the file hold a valid secret of this scope? */
@@ -173,6 +174,21 @@ static bool file_is_valid(struct store *s, const char *path, enum token_scope sc
     return token_verify(s, text, now_ms, &token, NULL) == OK && token.scope == scope;
 }
 
+/* Servers that share a database have a token each: which one is told by the folder and the machine. */
+static void name_operator_token(const struct store *s, const char *dir, const char *file,
+                                char ret_name[TOKEN_NAME_MAX])
+{
+    char host[65] = "", digest[HASH_HEX_MAX];
+    gethostname(host, sizeof(host) - 1);
+    CLEANUP(freep) char *absolute = realpath(dir, NULL);
+    CLEANUP(freep) char *place = xasprintf("%s:%s", host, absolute ? absolute : dir);
+    hash_bytes(HASH_SHA256, place, strlen(place), digest);
+    if (s->peers)
+        snprintf(ret_name, TOKEN_NAME_MAX, "%s %.16s", file, digest);
+    else
+        copy_text(ret_name, TOKEN_NAME_MAX, file);
+}
+
 static enum status ensure(struct store *s, const char *dir, const char *file, enum token_scope scope,
                           int64_t now_ms, struct error *err)
 {
@@ -181,7 +197,7 @@ static enum status ensure(struct store *s, const char *dir, const char *file, en
         return OK;
     char line[TOKEN_SECRET_MAX + 1];
     struct creation c = {.token = {.scope = scope, .created_ms = now_ms}, .replaces = true};
-    copy_text(c.token.name, sizeof(c.token.name), file);
+    name_operator_token(s, dir, file, c.token.name);
     TRY(make_token(s, &c, line, err));
     size_t size = strlen(line);
     line[size] = '\n';

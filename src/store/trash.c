@@ -31,6 +31,12 @@ static enum status remove_piece(struct tx *tx, void *opaque, struct error *err)
 {
     const char *job = opaque;
     ROWS rows = {0};
+    if (tx->store->driver->locks_rows) {
+        TRY(SQL(tx->db, &rows, err, "SELECT job FROM trash WHERE job = $1 FOR UPDATE", V(job)));
+        if (!rows.n)
+            return OK; /* another server was faster */
+        rows_release(&rows);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(pieces) && !rows.n; i++)
         TRY(SQL(tx->db, &rows, err, pieces[i], V(job)));
     return OK;

@@ -191,7 +191,7 @@ enum status user_create_once(struct store *s, const char *name, const char *pass
                            .body = body ? body : empty,
                            .idempotency = idempotency,
                            .now_ms = now_ms};
-    TRY(store_write(s, create, &u, err));
+    TRY(store_write_for(s, id, create, &u, err));
     if (ret_document) {
         *ret_document = u.result;
         u.result.body = NULL;
@@ -205,6 +205,7 @@ static enum status set_password(struct tx *tx, void *opaque, struct error *err)
     document_release(&u->result);
     TRY(document_find(tx->db, u->id, u->id, &u->result, err));
     TRY(write_password(tx, u, err));
+    tx_stir(tx, PASSWORD_TOPIC, u->id);
     return document_write(tx, &u->result, u->now_ms, err);
 }
 
@@ -216,7 +217,7 @@ enum status user_set_password(struct store *s, const char *name, const char *pas
     TRY(hash_password(s, password, hash, err));
     CLEANUP(user_write_release) struct user_write u = {
         .name = name, .id = id, .hash = hash, .now_ms = now_ms};
-    enum status status = store_write(s, set_password, &u, err);
+    enum status status = store_write_for(s, id, set_password, &u, err);
     cache_drop(s->passwords, id);
     return status;
 }

@@ -49,13 +49,14 @@ enum token_scope { TOKEN_USER = 1, TOKEN_WORKER, TOKEN_ADMIN };
 const char *token_scope_word(enum token_scope scope);
 enum token_scope token_scope_of(const char *word);
 
+#define TOKEN_NAME_MAX 128
 #define TOKEN_SECRET_MAX 47 /* "et_" and 43 characters */
 
 struct token {
     char id[ID_MAX];
     char owner[OWNER_MAX]; /* "" for the operator's */
     enum token_scope scope;
-    char name[128]; /* what its owner calls it */
+    char name[TOKEN_NAME_MAX]; /* what its owner calls it */
     int64_t created_ms;
     int64_t expires_ms; /* 0: never */
 };

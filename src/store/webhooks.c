@@ -77,7 +77,7 @@ enum status webhook_create(struct store *s, const char *owner, const struct webh
 {
     struct hook_write w = {
         .owner = owner, .hook = hook, .secret = secret, .idempotency = idempotency, .now_ms = now_ms};
-    return store_write(s, create, &w, err);
+    return store_write_for(s, owner, create, &w, err);
 }
 
 enum status webhook_list(struct store *s, const char *owner, struct webhook_list *ret_list,
@@ -132,7 +132,7 @@ enum status webhook_change(struct store *s, const char *owner, const char *id, c
 {
     struct hook_write w = {
         .owner = owner, .id = id, .url = url, .events = events, .enabled = enabled, .now_ms = now_ms};
-    return store_write(s, change, &w, err);
+    return store_write_for(s, owner, change, &w, err);
 }
 
 static enum status delete_hook(struct tx *tx, void *opaque, struct error *err)
@@ -149,7 +149,7 @@ static enum status delete_hook(struct tx *tx, void *opaque, struct error *err)
 enum status webhook_delete(struct store *s, const char *owner, const char *id, struct error *err)
 {
     struct hook_write w = {.owner = owner, .id = id};
-    return store_write(s, delete_hook, &w, err);
+    return store_write_for(s, owner, delete_hook, &w, err);
 }
 
 /* -- events -- */
@@ -240,7 +240,7 @@ enum status webhook_ping(struct store *s, const char *owner, const char *id, int
                          char ret_delivery[ID_MAX], struct error *err)
 {
     struct hook_write w = {.owner = owner, .id = id, .now_ms = now_ms};
-    TRY(store_write(s, ping, &w, err));
+    TRY(store_write_for(s, owner, ping, &w, err));
     copy_text(ret_delivery, ID_MAX, w.delivery);
     return OK;
 }

@@ -112,7 +112,7 @@ void outgoing_list_release(struct outgoing_list *l);
 enum status outbox_due(struct store *s, int64_t now_ms, struct outgoing_list *ret_list, int64_t *ret_next_ms,
                        struct error *err);
 /* Takes one for claim_ms: until then it is not due, unless the server starts anew.  Errors: CONFLICT: taken. */
-enum status outbox_claim(struct store *s, const char *delivery, int64_t now_ms, int64_t claim_ms,
+enum status outbox_claim(struct store *s, const struct outgoing *o, int64_t now_ms, int64_t claim_ms,
                          struct error *err);
 
 enum delivery_result {
@@ -128,7 +128,7 @@ struct delivery_outcome {
     int64_t retry_after_ms;     /* the least time to wait, when the receiver said so */
 };
 /* A delivery that is gone meanwhile: OK. */
-enum status outbox_finish(struct store *s, const char *delivery, const struct delivery_outcome *outcome,
+enum status outbox_finish(struct store *s, const struct outgoing *o, const struct delivery_outcome *outcome,
                           int64_t now_ms, struct error *err);
 /* The pause after so many tries: 5 s at first, all of them within a day. */
 int64_t webhook_pause_ms(int attempts);

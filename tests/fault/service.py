@@ -12,11 +12,16 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
 import zlib
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import postgres
+
+DATABASE = os.environ.get('ET_TEST_DATABASE', 'sqlite')  # or postgres
 ET = os.path.abspath(os.environ.get('ET', 'build/et'))
 
 NET = '''
@@ -75,23 +80,33 @@ class Gone(Exception):
 
 
 class Service:
-    """`et serve` without workers and one `et worker`, each restarted when a fault point ends it."""
+    """`et serve` without workers and one `et worker`, each restarted when a fault point ends it.
 
-    def __init__(self, server_fault='', worker_fault='', serve=()):
+    database: 'sqlite', 'postgres' or the URL of a database that another one uses.
+    """
+
+    def __init__(self, server_fault='', worker_fault='', serve=(), database=DATABASE, has_worker=True):
         self.serve = list(serve)
+        self.database = None
         self.folder = tempfile.mkdtemp(prefix='et-fault-')
         self.data = os.path.join(self.folder, 'data')
+        if database == 'postgres':
+            self.database = postgres.shared().schema('t' + os.urandom(8).hex())
+        elif database != 'sqlite':
+            self.database = database
+        if self.database:
+            self.serve += ['--database', self.database]
         self.log = open(os.path.join(self.folder, 'log'), 'ab')
         self.address = '127.0.0.1:0'
         self.deaths = {'server': 0, 'worker': 0}
         self.stopping = False
         self.up = threading.Event()
-        self.key = 0
+        self.key, self.key_name = 0, 'key'
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
-        self.worker = self.start_worker(worker_fault)
-        self.watchers = [threading.Thread(target=self.watch, args=('server',)),
-                         threading.Thread(target=self.watch, args=('worker',))]
+        self.worker = self.start_worker(worker_fault) if has_worker else None
+        self.roles = ['server', 'worker'] if has_worker else ['server']
+        self.watchers = [threading.Thread(target=self.watch, args=(role,)) for role in self.roles]
         for watcher in self.watchers:
             watcher.start()
 
@@ -131,9 +146,10 @@ class Service:
 
     def close(self):
         self.stopping = True
-        for process in (self.worker, self.server):
+        processes = [getattr(self, role) for role in reversed(self.roles)]
+        for process in processes:
             process.terminate()
-        statuses = [self.worker.wait(), self.server.wait()]
+        statuses = [process.wait() for process in processes]
         for watcher in self.watchers:
             watcher.join()
         self.server.stdout.close()
@@ -170,7 +186,7 @@ class Service:
             headers['Content-Type'] = content_type
         if method == 'POST':
             self.key += 1
-            headers['Idempotency-Key'] = 'key-%d' % self.key
+            headers['Idempotency-Key'] = '%s-%d' % (self.key_name, self.key)
         while True:
             try:
                 status, data = self.once(method, path, body, headers)
@@ -247,10 +263,15 @@ class Service:
 
     def outcomes(self, job):
         """Outcomes of the job's attempts, read from the database; after close()."""
+        if self.database:
+            return [int(row[0]) for row in postgres.shared().query(
+                "SELECT outcome FROM attempts WHERE job = '%s' ORDER BY attempt" % job, self.database)]
         with sqlite3.connect(os.path.join(self.data, 'et.db')) as database:
             return [row[0] for row in database.execute(
                 'SELECT outcome FROM attempts WHERE job = ? ORDER BY attempt', (job,))]
 
     def database_is_whole(self):
+        if self.database:
+            return True  # it checks itself
         with sqlite3.connect(os.path.join(self.data, 'et.db')) as database:
             return database.execute('PRAGMA integrity_check').fetchone()[0] == 'ok'

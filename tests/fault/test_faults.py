@@ -150,7 +150,7 @@ class Interruptions(unittest.TestCase):
         self.assertIsNone(service.server.poll())
         self.assertEqual([0, 0], service.close())
         leftovers = [name for _, _, names in os.walk(os.path.join(service.data, 'blobs')) for name in names]
-        self.assertEqual([], leftovers)
+        self.assertLessEqual(set(leftovers), {'lock'})
         service.remove()
 
 

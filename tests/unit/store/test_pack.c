@@ -1,6 +1,5 @@
 /* Series read the same from rows and, once their job has long ended, from blobs. */
 #include <math.h>
-#include <sqlite3.h>
 
 #include "base/fault.h"
 #include "store_test.h"
@@ -12,16 +11,7 @@
 
 static int64_t count_rows(const struct fixture *f)
 {
-    static const char query[] = "SELECT (SELECT COUNT(*) FROM metrics) + (SELECT COUNT(*) FROM log_chunks)";
-    sqlite3 *db;
-    sqlite3_stmt *statement;
-    assert_int_equal(sqlite3_open_v2(f->database + strlen("sqlite:"), &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, query, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t answer = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
-    return answer;
+    return ask(f, "SELECT (SELECT COUNT(*) FROM metrics) + (SELECT COUNT(*) FROM log_chunks)");
 }
 
 static char letter(int64_t at)

@@ -1,5 +1,4 @@
 /* What is deleted is gone: rows, files, and nothing that somebody still needs. */
-#include <sqlite3.h>
 #include <unistd.h>
 
 #include "store_test.h"
@@ -7,20 +6,6 @@
 #define ALICE "user:alice"
 #define BOB   "user:bob"
 #define DAY_MS (24 * 3600 * 1000LL)
-
-/* The first column of a query on the database file, by a connection of the test's own. */
-static int64_t ask(const struct fixture *f, const char *query)
-{
-    sqlite3 *db;
-    sqlite3_stmt *statement;
-    assert_int_equal(sqlite3_open_v2(f->database + strlen("sqlite:"), &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, query, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t answer = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
-    return answer;
-}
 
 static bool has_file(const struct fixture *f, const char *sha256)
 {
