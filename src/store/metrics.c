@@ -125,6 +125,10 @@ enum status metrics_read(struct store *s, const char *job, const char *name, int
             "SELECT " METRIC_COLUMNS " FROM metrics WHERE job = $1 AND ord > $2 AND ($3 IS NULL OR name = $3)"
             " ORDER BY ord LIMIT $4",
             V(job), V(since), V(name), V(limit + 1)));
+    bool packed = false;
+    TRY(pack_read_metrics(s, reader.db, job, name, since, limit, &packed, ret_list, err));
+    if (packed)
+        return OK;
     struct metric_list list = {.n = MIN(rows.n, limit), .more = rows.n > limit};
     list.points = xcalloc((size_t)list.n, sizeof(*list.points));
     for (int i = 0; i < list.n; i++)
@@ -199,6 +203,10 @@ enum status metrics_latest(struct store *s, const char *job, struct metric_list 
         metric_read_row(&rows, 0, &list.points[list.n]);
         copy_text(after, sizeof(after), list.points[list.n++].name);
     }
+    bool packed = false;
+    TRY(pack_latest_metrics(s, reader.db, job, &packed, ret_list, err));
+    if (packed)
+        return OK;
     *ret_list = list;
     list = (struct metric_list){0};
     return OK;
