@@ -73,9 +73,10 @@ static enum status measure(struct net *net, double seconds, struct error *err)
     double median = times[n / 2];
     int batch = net_def(net)->blobs[0].shape.dim[0];
     struct net_memory memory = net_memory(net);
-    printf("batch %d  %.3f ms a step (processor %.3f)  %.0f images/s  blobs %.1f MB  params %.1f MB  scratch %.1f MB\n", batch, median,
-           processor, 1e3 * batch / median, (double)memory.blobs / 1e6, (double)memory.params / 1e6,
-           (double)memory.scratch / 1e6);
+    printf("batch %d  %.3f ms a step (processor %.3f)  %.0f images/s  blobs %.1f MB  params %.1f MB  scratch "
+           "%.1f MB\n",
+           batch, median, processor, 1e3 * batch / median, (double)memory.blobs / 1e6,
+           (double)memory.params / 1e6, (double)memory.scratch / 1e6);
     return OK;
 }
 

@@ -8,7 +8,7 @@ _et() {
         COMPREPLY=($(compgen -W "$(et "$command" --help 2>/dev/null | grep -oE -- '--[a-z_-]+' | sort -u)" -- "$word"))
     else
         case $command in
-        status | logs | wait | get | classify)
+        status | logs | plot | wait | get | classify)
             COMPREPLY=($(compgen -W "$(et ps --all --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;
         cancel)
             COMPREPLY=($(compgen -W "$(et ps --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;

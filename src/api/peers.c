@@ -1,6 +1,7 @@
 #include "api/peers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -34,12 +35,19 @@ bool peer_at_end(const struct peer *c)
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
+bool peer_is_gone(const struct peer *c)
+{
+    struct pollfd p = {c->fd, POLLRDHUP, 0};
+    return poll(&p, 1, 0) > 0;
+}
+
 static bool is_over(const struct peers *ps, struct peer *c, int64_t now_ms)
 {
     switch ((enum phase)atomic_load(&c->phase)) {
     case PHASE_HEAD:
     case PHASE_IDLE:
     case PHASE_DRAIN:
+    case PHASE_PIECE:
         return now_ms >= atomic_load(&c->deadline_ms);
     case PHASE_BODY: {
         if (peer_at_end(c))

@@ -19,6 +19,12 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     *to = *from;
     to->listen = xstrdup(from->listen);
     to->data = from->data ? xstrdup(from->data) : NULL;
+    to->scripts = from->scripts ? xstrdup(from->scripts) : NULL;
+    to->pools = (struct pools){0};
+    pools_put(&to->pools, &(struct pool_size){.name = "cpu"});
+    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1});
+    for (int i = 0; i < from->pools.n; i++)
+        pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
     to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
     to->max_connections = from->max_connections ? from->max_connections : 10000;
@@ -31,9 +37,13 @@ static void options_copy(struct api_options *to, const struct api_options *from)
 void api_free(struct api *api)
 {
     http_free(api->http);
+    legacy_free(api->legacy); /* its threads stir topics */
     waits_free(api->waits);
+    workers_free(api->workers);
     free((char *)api->options.listen);
     free((char *)api->options.data);
+    free((char *)api->options.scripts);
+    pools_release(&api->options.pools);
     free(api->openapi);
     free(api);
 }
@@ -45,9 +55,13 @@ enum status api_start(const struct api_options *options, struct store *store, st
     options_copy(&api->options, options);
     api->store = store;
     api->started_ms = clock_now_ms();
-    api->openapi = openapi_text();
+    api->workers = workers_new();
     enum status status = waits_new(&api->waits, err);
+    if (status == OK)
+        status = legacy_new(api, options, &api->legacy, err);
     if (status == OK) {
+        api->tables = legacy_tables(api->legacy);
+        api->openapi = openapi_text(api->tables);
         store_on_change(store, on_change, api);
         const struct http_options http = {
             .listen = api->options.listen,
@@ -62,9 +76,15 @@ enum status api_start(const struct api_options *options, struct store *store, st
         };
         status = http_new(&http, &api->http, err);
         if (status == OK)
+            status = legacy_start(api->legacy, err);
+        if (status == OK)
             status = http_serve(api->http, err);
     }
     if (status != OK) {
+        atomic_store(&api->stopping, true);
+        if (api->waits)
+            waits_end(api->waits);
+        legacy_stop(api->legacy);
         store_on_change(store, NULL, NULL);
         return api_free(api), status;
     }
@@ -82,6 +102,7 @@ bool api_stop(struct api *api, int64_t grace_ms)
     atomic_store(&api->stopping, true);
     http_quiesce(api->http);
     waits_end(api->waits);
+    legacy_stop(api->legacy);
     return http_stop(api->http, grace_ms);
 }
 
@@ -105,6 +126,21 @@ int64_t api_lease_ms(const struct api *api)
     return api->options.lease_ms;
 }
 
+const struct pools *api_pools(const struct api *api)
+{
+    return &api->options.pools;
+}
+
+const char *api_scripts(const struct api *api)
+{
+    return api->options.scripts;
+}
+
+bool api_scripts_network(const struct api *api)
+{
+    return api->options.scripts_network;
+}
+
 const char *request_query(const struct request *r, const char *name)
 {
     return query_get(&exchange_of(r)->query, name);
@@ -118,6 +154,11 @@ const char *request_header(const struct request *r, const char *name)
 bool request_client_gone(const struct request *r)
 {
     return http_gone(exchange_of(r)->call);
+}
+
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX])
+{
+    return http_client_address(exchange_of(r)->call, out);
 }
 
 const struct upload *request_upload(const struct request *r, const char *part)

@@ -1,7 +1,6 @@
 /*
  * training_jobs.c - a solver, run against its dataset by a worker.
  */
-#include <math.h>
 #include <string.h>
 
 #include "api/resource.h"
@@ -67,8 +66,7 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
     json_array_append_new(inputs, job_input(SOLVER_NET_PROTOTXT, solver->id, SOLVER_NET_PROTOTXT, false));
     json_array_append_new(inputs, job_input("training.tar.gz", dataset, "training.tar.gz", false));
     json_array_append_new(inputs, job_input("testing.tar.gz", dataset, "testing.tar.gz", false));
-    json_array_append_new(inputs, job_input("snapshot.caffemodel", id, "snapshot.caffemodel", true));
-    json_array_append_new(inputs, job_input("snapshot.solverstate", id, "snapshot.solverstate", true));
+    json_array_append_new(inputs, job_input("snapshot.tar", id, "snapshot.tar", true));
 
     int layer_type = (int)json_get_int(solver->body, "LayerType", 0);
     json_t *spec = json_object();
@@ -103,13 +101,6 @@ static enum status training_job_create(struct request *r, struct response *respo
     };
     struct new_document document = {.id = id, .body = body, .job = &job, .refs = refs, .n_refs = 2};
     return resource_create(r, response, &resource_training_job, &document, err);
-}
-
-static json_t *number_or_word(double value)
-{
-    return isnan(value)   ? json_string("NaN")
-           : isinf(value) ? json_string(value > 0 ? "Infinity" : "-Infinity")
-                          : json_real(value);
 }
 
 static enum status latest_metrics(struct store *store, const char *job, json_t **ret_metrics,
@@ -185,7 +176,9 @@ const struct route training_job_routes[] = {
     {"GET", "/training-jobs/{id}/status", training_job_status, SCOPE_USER, BODY_NONE, "How far it has come.",
      NULL, status_out, 200},
     {"GET", "/training-jobs/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
-     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
+     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200, log_query},
+    {"GET", "/training-jobs/{id}/metrics", resource_metrics, SCOPE_USER, BODY_NONE,
+     "What it measured: as told, what is new, or thinned for a plot.", NULL, metrics_out, 200, metrics_query},
     {"DELETE", "/training-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a training job.", NULL,
      NULL, 204},
     {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop training.", NULL,

@@ -276,8 +276,14 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    if (q->may_be_silent) {
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, STALL_SECONDS);
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, STALL_SECONDS / 3);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    }
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -337,7 +343,7 @@ static enum status describe_failure(CURLcode code, const struct transfer *t, con
 }
 
 /* The request from its first to its last byte.  A stop is noticed within STOP_POLL_MS. */
-static CURLcode run_request(const struct lane *l, const volatile bool *stop)
+static CURLcode run_request(const struct lane *l, const atomic_bool *stop)
 {
     int n_running = 0;
     CURLMcode trouble = curl_multi_add_handle(l->multi, l->easy);

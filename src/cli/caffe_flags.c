@@ -217,7 +217,12 @@ enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, boo
         .n_stages = (int)n_own + f->n_stages,
         .stages = stages,
     };
-    const struct net_options net_options = {.threads = f->threads, .seed = 1, .inference = inference};
+    const struct net_options net_options = {
+        .threads = f->threads,
+        .seed = 1,
+        .inference = inference,
+        .keep_blobs = f->keep_blobs,
+    };
     CLEANUP(net_freep) struct net *net = NULL;
     if (net_create(param, &state, &net_options, &net, err) != OK)
         return error_context(err, "'%s'", f->model);

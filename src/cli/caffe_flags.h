@@ -26,6 +26,8 @@ struct caffe_flags {
     const char *service_snapshot; /* prefix */
     int progress_fd;              /* -1: none */
 
+    bool keep_blobs;              /* every blob of the net can be read; not a flag */
+
     char *stage_text; /* what stages point into */
 };
 

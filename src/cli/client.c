@@ -301,6 +301,7 @@ const char *client_collection(const char *type)
     static const char *const rows[][2] = {
         {"datafile", "datafiles"},         {"dataset", "datasets"},       {"solver", "solvers"},
         {"training-job", "training-jobs"}, {"classifier", "classifiers"}, {"classify-job", "classify-jobs"},
+        {"job", "jobs"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (!strcmp(type, rows[i][0]))

@@ -9,19 +9,30 @@ const struct command commands[] = {
     {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
+    {"run", command_run_script, "Client", "Send a script as a job"},
     {"ps", command_ps, "Client", "List your jobs"},
     {"status", command_status, "Client", "Tell where a job stands"},
     {"logs", command_logs, "Client", "Print or follow a job's log"},
+    {"plot", command_plot, "Client", "Draw a job's curves, here or as SVG"},
+    {"top", command_top, "Client", "Watch workers and jobs"},
     {"cancel", command_cancel, "Client", "Save and stop a job"},
     {"wait", command_wait, "Client", "Wait until a job has ended"},
     {"get", command_get, "Client", "Download a trained model or another file"},
     {"classify", command_classify, "Client", "Label pictures with a trained net"},
-    {"train", command_train, "Caffe", "Train or fine-tune a net"},
-    {"test", command_test, "Caffe", "Score a net"},
-    {"time", command_time, "Caffe", "Time each layer of a net"},
+    {"train", command_train, "Caffe", "Train or fine-tune a net", true},
+    {"test", command_test, "Caffe", "Score a net", true},
+    {"time", command_time, "Caffe", "Time each layer of a net", true},
+    {"check", command_check, "Tools", "Explain a net and a solver: shapes, memory, and every mistake"},
+    {"compute-image-mean", command_compute_image_mean, "Tools", "Average the images of an LMDB or LevelDB"},
     {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
     {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
-    {"classify-images", command_classify_images, NULL, NULL},
+    {"draw-net", command_draw_net, "Tools", "Draw a net as a picture (SVG)"},
+    {"extract-features", command_extract_features, "Tools", "Write what a net makes of images to databases", true},
+    {"parse-log", command_parse_log, "Tools", "Make tables of a training log"},
+    {"upgrade-net", command_upgrade_net, "Tools", "Rewrite an old net or caffemodel in today's form"},
+    {"upgrade-solver", command_upgrade_solver, "Tools", "Rewrite an old solver in today's form"},
+    {"classify-images", command_classify_images, NULL, NULL, true},
+    {"sandbox-exec", command_sandbox_exec, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -55,6 +66,12 @@ static const struct command *command_find(const char *name)
         if (!strcmp(c->name, name))
             return c;
     return NULL;
+}
+
+bool command_runs_nets(int argc, char **argv)
+{
+    const struct command *c = argc > 1 ? command_find(argv[1]) : NULL;
+    return c && c->runs_nets;
 }
 
 /* What a link named `caffe` shows, in the manner of Caffe's own tool. */

@@ -37,7 +37,7 @@ int job_arguments(int argc, char **argv, const char *help, const char *extra, bo
 static int64_t sequence_now(struct client *c, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *changes = NULL;
-    if (client_json(c, "GET", "/elastic-thought/_changes?limit=0", NULL, &changes, err) != OK)
+    if (client_json(c, "GET", "/elastic-thought/_changes?since=now", NULL, &changes, err) != OK)
         return -1;
     return json_get_int(changes, "last_seq", 0);
 }

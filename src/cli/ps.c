@@ -75,7 +75,7 @@ static enum status list(struct client *c, const char *collection, const char *st
         json_t *document;
         json_array_foreach(json_object_get(page, "items"), i, document)
             if (is_wanted(document, all || state))
-                json_array_insert(into, 0, document);
+                json_array_append(into, document);
         freep(&token);
         const char *next = json_get_string(page, "next_page_token", NULL);
         token = next && *next ? xstrdup(next) : NULL;

@@ -39,9 +39,19 @@ static const char help[] =
     "  --blobs DIR              folder of files, shared by all servers of a database (DIR/blobs)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
+    "  --pool NAME:cpus=N,memory=SIZE,gpus=N\n"
+    "                           a pool that jobs are given to, repeated (cpu: this machine by its workers;\n"
+    "                           gpu: one GPU)\n"
+    "  --scripts DIR            scripts that users, and Orders of the Boss, may run by name\n"
+    "  --script-network         scripts may ask for the network\n"
+    "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
     "  --max-connections N      (10000)\n"
+    "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
+    "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
+    "                           workers from outside, or by a classifier of the user's\n"
+    "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -51,7 +61,7 @@ static const char help[] =
 struct serving {
     struct setting *settings;
     struct api_options api;
-    char *data, *database, *blobs, *token_file, *work, *server;
+    char *data, *database, *blobs, *token_file, *work, *server, *local_pools;
     int lock;
     int workers;
     struct local_worker worker;
@@ -66,6 +76,8 @@ static void serving_release(struct serving *s)
     free(s->token_file);
     free(s->work);
     free(s->server);
+    free(s->local_pools);
+    pools_release(&s->api.pools);
     fd_closep(&s->lock);
 }
 
@@ -92,12 +104,43 @@ static enum status read_registration(const struct setting *settings, struct api_
     return OK;
 }
 
+/*
+ * The pools that there are, and those of them that this machine can hold:
+ * its own worker offers these.
+ */
+static enum status read_pools(struct serving *s, int workers, struct error *err)
+{
+    const char *pools = setting_text(s->settings, "pool");
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    struct pool_size cpu = {.name = "cpu"};
+    if (workers) {
+        cpu.cpus = MAX(cores / workers, 1);
+        cpu.memory_bytes = memory / workers;
+    }
+    pools_put(&s->api.pools, &cpu);
+    if (pools)
+        TRY(pools_add_all(&s->api.pools, pools, err));
+    struct buf words;
+    buf_init(&words, 1 << 16);
+    for (int i = 0; i < s->api.pools.n; i++) {
+        const struct pool_size *p = &s->api.pools.items[i];
+        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+            continue;
+        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        if (p->memory_bytes)
+            buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
+    }
+    s->local_pools = buf_take(&words, NULL);
+    return OK;
+}
+
 static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
     const char *blobs = setting_text(settings, "blobs");
-    int64_t workers, connections, lease_seconds;
+    int64_t workers, connections, lease_seconds, order_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
     TRY(read_registration(settings, &s->api, err));
@@ -110,8 +153,17 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
+    TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
+    TRY(setting_int(settings, "item-ms", 1, 86400000, &s->api.item_ms, err));
+    TRY(setting_int(settings, "item-lease-ms", 1, 86400000, &s->api.item_lease_ms, err));
+    s->api.buckets = setting_text(settings, "bucket");
+    s->api.boss_user = setting_text(settings, "boss-api");
+    s->api.order_timeout_ms = 1000 * order_seconds;
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
+    s->api.scripts = setting_text(settings, "scripts");
+    s->api.scripts_network = setting_is_on(settings, "script-network");
+    TRY(read_pools(s, (int)workers, err));
     s->data = data ? xstrdup(data) : usual_data();
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
     s->blobs = blobs ? xstrdup(blobs) : path_join(s->data, "blobs");
@@ -240,6 +292,9 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 
     s->server = local_url(api_address(api));
     local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
+    s->worker.pools = s->local_pools;
+    s->worker.scripts = s->api.boss_user ? s->api.scripts : NULL;
+    s->worker.unsafe_scripts = setting_is_on(s->settings, "unsafe-scripts");
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
     printf("listening on http://%s\n", api_address(api));
@@ -283,9 +338,19 @@ int command_serve(int argc, char **argv)
         {"blobs"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
+        {"pool", .repeats = true},
+        {"scripts"},
+        {"script-network", .is_switch = true},
+        {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "10000"},
+        {"boss-api"},
+        {"order-timeout", .otherwise = "86400"},
+        {"bucket", .repeats = true},
+        /* For tests: times of a bucket's items. */
+        {"item-ms", .otherwise = "1800000"},
+        {"item-lease-ms", .otherwise = "300000"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},

@@ -40,7 +40,8 @@ static bool desc_has_tag(const dnnl_memory_desc_t *desc, dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t other;
     return tag != dnnl_format_tag_undef &&
-           dnnl_memory_desc_init_by_tag(&other, desc->ndims, desc->dims, desc->data_type, tag) == dnnl_success &&
+           dnnl_memory_desc_init_by_tag(&other, desc->ndims, desc->dims, desc->data_type, tag) ==
+               dnnl_success &&
            dnnl_memory_desc_equal(desc, &other);
 }
 

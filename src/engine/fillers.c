@@ -31,7 +31,8 @@ static void gaussian(double mean, double deviation, int64_t n, struct rng *rng, 
         values[i] = (float)(mean + deviation * rng_gaussian(rng));
 }
 
-static enum status check_uniform(const Caffe__FillerParameter *f, const struct shape *shape, struct error *err)
+static enum status check_uniform(const Caffe__FillerParameter *f, const struct shape *shape,
+                                 struct error *err)
 {
     (void)shape;
     if (!(f->min <= f->max))
@@ -45,7 +46,8 @@ static void fill_uniform(const Caffe__FillerParameter *f, const struct shape *sh
     uniform(f->min, f->max, shape_count(shape), rng, values);
 }
 
-static enum status check_gaussian(const Caffe__FillerParameter *f, const struct shape *shape, struct error *err)
+static enum status check_gaussian(const Caffe__FillerParameter *f, const struct shape *shape,
+                                  struct error *err)
 {
     if (!(f->std >= 0))
         return error_set(err, INVALID, "gaussian filler: std is %g, not 0 or more", f->std);
@@ -78,8 +80,8 @@ static enum status check_rows(const Caffe__FillerParameter *f, const struct shap
 }
 
 /* Each row (all axes but the first) is positive and sums to 1. */
-static void fill_positive_unitball(const Caffe__FillerParameter *f, const struct shape *shape, struct rng *rng,
-                                   float *values)
+static void fill_positive_unitball(const Caffe__FillerParameter *f, const struct shape *shape,
+                                   struct rng *rng, float *values)
 {
     (void)f;
     int64_t n = shape_count(shape), row = shape_count_range(shape, 1, shape->n_axes);
@@ -93,7 +95,8 @@ static void fill_positive_unitball(const Caffe__FillerParameter *f, const struct
     }
 }
 
-/* Inputs, outputs or their average: count / axis 0 and count / axis 1, as Caffe takes them for every layer. */
+/* Inputs, outputs or their average: count / axis 0 and count / axis 1, as Caffe takes them for every layer.
+ */
 static double fan(const Caffe__FillerParameter *f, const struct shape *shape)
 {
     int64_t n = shape_count(shape);
@@ -118,12 +121,14 @@ static void fill_xavier(const Caffe__FillerParameter *f, const struct shape *sha
 }
 
 /* N(0, 2 / fan): He et al. 2015. */
-static void fill_msra(const Caffe__FillerParameter *f, const struct shape *shape, struct rng *rng, float *values)
+static void fill_msra(const Caffe__FillerParameter *f, const struct shape *shape, struct rng *rng,
+                      float *values)
 {
     gaussian(0, sqrt(2 / fan(f, shape)), shape_count(shape), rng, values);
 }
 
-static enum status check_bilinear(const Caffe__FillerParameter *f, const struct shape *shape, struct error *err)
+static enum status check_bilinear(const Caffe__FillerParameter *f, const struct shape *shape,
+                                  struct error *err)
 {
     (void)f;
     if (shape->n_axes != 4 || shape->dim[2] != shape->dim[3]) {

@@ -9,7 +9,8 @@
 #include "engine/rng.h"
 #include "netdef/netdef.h"
 
-/* NULL or an empty type is constant 0.  Errors: INVALID for an unknown type or a shape that it cannot fill. */
+/* NULL or an empty type is constant 0.  Errors: INVALID for an unknown type or a shape that it cannot fill.
+ */
 enum status filler_check(const Caffe__FillerParameter *filler, const struct shape *shape, struct error *err);
 
 /* Fills shape_count floats in plain order.  The filler was checked. */

@@ -125,8 +125,8 @@ void kernel_release(struct kernel *k)
     *k = (struct kernel){0};
 }
 
-enum status kernel_init_reorder(struct kernel *k, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
-                                bool add, struct error *err)
+enum status kernel_init_reorder(struct kernel *k, const dnnl_memory_desc_t *from,
+                                const dnnl_memory_desc_t *to, bool add, struct error *err)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t sum = NULL;

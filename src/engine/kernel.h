@@ -55,8 +55,8 @@ void kernel_release(struct kernel *k);
  * Layout change; arguments: from, to.  With `add` the values are added to
  * what is there.  Both have the same axes.
  */
-enum status kernel_init_reorder(struct kernel *k, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
-                                bool add, struct error *err);
+enum status kernel_init_reorder(struct kernel *k, const dnnl_memory_desc_t *from,
+                                const dnnl_memory_desc_t *to, bool add, struct error *err);
 
 /* The same at once, for what is rare. */
 enum status kernel_convert(const dnnl_memory_desc_t *from_desc, const float *from,

@@ -59,7 +59,8 @@ int memory_add(struct memory *m, size_t bytes)
         m->allocated = m->allocated ? 2 * m->allocated : 64;
         m->buffers = xrealloc(m->buffers, (size_t)m->allocated * sizeof(m->buffers[0]));
     }
-    m->buffers[m->n] = (struct buffer){.bytes = kernel_align(bytes), .first = INT_MAX, .last = -1, .place = m->n};
+    m->buffers[m->n] =
+        (struct buffer){.bytes = kernel_align(bytes), .first = INT_MAX, .last = -1, .place = m->n};
     return m->n++;
 }
 
@@ -86,7 +87,8 @@ bool memory_merge(struct memory *m, int buffer, int next, int time)
 {
     int to = place_of(m, buffer), from = place_of(m, next);
     struct buffer *into = &m->buffers[to], *b = &m->buffers[from];
-    if (to == from || into->fixed || b->fixed || into->bytes != b->bytes || into->last > time || b->first < time)
+    if (to == from || into->fixed || b->fixed || into->bytes != b->bytes || into->last > time ||
+        b->first < time)
         return false;
     into->last = MAX(into->last, b->last);
     b->place = to;
@@ -137,7 +139,7 @@ static void place_by_lifetime(struct memory *m, struct buffer **order, int n)
     }
 }
 
-enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
+enum status memory_lay_out(struct memory *m, bool reuse, struct error *err)
 {
     CLEANUP(freep) struct buffer **order = xcalloc((size_t)m->n + 1, sizeof(*order));
     int n = 0;
@@ -154,6 +156,12 @@ enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
         place_by_lifetime(m, order, n);
     else
         m->total = sum;
+    return OK;
+}
+
+enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
+{
+    TRY(memory_lay_out(m, reuse, err));
     m->pages = memory_pages(m->total);
     if (!m->pages) {
         size_t total = m->total;

@@ -18,15 +18,23 @@ struct net_options {
     int threads;           /* 0: all processors */
     uint64_t seed;
     const char *folder;    /* relative file names of data layers start here; NULL: current folder */
-    struct net *share;     /* take the parameters of this net where layer names agree (a solver's test nets) */
+    struct net *share;     /* parameters are those of this net where layer names agree (test nets) */
     bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
+    bool feeds_memory;     /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
     bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
+    /*
+     * Plans, to ask for net_memory and nothing else: no data is opened (the
+     * state's sources are all that is known of it), no file made, no memory
+     * for blobs and parameters taken.
+     */
+    bool plan_only;
 };
 
 /*
  * Opens data layers, plans, allocates and fills the parameters by their
- * fillers.  net keeps its own copy of what it needs of `param`.  The number
- * of threads is the whole process's (OpenMP): the last net made sets it.
+ * fillers.  net keeps its own copy of what it needs of `param`.  Sets the
+ * calling thread's number of OpenMP threads, as net_forward and net_backward
+ * do: kernels are made for that number.
  * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file.
  */
 enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
@@ -41,6 +49,17 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err);
 void net_backward(struct net *net);
 void net_clear_diffs(struct net *net); /* of the parameters */
 
+/*
+ * What the net spends its time on: told after each step, on the thread that
+ * runs the net.  Times are monotonic, in nanoseconds.
+ */
+enum net_step { NET_FORWARD, NET_BACKWARD, NET_REORDER_FORWARD, NET_REORDER_BACKWARD };
+struct net_watch {
+    void (*step)(void *context, enum net_step step, int layer, int64_t begin_ns, int64_t end_ns);
+    void *context;
+};
+void net_set_watch(struct net *net, struct net_watch watch); /* step NULL: none, which costs nothing */
+
 /* One layer alone with the reorders before it, for `et time`. */
 enum status net_forward_layer(struct net *net, int layer, struct error *err);
 void net_backward_layer(struct net *net, int layer);
@@ -53,18 +72,24 @@ struct param *net_param(struct net *net, int index); /* index of netdef's params
 void param_export(const struct param *p, const float *values, float *ret_plain);
 void param_import(const struct param *p, const float *plain, float *ret_values);
 
+/* A blob's shape after a forward pass: behind a Filter it may be less than the definition's. */
+void net_blob_shape(const struct net *net, int blob, struct shape *ret_shape);
+
 /*
  * Blob values in plain order after a forward pass; copies shape_count
- * floats.  For the net's outputs, blobs of layers without bottoms, and with
+ * floats of the definition, 0 beyond net_blob_shape.  For the net's outputs, blobs of layers without bottoms, and with
  * keep_blobs all.
  */
 void net_blob_read(struct net *net, int blob, float *ret_plain);
 /* The gradient of a blob after a backward pass, with keep_blobs.  false when none flows there. */
 bool net_blob_diff_read(struct net *net, int blob, float *ret_plain);
-/* Writes an input blob (Input layer) before a forward pass. */
+/* Writes an input blob (Input or MemoryData layer) before a forward pass. */
 void net_blob_write(struct net *net, int blob, const float *plain);
 
-/* Where data layers stand and what the random generators hold, to resume with the same bits.  The caller frees. */
+/*
+ * Where data layers stand and what the random generators hold, to resume with
+ * the same bits.  The caller frees.
+ */
 enum status net_save_position(struct net *net, char **ret_bytes, size_t *ret_size, struct error *err);
 enum status net_load_position(struct net *net, const char *bytes, size_t size, struct error *err);
 
@@ -78,9 +103,13 @@ enum status net_load_weights(struct net *net, const char *path, struct error *er
 enum status net_save_weights(struct net *net, const char *path, bool with_diff, struct error *err);
 enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err);
 
-/* Bytes allocated for activations and their gradients, parameters, scratch. */
+/*
+ * Bytes for activations and their gradients, parameters with their
+ * gradients, scratch, batches that data layers read ahead, and what is
+ * reserved but touched only when a step adds up several gradients.
+ */
 struct net_memory {
-    int64_t blobs, params, scratch;
+    int64_t blobs, params, scratch, ahead, spare;
 };
 struct net_memory net_memory(const struct net *net);
 

@@ -39,14 +39,16 @@ static enum status find_shared(const struct net *net, int owner, struct param **
         return OK;
     const struct layer_def *other = &from->def->layers[index];
     if (other->n_params != layer->n_params)
-        return error_set(err, INVALID, "layer '%s': it has %d parameters here and %d in the net that it shares with",
+        return error_set(err, INVALID,
+                         "layer '%s': it has %d parameters here and %d in the net that it shares with",
                          layer->name, layer->n_params, other->n_params);
     int theirs = other->params[wanted->index];
     const struct param_def *given = &from->def->params[theirs];
     if (!shape_equal(&wanted->shape, &given->shape)) {
         char a[SHAPE_TEXT_MAX], b[SHAPE_TEXT_MAX];
-        return error_set(err, INVALID, "layer '%s': parameter %d is %s here and %s in the net that it shares with",
-                         layer->name, wanted->index, shape_text(&wanted->shape, a), shape_text(&given->shape, b));
+        return error_set(
+            err, INVALID, "layer '%s': parameter %d is %s here and %s in the net that it shares with",
+            layer->name, wanted->index, shape_text(&wanted->shape, a), shape_text(&given->shape, b));
     }
     *ret_param = from->params[theirs];
     return OK;
@@ -97,12 +99,15 @@ enum status net_params_allocate(struct net *net, struct error *err)
     int n = net->def->n_params;
     for (int i = 0; i < n; i++)
         if (net->param_is_own[i])
-            total += (net->options.inference ? 1 : 2) * kernel_align(net->params[i]->n_floats * sizeof(float));
+            total +=
+                (net->options.inference ? 1 : 2) * kernel_align(net->params[i]->n_floats * sizeof(float));
+    net->param_bytes = total;
+    if (net->options.plan_only)
+        return OK;
     char *at = memory_pages(total);
     if (!at)
         return error_set(err, TOO_LARGE, "the net's parameters need %zu bytes of memory", total);
     net->param_pages = at;
-    net->param_bytes = total;
     for (int i = 0; i < n; i++) {
         if (!net->param_is_own[i])
             continue;

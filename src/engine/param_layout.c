@@ -14,9 +14,10 @@ static bool same_axes(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
  * (a weight matrix seen as N x K here, as O,I,H,W there) the plain orders are
  * the same bytes.  Winograd's layout is made from a plain one only.
  */
-static enum status change_plan(struct layout_change *c, struct planner *planner, const dnnl_memory_desc_t *from,
-                               const dnnl_memory_desc_t *from_plain, const dnnl_memory_desc_t *to,
-                               const dnnl_memory_desc_t *to_plain, bool add, struct error *err)
+static enum status change_plan(struct layout_change *c, struct planner *planner,
+                               const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *from_plain,
+                               const dnnl_memory_desc_t *to, const dnnl_memory_desc_t *to_plain, bool add,
+                               struct error *err)
 {
     c->is_needed = true;
     bool is_direct = to->format_kind == dnnl_blocked || dnnl_memory_desc_equal(from, to_plain);
@@ -80,7 +81,8 @@ enum status weights_gradient_plan(struct weights_gradient *g, struct planner *pl
 {
     g->n_floats = dnnl_memory_desc_get_size(written) / sizeof(float);
     g->same_layout = dnnl_memory_desc_equal(&p->desc, written);
-    g->own = plan_keep(planner, g->n_floats * sizeof(float));
+    size_t bytes = g->n_floats * sizeof(float);
+    g->own = g->same_layout ? plan_keep_spare(planner, bytes) : plan_keep(planner, bytes);
     if (g->same_layout)
         return OK;
     TRY(change_plan(&g->overwrite, planner, written, plain, &p->desc, &p->plain, false, err));

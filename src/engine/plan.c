@@ -31,14 +31,22 @@ static int forward_time(int layer)
     return layer;
 }
 
+/* When a layer's backward writes the gradients of its bottoms; it starts one earlier. */
 static int backward_time(const struct net *net, int layer)
 {
-    return 2 * net->n_layers - 1 - layer;
+    return net->n_layers + 2 * (net->n_layers - 1 - layer) + 1;
 }
 
 static int end_time(const struct net *net)
 {
-    return 2 * net->n_layers;
+    return 3 * net->n_layers;
+}
+
+/* What is only read from, before any bottom's gradient is written. */
+static int backward_read_time(const struct net *net, int layer)
+{
+    int time = backward_time(net, layer);
+    return net->layers[layer].layer.ops->reads_bottoms_first ? time - 1 : time;
 }
 
 static struct value *root_of(const struct net *net, int value)
@@ -157,10 +165,17 @@ void *plan_keep(struct planner *p, size_t bytes)
     struct kept *kept = xcalloc(1, sizeof(*kept));
     kept->bytes = bytes;
     kept->pages = memory_pages(bytes);
+    p->net->kept_failed = p->net->kept_failed || !kept->pages;
     kept->next = p->net->kept;
     p->net->kept = kept;
     p->net->kept_bytes += bytes;
     return kept->pages;
+}
+
+void *plan_keep_spare(struct planner *p, size_t bytes)
+{
+    p->net->spare_bytes += bytes;
+    return plan_keep(p, bytes);
 }
 
 /* Users of one parameter that are layers of different types agree on plain only. */
@@ -280,11 +295,12 @@ static enum status plan_bottoms(struct planner *p, struct error *err)
         view->desc = p->bottoms[b].desc;
         view->diff_desc = p->bottom_diffs[b].desc;
         view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
-        TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b], err));
+        TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b],
+                                err));
         if (is_read)
             memory_use(net->memory, lp->bottom_buffers[b], forward_time(p->index));
         if (lp->runs_backward && (lp->backward_needs & NEEDS_BOTTOM_DATA) && !lp->overwrites_bottom)
-            memory_use(net->memory, lp->bottom_buffers[b], backward_time(net, p->index));
+            memory_use(net->memory, lp->bottom_buffers[b], backward_read_time(net, p->index));
         net->values[lp->bottom_values[b]].diff_written = view->diff_desc;
     }
     return OK;
@@ -368,20 +384,22 @@ static enum status plan_top_diff_buffer(struct net *net, int layer, int t, struc
 {
     struct layer_plan *lp = &net->layers[layer];
     struct value *v = &net->values[lp->top_values[t]];
-    int now = backward_time(net, layer);
+    int start = backward_read_time(net, layer);
     if (v->has_diff && same_desc(&v->diff_written, &v->diff_wanted)) {
         v->wanted_buffer = v->diff_buffer;
     } else if (v->has_diff) {
         v->wanted_buffer = memory_add(net->memory, dnnl_memory_desc_get_size(&v->diff_wanted));
-        memory_use(net->memory, v->diff_buffer, now);
+        memory_use(net->memory, v->diff_buffer, start);
         TRY(add_reorder(net, &lp->before_backward, &v->diff_written, v->diff_buffer, &v->diff_wanted,
                         v->wanted_buffer, err));
     } else if (!is_split(lp) || loss_weight(net, v) != 0) {
         v->wanted_buffer = memory_add(net->memory, dnnl_memory_desc_get_size(&v->diff_wanted));
         memory_fix(net->memory, v->wanted_buffer);
     }
-    if (v->wanted_buffer >= 0)
-        memory_use(net->memory, v->wanted_buffer, now);
+    if (v->wanted_buffer >= 0) {
+        memory_use(net->memory, v->wanted_buffer, start);
+        memory_use(net->memory, v->wanted_buffer, backward_time(net, layer));
+    }
     lp->top_diff_buffers[t] = v->wanted_buffer;
     return OK;
 }
@@ -420,7 +438,8 @@ static void merge_in_place(struct net *net)
         struct layer_plan *lp = &net->layers[i];
         if (may_lie_in_place(lp) && lp->bottom_diff_buffers[0] >= 0 && lp->top_diff_buffers[0] >= 0 &&
             same_desc(&lp->layer.bottoms[0].diff_desc, &lp->layer.tops[0].diff_desc))
-            memory_merge(net->memory, lp->top_diff_buffers[0], lp->bottom_diff_buffers[0], backward_time(net, i));
+            memory_merge(net->memory, lp->top_diff_buffers[0], lp->bottom_diff_buffers[0],
+                         backward_time(net, i));
     }
 }
 
@@ -506,13 +525,18 @@ enum status net_plan(struct net *net, struct error *err)
         if (plan_layer(net, i, err) != OK)
             return error_context(err, "layer '%s'", net->def->layers[i].name);
     }
+    if (net->kept_failed)
+        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of memory", net->kept_bytes);
     TRY(plan_diffs(net, err));
     if (!net->options.keep_blobs)
         merge_in_place(net);
+    if (net->options.plan_only)
+        return memory_lay_out(net->memory, !net->options.keep_blobs, err);
     TRY(memory_allocate(net->memory, !net->options.keep_blobs, err));
     net->scratch = memory_pages(net->scratch_bytes);
     if (!net->scratch)
-        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory", net->scratch_bytes);
+        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory",
+                         net->scratch_bytes);
     point_views(net);
     return write_loss_weights(net, err);
 }

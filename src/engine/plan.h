@@ -31,10 +31,11 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom);
 /* The representation in which the bottom was written: reading it so costs nothing. */
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom);
 
+/* A gradient that is not mentioned lies as its data. */
 void plan_bottom(struct planner *p, int bottom, const dnnl_memory_desc_t *desc);
-void plan_bottom_diff(struct planner *p, int bottom, const dnnl_memory_desc_t *desc); /* default: as plan_bottom */
+void plan_bottom_diff(struct planner *p, int bottom, const dnnl_memory_desc_t *desc);
 void plan_top(struct planner *p, int top, const dnnl_memory_desc_t *desc);
-void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc); /* default: as plan_top */
+void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc);
 
 /* Instead of the ops' backward_needs, when the settings decide. */
 void plan_backward_needs(struct planner *p, unsigned needs);
@@ -43,8 +44,13 @@ void plan_backward_needs(struct planner *p, unsigned needs);
 void plan_scratch(struct planner *p, size_t bytes);
 void plan_workspace(struct planner *p, size_t bytes);
 
-/* Zeroed memory of the layer's own, for the net's life, 64-byte aligned. */
+/*
+ * Zeroed memory of the layer's own, for the net's life, 64-byte aligned, for
+ * use while running.  Pages that are never touched cost nothing.
+ */
 void *plan_keep(struct planner *p, size_t bytes);
+/* The same, for what only a second gradient of one step touches (iter_size, shared parameters). */
+void *plan_keep_spare(struct planner *p, size_t bytes);
 
 /*
  * Proposes the representation of a parameter's values and gradient; `plain`

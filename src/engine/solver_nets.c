@@ -14,38 +14,7 @@
 #include "engine/caffe_log.h"
 #include "engine/net_log.h"
 #include "engine/solver_internal.h"
-
-/* ---- state ---- */
-
-struct net_state {
-    Caffe__Phase phase;
-    int level;
-    const char **stages;
-    int n_stages;
-};
-
-static void net_state_release(struct net_state *s)
-{
-    free(s->stages);
-}
-
-static void net_state_stages(struct net_state *s, const char *const *stages, size_t n)
-{
-    s->stages = xrealloc(s->stages, ((size_t)s->n_stages + n + 1) * sizeof(*s->stages));
-    for (size_t i = 0; i < n; i++)
-        s->stages[s->n_stages++] = stages[i];
-}
-
-static void net_state_merge(struct net_state *s, const Caffe__NetState *with)
-{
-    if (!with)
-        return;
-    if (with->has_phase)
-        s->phase = with->phase;
-    if (with->has_level)
-        s->level = with->level;
-    net_state_stages(s, (const char *const *)with->stage, with->n_stage);
-}
+#include "netdef/state.h"
 
 /* ---- where a net's definition is ---- */
 
@@ -114,14 +83,9 @@ static enum status make_net(struct solver *s, const struct net_place *place, int
     } else if (test < 0) {
         net_state_merge(&state, s->param->train_state);
         state.level = s->options.level;
-        net_state_stages(&state, s->options.stages, (size_t)s->options.n_stages);
+        net_state_add_stages(&state, s->options.stages, (size_t)s->options.n_stages);
     }
-    const struct netdef_options keep = {
-        .phase = state.phase,
-        .level = state.level,
-        .n_stages = state.n_stages,
-        .stages = state.stages,
-    };
+    const struct netdef_options keep = net_state_options(&state);
     const struct net_options options = {
         .threads = s->options.threads,
         /* A net's seed must differ from its neighbours', not from its neighbour's in another run. */

@@ -137,6 +137,39 @@ enum status document_get(struct store *s, const char *owner, const char *id, str
     return document_find(reader.db, owner, id, ret_document, err);
 }
 
+enum status document_get_any(struct store *s, const char *owner, const char *id,
+                             struct document *ret_document, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM documents WHERE id = $1 AND owner = $2", V(id),
+            V(owner)));
+    return rows.n ? read_row(&rows, 0, ret_document, err) : no_document(id, err);
+}
+
+static enum status count(struct store *s, const char *text, const char *owner, int64_t since, int64_t *ret_n,
+                         struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, text, V(owner), V(since)));
+    *ret_n = row_int(&rows, 0, 0);
+    return OK;
+}
+
+enum status documents_count(struct store *s, const char *owner, int64_t *ret_n, struct error *err)
+{
+    return count(s, "SELECT COUNT(*) FROM documents WHERE owner = $1 AND seq > $2 AND state <> 7", owner, 0,
+                 ret_n, err);
+}
+
+enum status feed_pending(struct store *s, const char *owner, int64_t since, int64_t *ret_n, struct error *err)
+{
+    return count(s, "SELECT COUNT(*) FROM documents WHERE owner = $1 AND seq > $2", owner, since, ret_n, err);
+}
+
 /* $1 is a mask of STATE_BITs.  Each filter has its statement, so that each finds its index. */
 #define LIST(where, direction, limit)                                                                        \
     "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \

@@ -73,7 +73,7 @@ enum status store_write_for(struct store *s, const char *owner, write_function w
 /* The same for the owner of a document or job, when he is not known (NULL). */
 enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
                               void *args, struct error *err);
-/* For work on a leased job's own log, metrics, references or lease: lease_require keeps it. */
+/* For work on a leased job's own log, references or lease: lease_require keeps it. */
 enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
                             struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
@@ -144,10 +144,23 @@ int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` fai
 /* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
 
+/* A job's row as job_read_row reads it. */
+#define JOB_COLUMNS                                                                                          \
+    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
+    " leased, expires, spec"
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
+
 /* -- attempt.c -- */
+/* queue_finish within a write. */
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err);
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
+
+/* -- metrics.c -- */
+#define METRIC_COLUMNS "name, step, at, value, special, ord"
+/* A row that was selected by METRIC_COLUMNS first. */
+void metric_read_row(const struct rows *rows, int i, struct metric_point *p);
 
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);

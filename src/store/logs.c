@@ -126,3 +126,43 @@ enum status log_read(struct store *s, const char *job, enum log_stream stream, i
     *ret_bytes = buf_take(&out, ret_size);
     return OK;
 }
+
+enum status log_read_on(struct store *s, const char *job, enum log_stream stream, struct log_place *place,
+                        size_t max_size, char **ret_bytes, size_t *ret_size, bool *ret_final,
+                        struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT attempt, base, length FROM logs WHERE job = $1 AND stream = $2 AND attempt >= $3"
+            " ORDER BY attempt",
+            V(job), V(stream), V(place->attempt)));
+    struct log_place from = *place;
+    int at = 0;
+    while (at < rows.n && (row_int(&rows, at, 0) != from.attempt || from.byte >= row_int(&rows, at, 2))) {
+        if (row_int(&rows, at, 0) > from.attempt) {
+            from = (struct log_place){(int)row_int(&rows, at, 0), 0};
+            if (row_int(&rows, at, 2) > 0)
+                break;
+        }
+        at++;
+    }
+    CLEANUP(buf_release) struct buf out;
+    buf_init(&out, max_size);
+    if (at < rows.n) {
+        int64_t left = row_int(&rows, at, 2) - from.byte;
+        size_t wanted = (size_t)MIN(left, (int64_t)max_size), before;
+        do {
+            before = out.size;
+            TRY(read_chunk(reader.db, job, stream, row_int(&rows, at, 1) + from.byte + (int64_t)before,
+                           wanted - before, &out, err));
+        } while (out.size > before && out.size < wanted);
+    }
+    from.byte += (int64_t)out.size;
+    *place = from;
+    if (ret_final)
+        *ret_final = at + 1 < rows.n;
+    *ret_bytes = buf_take(&out, ret_size);
+    return OK;
+}

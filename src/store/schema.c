@@ -10,6 +10,10 @@
  * logs: base is where an attempt's stream begins in all attempts' bytes.
  * trash: deleted documents whose metrics and log are still to go.
  * blobs: state 0 live, 1 deleting.
+ *
+ * Step 2, watching: metrics.ord and progress.ord count per owner from
+ * owners.told, so that one number says how much of all of an owner's jobs a
+ * watcher has seen.  locals: replicators' notes to themselves, per user.
  */
 static const char *const step_1[] = {
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, seq BIGINT NOT NULL DEFAULT 0)",
@@ -70,8 +74,24 @@ static const char *const step_1[] = {
     NULL,
 };
 
+static const char *const step_2[] = {
+    "ALTER TABLE owners ADD COLUMN told BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE metrics ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "UPDATE metrics SET owner = COALESCE((SELECT d.owner FROM documents d WHERE d.id = metrics.job), '')",
+    "CREATE INDEX metrics_told ON metrics(owner, ord)",
+    "ALTER TABLE progress ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE progress ADD COLUMN ord BIGINT NOT NULL DEFAULT 0",
+    "UPDATE progress SET owner = COALESCE((SELECT d.owner FROM documents d WHERE d.id = progress.job), '')",
+    "CREATE INDEX progress_told ON progress(owner, ord)",
+    "UPDATE owners SET told = COALESCE((SELECT MAX(m.ord) FROM metrics m WHERE m.owner = owners.owner), 0)",
+
+    "CREATE TABLE locals (owner TEXT NOT NULL, id TEXT NOT NULL, rev BIGINT NOT NULL, updated BIGINT NOT"
+    " NULL, body TEXT NOT NULL, PRIMARY KEY (owner, id))",
+    NULL,
+};
+
 /* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
-static const char *const *const steps[] = {step_1};
+static const char *const *const steps[] = {step_1, step_2};
 
 static enum status run_step(struct connection *db, int step, struct error *err)
 {

@@ -42,7 +42,8 @@ void store_closep(struct store **s);
 /*
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
- * ready), "job:ID" (its log, metrics, progress or state changed).  It runs on
+ * ready), "job:ID" (its log, metrics, progress or state changed),
+ * "told:OWNER" (metrics or progress of one of the owner's jobs).  It runs on
  * the committer thread: it must be quick and never call the store.  NULL
  * ends it: when this returns, none is being called any more.
  */
@@ -62,6 +63,7 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/blobs.h"
 #include "store/documents.h"
 #include "store/idempotency.h"
+#include "store/locals.h"
 #include "store/queue.h"
 #include "store/series.h"
 #include "store/users.h"

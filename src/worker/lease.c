@@ -31,6 +31,7 @@ enum status lease_read(json_t *json, struct lease *ret_lease, struct error *err)
         .job = json_get_string(json, "job", ""),
         .token = json_get_string(json, "token", ""),
         .kind = json_get_string(json, "kind", ""),
+        .pool = json_get_string(json, "pool", "cpu"),
         .attempt = (int)json_get_int(json, "attempt", 0),
         .heartbeat_ms = json_get_int(json, "heartbeat_ms", 5000),
         .lease_ms = json_get_int(json, "lease_ms", 20000),
@@ -105,7 +106,7 @@ static enum status report_refusal(const struct http_response *response, const ch
 }
 
 enum status lease_ask(struct http_client *http, const struct lease_server *server,
-                      const struct lease_request *request, const volatile bool *stop, json_t **ret_jobs,
+                      const struct lease_request *request, const atomic_bool *stop, json_t **ret_jobs,
                       struct error *err)
 {
     CLEANUP(json_decrefp)

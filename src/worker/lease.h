@@ -16,7 +16,7 @@ struct lease_input {
 /* One attempt at one job, as the server handed it out.  Strings are lent by `json`. */
 struct lease {
     json_t *json;
-    const char *job, *token, *kind;
+    const char *job, *token, *kind, *pool;
     int attempt;
     int64_t heartbeat_ms, lease_ms, max_seconds;
     bool allow_private_urls;
@@ -49,7 +49,7 @@ struct lease_request {
  * Errors: UNAVAILABLE (ask again with the same request_id), DENIED, CANCELLED.
  */
 enum status lease_ask(struct http_client *http, const struct lease_server *server,
-                      const struct lease_request *request, const volatile bool *stop, json_t **ret_jobs,
+                      const struct lease_request *request, const atomic_bool *stop, json_t **ret_jobs,
                       struct error *err);
 
 /* A request below /leases/JOB/ATTEMPT/. */
@@ -65,7 +65,7 @@ struct lease_call {
     void *context;
     const char *range; /* "bytes=100-", or NULL */
     int64_t timeout_ms;
-    const volatile bool *stop;
+    const atomic_bool *stop;
 };
 
 /*

@@ -74,7 +74,7 @@ class BadDocuments(Case):
         self.refused("/datafiles", data=b'{"url":"\xff\xfe"}', headers={"Content-Type": "application/json"})
         big = json.dumps({"url": "http://192.0.2.1/" + "x" * (1 << 20)})
         self.refused("/datafiles", data=big, headers={"Content-Type": "application/json"}, status=413)
-        self.refused("/datafiles", data="url=x", status=415,
+        self.refused("/datafiles", data="url=x", status=400,
                      headers={"Content-Type": "application/x-www-form-urlencoded"})
         self.nothing_new("datafiles")
 
@@ -217,7 +217,7 @@ class BadDocuments(Case):
         for query in ["limit=0", "limit=1001", "limit=x", "limit=", "state=happy", "page_token=x"]:
             self.assertEqual(self.client.get(f"/datafiles?{query}").status, 400, query)
         self.assertEqual(self.client.get("/solvers?state=pending").status, 400)
-        for query in ["since=-1", "since=x", "limit=-1", "feed=continuous", "timeout=-1", "since=99999999999999999999"]:
+        for query in ["since=-1", "since=x", "limit=-1", "feed=ever", "timeout=-1", "since=99999999999999999999"]:
             self.assertEqual(self.client.get(f"/elastic-thought/_changes?{query}").status, 400, query)
 
 

@@ -85,8 +85,10 @@ class Service:
     database: 'sqlite', 'postgres' or the URL of a database that another one uses.
     """
 
-    def __init__(self, server_fault='', worker_fault='', serve=(), database=DATABASE, has_worker=True):
-        self.serve = list(serve)
+    def __init__(self, server_fault='', worker_fault='', serve=(), worker=(), environment=(), database=DATABASE,
+                 has_worker=True):
+        self.serve, self.work = list(serve), list(worker)
+        self.environment = dict(environment)
         self.database = None
         self.folder = tempfile.mkdtemp(prefix='et-fault-')
         self.data = os.path.join(self.folder, 'data')
@@ -101,7 +103,7 @@ class Service:
         self.deaths = {'server': 0, 'worker': 0}
         self.stopping = False
         self.up = threading.Event()
-        self.key = 0
+        self.key, self.key_name = 0, 'key'
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
         self.worker = self.start_worker(worker_fault) if has_worker else None
@@ -111,7 +113,7 @@ class Service:
             watcher.start()
 
     def start(self, arguments, fault, **more):
-        environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder)
+        environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder, **self.environment)
         environment.pop('ET_FAULT', None)
         if fault:
             environment['ET_FAULT'] = fault
@@ -129,7 +131,7 @@ class Service:
     def start_worker(self, fault=''):
         return self.start(['worker', '--server', 'http://' + self.address, '--token-file',
                            os.path.join(self.data, 'worker-token'), '--work', os.path.join(self.folder, 'work'),
-                           '--slots', '2'], fault, stdout=subprocess.DEVNULL)
+                           '--slots', '2'] + self.work, fault, stdout=subprocess.DEVNULL)
 
     def watch(self, role):
         """Starts a process again when it was killed."""
@@ -186,7 +188,7 @@ class Service:
             headers['Content-Type'] = content_type
         if method == 'POST':
             self.key += 1
-            headers['Idempotency-Key'] = 'key-%d' % self.key
+            headers['Idempotency-Key'] = '%s-%d' % (self.key_name, self.key)
         while True:
             try:
                 status, data = self.once(method, path, body, headers)
@@ -219,7 +221,7 @@ class Service:
 
     def until(self, path, condition):
         """The document, as soon as the condition holds for it; asked anew at each change of the owner's feed."""
-        since = self.json('GET', '/elastic-thought/_changes?limit=0')['last_seq']
+        since = self.json('GET', '/elastic-thought/_changes?since=now')['last_seq']
         while True:
             document = self.json('GET', path)
             if condition(document):
@@ -252,6 +254,20 @@ class Service:
 
     def make_job(self, solver):
         return self.json('POST', '/training-jobs', {'solver-id': solver, 'threads': 1})['_id']
+
+    def run_script(self, text, name='job.py', **document):
+        """Queues a script; its id."""
+        return self.form('/jobs', [('document', None, json.dumps(document).encode()),
+                                   ('script', name, text if isinstance(text, bytes) else text.encode())])['_id']
+
+    def metrics(self, job):
+        """name -> [(step, value)], read from the database."""
+        found = {}
+        with sqlite3.connect(os.path.join(self.data, 'et.db')) as database:
+            for name, step, value in database.execute(
+                    'SELECT name, step, value FROM metrics WHERE job = ? ORDER BY name, step', (job,)):
+                found.setdefault(name, []).append((step, value))
+        return found
 
     def classify(self, job):
         classifier = self.form('/classifiers', [

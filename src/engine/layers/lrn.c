@@ -53,14 +53,15 @@ static enum status plan_fast(struct layer *l, struct planner *p, struct error *e
     CLEANUP(pd_freep) dnnl_primitive_desc_t forward = NULL, backward = NULL;
     dnnl_lrn_desc_t op;
     if (dnnl_lrn_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
-                                   dnnl_lrn_across_channels, &desc, s->size, s->alpha, s->beta, s->k) != dnnl_success)
+                                   dnnl_lrn_across_channels, &desc, s->size, s->alpha, s->beta,
+                                   s->k) != dnnl_success)
         return OK;
     forward = pd_make(&op, NULL, NULL);
     if (!forward || pd_is_reference(forward))
         return OK;
     if (is_training) {
-        if (dnnl_lrn_backward_desc_init(&op, dnnl_lrn_across_channels, &desc, &desc, s->size, s->alpha, s->beta,
-                                        s->k) != dnnl_success)
+        if (dnnl_lrn_backward_desc_init(&op, dnnl_lrn_across_channels, &desc, &desc, s->size, s->alpha,
+                                        s->beta, s->k) != dnnl_success)
             return OK;
         backward = pd_make(&op, NULL, forward);
         if (!backward || pd_is_reference(backward))
@@ -211,7 +212,8 @@ static void lrn_backward(struct layer *l)
     if (!l->bottoms[0].diff)
         return;
     if (s->is_fast)
-        KERNEL_RUN(&s->backward, l->scratch, l->bottoms[0].data, l->tops[0].diff, l->bottoms[0].diff, l->workspace);
+        KERNEL_RUN(&s->backward, l->scratch, l->bottoms[0].data, l->tops[0].diff, l->bottoms[0].diff,
+                   l->workspace);
     else
         plain_backward(l);
 }

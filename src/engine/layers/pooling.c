@@ -112,14 +112,15 @@ static enum status plan_fast(struct layer *l, struct planner *p, struct error *e
     dnnl_dims_t left = {s->h.pad, s->w.pad}, right = {right_pad(&s->h), right_pad(&s->w)};
     CLEANUP(pd_freep) dnnl_primitive_desc_t forward = NULL, backward = NULL;
     dnnl_pooling_desc_t op;
-    if (dnnl_pooling_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference, algorithm,
-                                       &src, &dst, strides, kernel, left, right) != dnnl_success)
+    if (dnnl_pooling_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
+                                       algorithm, &src, &dst, strides, kernel, left, right) != dnnl_success)
         return OK;
     forward = pd_make(&op, NULL, NULL);
     if (!forward || pd_is_reference(forward))
         return OK;
     if (is_training) {
-        if (dnnl_pooling_backward_desc_init(&op, algorithm, &src, &dst, strides, kernel, left, right) != dnnl_success)
+        if (dnnl_pooling_backward_desc_init(&op, algorithm, &src, &dst, strides, kernel, left, right) !=
+            dnnl_success)
             return OK;
         backward = pd_make(&op, NULL, forward);
         if (!backward || pd_is_reference(backward))

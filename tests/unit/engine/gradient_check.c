@@ -195,8 +195,8 @@ static void set_input(struct net *net, int index, const float *values)
     net_blob_write(net, index, values);
 }
 
-static void check_elements(struct checked *c, const struct gradient_check *check, const char *what, setter *set,
-                           int index, float *values, const float *derivatives, int64_t n)
+static void check_elements(struct checked *c, const struct gradient_check *check, const char *what,
+                           setter *set, int index, float *values, const float *derivatives, int64_t n)
 {
     double step = check->step > 0 ? check->step : 1e-2;
     double tolerance = check->tolerance > 0 ? check->tolerance : 1e-2;

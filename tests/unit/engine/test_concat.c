@@ -29,9 +29,11 @@ static void branches_of_any_layout_join_in_the_order_of_caffe(void **state)
     static const int channels[][3] = {{4, 5, 6}, {16, 16, 32}, {16, 16, 6}};
     for (size_t i = 0; i < ARRAY_SIZE(channels); i++) {
         const int *c = channels[i];
-        CLEANUP(freep) char *text = xasprintf(
+        CLEANUP(freep)
+        char *text = xasprintf(
             "force_backward: true\n"
-            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: %d dim: 3 dim: 3 } } }\n"
+            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: %d dim: 3 dim: 3 } "
+            "} }\n"
             "layer { name: 'p' type: 'Convolution' bottom: 'x' top: 'a' convolution_param {\n"
             "  num_output: %d kernel_size: 1 weight_filler { type: 'gaussian' std: 0.3 } } }\n"
             "layer { name: 'q' type: 'Convolution' bottom: 'x' top: 'b' convolution_param {\n"
@@ -47,7 +49,9 @@ static void branches_of_any_layout_join_in_the_order_of_caffe(void **state)
         set_top_diff(net, "y", dy);
         assert_ok(net_forward(net, NULL, &err));
         net_backward(net);
-        CLEANUP(freep) float *a = blob_values(net, "a"), *b = blob_values(net, "b"), *y = blob_values(net, "y");
+        CLEANUP(freep)
+        float *a = blob_values(net, "a"),
+              *b = blob_values(net, "b"), *y = blob_values(net, "y");
         CLEANUP(freep) float *da = blob_diffs(net, "a"), *db = blob_diffs(net, "b");
         size_t na = (size_t)c[1] * 9, nb = (size_t)c[2] * 9;
         for (size_t m = 0; m < 2; m++) {

@@ -30,15 +30,18 @@ static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
     static const char *const settings[] = {
-        "", "bias_term: false", "transpose: true", "axis: 2", "axis: -1", "axis: 2 transpose: true bias_term: false",
+        "",        "bias_term: false", "transpose: true",
+        "axis: 2", "axis: -1",         "axis: 2 transpose: true bias_term: false",
     };
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-        CLEANUP(freep) char *text = xasprintf(
-            "force_backward: true\n"
-            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 dim: 2 dim: 2 } } }\n"
-            "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' loss_weight: 1\n"
-            "  inner_product_param { num_output: 4 weight_filler { type: 'gaussian' } %s } }",
-            settings[i]);
+        CLEANUP(freep)
+        char *text =
+            xasprintf("force_backward: true\n"
+                      "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 dim: 2 "
+                      "dim: 2 } } }\n"
+                      "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' loss_weight: 1\n"
+                      "  inner_product_param { num_output: 4 weight_filler { type: 'gaussian' } %s } }",
+                      settings[i]);
         gradient_check(&(struct gradient_check){.prototxt = text, .low = -1, .high = 1});
     }
 }
@@ -51,9 +54,11 @@ static void a_bottom_that_is_not_plain_is_read_in_the_order_of_caffe(void **stat
     for (size_t i = 0; i < ARRAY_SIZE(channels); i++) {
         for (int transpose = 0; transpose < 2; transpose++) {
             int c = channels[i], k = c * 4 * 5, n = 7;
-            CLEANUP(freep) char *text = xasprintf(
+            CLEANUP(freep)
+            char *text = xasprintf(
                 "force_backward: true\n"
-                "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 3 dim: %d dim: 4 dim: 5 } } }\n"
+                "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 3 dim: %d dim: 4 dim: "
+                "5 } } }\n"
                 "layer { name: 'conv' type: 'Convolution' bottom: 'x' top: 'h' convolution_param {\n"
                 "  num_output: %d kernel_size: 1 weight_filler { type: 'gaussian' } } }\n"
                 "layer { name: 'ip' type: 'InnerProduct' bottom: 'h' top: 'y' loss_weight: 1\n"
@@ -68,7 +73,9 @@ static void a_bottom_that_is_not_plain_is_read_in_the_order_of_caffe(void **stat
             assert_ok(net_forward(net, NULL, &err));
             net_clear_diffs(net);
             net_backward(net);
-            CLEANUP(freep) float *h = blob_values(net, "h"), *dh = blob_diffs(net, "h"), *y = blob_values(net, "y");
+            CLEANUP(freep)
+            float *h = blob_values(net, "h"),
+                  *dh = blob_diffs(net, "h"), *y = blob_values(net, "y");
             CLEANUP(freep) float *w = param_values(net, 2), *dw = param_diffs(net, 2);
             CLEANUP(freep) float *want_y = xcalloc((size_t)(3 * n), sizeof(float));
             CLEANUP(freep) float *want_dh = xcalloc((size_t)(3 * k), sizeof(float));

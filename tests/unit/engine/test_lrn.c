@@ -20,12 +20,13 @@ static const struct row rows[] = {
 
 static char *prototxt_of(const struct row *r)
 {
-    return xasprintf(
-        "force_backward: true\n"
-        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: %d dim: %d dim: %d } } }\n"
-        "layer { name: 'n' type: 'LRN' bottom: 'x' top: 'y' loss_weight: 1 lrn_param {\n"
-        "  local_size: %d alpha: %g beta: %g k: %g norm_region: %s } }",
-        r->c, r->h, r->w, r->size, r->alpha, r->beta, r->k, r->within ? "WITHIN_CHANNEL" : "ACROSS_CHANNELS");
+    return xasprintf("force_backward: true\n"
+                     "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: %d dim: %d "
+                     "dim: %d } } }\n"
+                     "layer { name: 'n' type: 'LRN' bottom: 'x' top: 'y' loss_weight: 1 lrn_param {\n"
+                     "  local_size: %d alpha: %g beta: %g k: %g norm_region: %s } }",
+                     r->c, r->h, r->w, r->size, r->alpha, r->beta, r->k,
+                     r->within ? "WITHIN_CHANNEL" : "ACROSS_CHANNELS");
 }
 
 /* The bracket of the formula, in double. */
@@ -58,7 +59,8 @@ static void values_are_those_of_the_formula(void **state)
         assert_ok(net_forward(net, NULL, &err));
         CLEANUP(freep) float *x = blob_values(net, "x"), *y = blob_values(net, "y");
         for (int at = 0; at < 2 * r->c * r->h * r->w; at++) {
-            int z = at % r->w, row = at / r->w % r->h, c = at / r->w / r->h % r->c, n = at / r->w / r->h / r->c;
+            int z = at % r->w, row = at / r->w % r->h, c = at / r->w / r->h % r->c,
+                n = at / r->w / r->h / r->c;
             double want = x[at] * pow(bracket(r, x, n, c, row, z), -r->beta);
             if (!(fabs(y[at] - want) < 1e-5))
                 fail_msg("%s: element %d is %g, not %g", r->name, at, y[at], want);

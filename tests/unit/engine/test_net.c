@@ -13,8 +13,10 @@ static const char net_text[] =
     "layer { name: 'conv1' type: 'Convolution' bottom: 'x' top: 'c1' convolution_param {\n"
     "  num_output: 32 kernel_size: 5 weight_filler { type: 'xavier' } } }\n"
     "layer { name: 'relu1' type: 'ReLU' bottom: 'c1' top: 'c1' }\n"
-    "layer { name: 'pool1' type: 'Pooling' bottom: 'c1' top: 'p1' pooling_param { kernel_size: 3 stride: 2 } }\n"
-    "layer { name: 'norm1' type: 'LRN' bottom: 'p1' top: 'n1' lrn_param { local_size: 5 alpha: 0.1 beta: 0.75 } }\n"
+    "layer { name: 'pool1' type: 'Pooling' bottom: 'c1' top: 'p1' pooling_param { kernel_size: 3 stride: 2 } "
+    "}\n"
+    "layer { name: 'norm1' type: 'LRN' bottom: 'p1' top: 'n1' lrn_param { local_size: 5 alpha: 0.1 beta: "
+    "0.75 } }\n"
     "layer { name: 'conv2' type: 'Convolution' bottom: 'n1' top: 'c2' convolution_param {\n"
     "  num_output: 32 group: 2 pad: 1 kernel_size: 3 weight_filler { type: 'xavier' } } }\n"
     "layer { name: 'relu2' type: 'ReLU' bottom: 'c2' top: 'c2' relu_param { negative_slope: 0.1 } }\n"
@@ -24,7 +26,8 @@ static const char net_text[] =
     "layer { name: 'conv4' type: 'Convolution' bottom: 'c2' top: 'c4' convolution_param {\n"
     "  num_output: 6 kernel_size: 3 weight_filler { type: 'xavier' } } }\n"
     "layer { name: 'join' type: 'Concat' bottom: 'c3' bottom: 'c4' top: 'j' }\n"
-    "layer { name: 'pool2' type: 'Pooling' bottom: 'j' top: 'p2' pooling_param { pool: AVE kernel_size: 2 } }\n"
+    "layer { name: 'pool2' type: 'Pooling' bottom: 'j' top: 'p2' pooling_param { pool: AVE kernel_size: 2 } "
+    "}\n"
     "layer { name: 'ip1' type: 'InnerProduct' bottom: 'p2' top: 'i1' inner_product_param {\n"
     "  num_output: 20 weight_filler { type: 'xavier' } } }\n"
     "layer { name: 'relu3' type: 'ReLU' bottom: 'i1' top: 'i1' }\n"
@@ -97,10 +100,12 @@ static void parameters_shared_by_name_have_one_gradient(void **state)
     static const char text[] =
         "force_backward: true\n"
         "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 6 } } }\n"
-        "layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'a' param { name: 'w' } param { name: 'b' }\n"
+        "layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'a' param { name: 'w' } param { name: 'b' "
+        "}\n"
         "  inner_product_param { num_output: 6 weight_filler { type: 'gaussian' } } }\n"
         "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n"
-        "layer { name: 'c' type: 'InnerProduct' bottom: 'a' top: 'y' param { name: 'w' } param { name: 'b' }\n"
+        "layer { name: 'c' type: 'InnerProduct' bottom: 'a' top: 'y' param { name: 'w' } param { name: 'b' "
+        "}\n"
         "  loss_weight: 1 inner_product_param { num_output: 6 weight_filler { type: 'gaussian' } } }\n";
     gradient_check(&(struct gradient_check){.prototxt = text, .low = -1, .high = 1, .step = 2e-3f});
     CLEANUP(net_freep) struct net *net = net_from_text(text);
@@ -137,7 +142,8 @@ static void an_inference_net_computes_what_the_training_net_does(void **state)
 {
     (void)state;
     static const char text[] =
-        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 16 dim: 12 dim: 12 } } }\n"
+        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 16 dim: 12 dim: 12 } } "
+        "}\n"
         "layer { name: 'a' type: 'Convolution' bottom: 'x' top: 'a' convolution_param {\n"
         "  num_output: 32 kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }\n"
         "layer { name: 'ra' type: 'ReLU' bottom: 'a' top: 'a' }\n"
@@ -176,10 +182,12 @@ static void sharing_refuses_other_shapes(void **state)
     (void)state;
     static const char small[] =
         "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 6 } } }\n"
-        "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 3 } }";
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 3 } "
+        "}";
     static const char other[] =
         "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 7 } } }\n"
-        "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 3 } }";
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 3 } "
+        "}";
     CLEANUP(net_freep) struct net *net = net_from_text(small);
     struct net_options options = {.share = net};
     struct net *none = NULL;

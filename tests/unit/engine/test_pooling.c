@@ -82,16 +82,18 @@ static void pool_plane(const struct row *r, bool is_max, const float *x, const f
 /* The input in front of the pooling layer is plain, channels last (5) or in blocks (16). */
 static char *prototxt_of(const struct row *r, bool is_max, int channels)
 {
-    return xasprintf(
-        "force_backward: true\n"
-        "layer { name: 'in' type: 'Input' top: 'in' input_param { shape { dim: 2 dim: %d dim: %d dim: %d } } }\n"
-        "%s"
-        "layer { name: 'p' type: 'Pooling' bottom: '%s' top: 'y' loss_weight: 1 pooling_param { pool: %s %s } }\n",
-        channels, r->h, r->w,
-        channels > 3 ? "layer { name: 'c' type: 'Convolution' bottom: 'in' top: 'x' convolution_param {\n"
-                       "  num_output: 16 kernel_size: 1 weight_filler { type: 'gaussian' } } }\n"
-                     : "",
-        channels > 3 ? "x" : "in", is_max ? "MAX" : "AVE", r->settings);
+    return xasprintf("force_backward: true\n"
+                     "layer { name: 'in' type: 'Input' top: 'in' input_param { shape { dim: 2 dim: %d dim: "
+                     "%d dim: %d } } }\n"
+                     "%s"
+                     "layer { name: 'p' type: 'Pooling' bottom: '%s' top: 'y' loss_weight: 1 pooling_param { "
+                     "pool: %s %s } }\n",
+                     channels, r->h, r->w,
+                     channels > 3
+                         ? "layer { name: 'c' type: 'Convolution' bottom: 'in' top: 'x' convolution_param {\n"
+                           "  num_output: 16 kernel_size: 1 weight_filler { type: 'gaussian' } } }\n"
+                         : "",
+                     channels > 3 ? "x" : "in", is_max ? "MAX" : "AVE", r->settings);
 }
 
 static void check_row(const struct row *r, bool is_max, int channels)
@@ -110,7 +112,9 @@ static void check_row(const struct row *r, bool is_max, int channels)
     set_top_diff(net, "y", dy);
     assert_ok(net_forward(net, NULL, &err));
     net_backward(net);
-    CLEANUP(freep) float *x = blob_values(net, bottom), *y = blob_values(net, "y"), *dx = blob_diffs(net, bottom);
+    CLEANUP(freep)
+    float *x = blob_values(net, bottom),
+          *y = blob_values(net, "y"), *dx = blob_diffs(net, bottom);
     CLEANUP(freep) float *want_y = xcalloc((size_t)(planes * out), sizeof(float));
     CLEANUP(freep) float *want_dx = xcalloc((size_t)(planes * in), sizeof(float));
     for (int i = 0; i < planes; i++)

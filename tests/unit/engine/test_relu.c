@@ -11,10 +11,11 @@ static void negative_values_are_scaled_and_nan_stays(void **state)
     } rows[] = {{"0", {0, 0, 2, NAN, 0}}, {"0.5", {-1.5f, 0, 2, NAN, -0.5f}}, {"-1", {3, 0, 2, NAN, 1}}};
     const float x[] = {-3, 0, 2, NAN, -1};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        CLEANUP(freep) char *text =
-            xasprintf("layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 5 } } }\n"
-                      "layer { name: 'r' type: 'ReLU' bottom: 'x' top: 'y' relu_param { negative_slope: %s } }",
-                      rows[i].slope);
+        CLEANUP(freep)
+        char *text = xasprintf(
+            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 5 } } }\n"
+            "layer { name: 'r' type: 'ReLU' bottom: 'x' top: 'y' relu_param { negative_slope: %s } }",
+            rows[i].slope);
         CLEANUP(net_freep) struct net *net = net_from_text(text);
         struct error err;
         blob_set(net, "x", x);
@@ -30,12 +31,13 @@ static void gradients_are_those_of_finite_differences(void **state)
     (void)state;
     static const char *const slopes[] = {"0", "0.1", "-0.5"};
     for (size_t i = 0; i < ARRAY_SIZE(slopes); i++) {
-        CLEANUP(freep) char *text = xasprintf(
-            "force_backward: true\n"
-            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }\n"
-            "layer { name: 'r' type: 'ReLU' bottom: 'x' top: 'y' loss_weight: 1\n"
-            "  relu_param { negative_slope: %s } }",
-            slopes[i]);
+        CLEANUP(freep)
+        char *text = xasprintf("force_backward: true\n"
+                               "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: "
+                               "3 dim: 4 dim: 4 } } }\n"
+                               "layer { name: 'r' type: 'ReLU' bottom: 'x' top: 'y' loss_weight: 1\n"
+                               "  relu_param { negative_slope: %s } }",
+                               slopes[i]);
         gradient_check(&(struct gradient_check){.prototxt = text, .low = -1, .high = 1, .step = 1e-3f});
     }
 }

@@ -7,23 +7,26 @@ static void gradients_are_those_of_finite_differences(void **state)
     (void)state;
     static const char *const axes[] = {"1", "2", "-1"};
     for (size_t i = 0; i < ARRAY_SIZE(axes); i++) {
-        CLEANUP(freep) char *text = xasprintf(
-            "force_backward: true\n"
-            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 4 dim: 3 dim: 2 } } }\n"
-            "layer { name: 's' type: 'Softmax' bottom: 'x' top: 'y' loss_weight: 1 softmax_param { axis: %s } }",
-            axes[i]);
+        CLEANUP(freep)
+        char *text = xasprintf("force_backward: true\n"
+                               "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: "
+                               "4 dim: 3 dim: 2 } } }\n"
+                               "layer { name: 's' type: 'Softmax' bottom: 'x' top: 'y' loss_weight: 1 "
+                               "softmax_param { axis: %s } }",
+                               axes[i]);
         gradient_check(&(struct gradient_check){.prototxt = text, .low = -2, .high = 2});
     }
 }
 
 static char *loss_prototxt(const char *shape, const char *labels, const char *settings)
 {
-    return xasprintf("force_backward: true\n"
-                     "layer { name: 'in' type: 'Input' top: 'x' top: 'labels'\n"
-                     "  input_param { shape { %s } shape { %s } } }\n"
-                     "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'x' bottom: 'labels' top: 'loss' %s\n"
-                     "  propagate_down: true propagate_down: false }",
-                     shape, labels, settings);
+    return xasprintf(
+        "force_backward: true\n"
+        "layer { name: 'in' type: 'Input' top: 'x' top: 'labels'\n"
+        "  input_param { shape { %s } shape { %s } } }\n"
+        "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'x' bottom: 'labels' top: 'loss' %s\n"
+        "  propagate_down: true propagate_down: false }",
+        shape, labels, settings);
 }
 
 /*
@@ -77,9 +80,9 @@ static void a_map_of_labels_has_a_loss_for_each_pixel(void **state)
     static const char *const settings[] = {"", "loss_weight: 0.5 loss_param { normalization: BATCH_SIZE }",
                                            "softmax_param { axis: 2 }"};
     for (int i = 0; i < 3; i++) {
-        CLEANUP(freep) char *text =
-            loss_prototxt("dim: 2 dim: 3 dim: 3 dim: 2", i == 2 ? "dim: 2 dim: 3 dim: 2" : "dim: 2 dim: 3 dim: 2",
-                          settings[i]);
+        CLEANUP(freep)
+        char *text = loss_prototxt("dim: 2 dim: 3 dim: 3 dim: 2",
+                                   i == 2 ? "dim: 2 dim: 3 dim: 2" : "dim: 2 dim: 3 dim: 2", settings[i]);
         CLEANUP(net_freep) struct net *net = net_from_text(text);
         struct error err;
         float x[36], labels[12];
