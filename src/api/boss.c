@@ -17,9 +17,9 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-#define ATTEMPTS       3
-#define NODE_NAME_MAX  100
-#define NODE_PREFIX    "node:" /* tells foreign nodes from our own workers */
+#define ATTEMPTS      3
+#define NODE_NAME_MAX 100
+#define NODE_PREFIX   "node:" /* tells foreign nodes from our own workers */
 
 struct boss {
     char owner[OWNER_MAX];
@@ -146,8 +146,7 @@ static json_t *stored_json(const char *id, const json_t *fields)
     json_t *shown = json_pack("{s:s}", "_id", id);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)fields, key, value)
-    {
+    json_object_foreach((json_t *)(uintptr_t)fields, key, value) {
         if (strcmp(key, "_id") && strcmp(key, "__v"))
             json_object_set(shown, key, value);
     }
@@ -204,7 +203,8 @@ static enum status check_script(const json_t *job, struct error *err)
     const json_t *name = json_object_get(job, "scriptName");
     const char *text = json_string_value(name);
     if (name && (!text || !*text || strchr(text, '/') || strchr(text, '\\') || strstr(text, "..")))
-        return error_set(err, INVALID, "scriptName '%.64s' is not the plain name of a file", text ? text : "");
+        return error_set(err, INVALID, "scriptName '%.64s' is not the plain name of a file",
+                         text ? text : "");
     return OK;
 }
 
@@ -227,13 +227,18 @@ static enum status job_create(struct request *r, struct response *response, stru
         json_pack("{s:s, s:s}", "jobId", job_id, "createdDate", clock_text(r->now_ms, created));
     copy_string(order_body, "projectName", job);
     CLEANUP(json_decrefp)
-    json_t *spec = json_pack("{s:{s:s, s:o}, s:I}", "spec", "order", order_id, "job", stored_json(job_id, job),
-                             "max_seconds", (json_int_t)MAX(b->order_timeout_ms / 1000, (int64_t)1));
+    json_t *spec =
+        json_pack("{s:{s:s, s:o}, s:I}", "spec", "order", order_id, "job", stored_json(job_id, job),
+                  "max_seconds", (json_int_t)MAX(b->order_timeout_ms / 1000, (int64_t)1));
     struct new_job queued = {.kind = "order", .pool = BOSS_POOL, .spec = spec, .max_attempts = ATTEMPTS};
     const char *refs[] = {job_id};
     const struct new_document made[] = {
         {.id = job_id, .type = resource_boss_job.type, .body = job_body},
-        {.id = order_id, .type = resource_order.type, .body = order_body, .job = &queued, .refs = refs,
+        {.id = order_id,
+         .type = resource_order.type,
+         .body = order_body,
+         .job = &queued,
+         .refs = refs,
          .n_refs = 1},
     };
     CLEANUP(document_list_release) struct document_list list = {0};
@@ -409,10 +414,8 @@ static enum status callback(struct request *r, struct response *response, struct
     const char *word = json_get_string(patch, "status", "");
     bool failed = outcome_is_failure(fields, word);
     CLEANUP(freep) char *reason = failed ? outcome_reason(fields, word) : NULL;
-    struct finish end = {.job = id,
-                         .outcome = failed ? OUTCOME_FAILED : OUTCOME_DONE,
-                         .reason = reason,
-                         .result = patch};
+    struct finish end = {
+        .job = id, .outcome = failed ? OUTCOME_FAILED : OUTCOME_DONE, .reason = reason, .result = patch};
     enum status status = queue_conclude(store, legacy_boss(r->api)->owner, &end, r->now_ms, err);
     if (status != OK && status != CONFLICT) /* one that is over stays as it is */
         return status;

@@ -12,9 +12,9 @@
 #include "base/file.h"
 #include "base/log.h"
 
-#define PENDING_MAX       64 /* classify jobs at a time */
-#define PROGRESS_QUEUED   10
-#define PROGRESS_RUNNING  50
+#define PENDING_MAX      64 /* classify jobs at a time */
+#define PROGRESS_QUEUED  10
+#define PROGRESS_RUNNING 50
 
 /* An item whose classify job is under way. */
 struct pending {

@@ -95,8 +95,8 @@ static void user_part(const struct request *r, char out[USER_PART + 1])
 {
     char address[ADDRESS_TEXT_MAX];
     const char *forwarded = request_header(r, "X-Forwarded-For");
-    const char *from = forwarded && *forwarded ? forwarded + strspn(forwarded, " ")
-                                               : request_client_address(r, address);
+    const char *from =
+        forwarded && *forwarded ? forwarded + strspn(forwarded, " ") : request_client_address(r, address);
     size_t n = 0;
     for (const char *c = from; *c && *c != ',' && n < USER_PART; c++)
         if (*c != '.')
@@ -367,9 +367,10 @@ static enum status check_name(const struct buckets *all, const struct route *con
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t size = strlen(name);
     if (!size || size > NAME_MAX_BYTES || strspn(name, allowed) != size || *name == '.' || *name == '_')
-        return error_set(err, INVALID,
-                         "bucket '%.80s' is not 1 to %d of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
-                         name, NAME_MAX_BYTES);
+        return error_set(
+            err, INVALID,
+            "bucket '%.80s' is not 1 to %d of A-Z a-z 0-9 . _ -, beginning with a letter or digit", name,
+            NAME_MAX_BYTES);
     if (is_taken(tables, name))
         return error_set(err, INVALID, "bucket '%s' has the name of another path: choose another", name);
     if (buckets_has(all, name))
@@ -440,12 +441,13 @@ static enum status bucket_open(struct buckets *all, struct api *api, const struc
     if (legacy_user(api->store, user, b->owner, err) != OK || open_folder(b, api, options, err) != OK ||
         add_classifier(b, api, classifier, err) != OK)
         return error_context(err, "bucket '%s'", b->name);
-    log_event("bucket.enabled", "bucket=%s user=%s classifier=%s", b->name, user, classifier ? classifier : "");
+    log_event("bucket.enabled", "bucket=%s user=%s classifier=%s", b->name, user,
+              classifier ? classifier : "");
     return OK;
 }
 
-enum status buckets_new(struct api *api, const struct api_options *options,
-                        const struct route *const *tables, struct buckets **ret_buckets, struct error *err)
+enum status buckets_new(struct api *api, const struct api_options *options, const struct route *const *tables,
+                        struct buckets **ret_buckets, struct error *err)
 {
     struct buckets *all = xcalloc(1, sizeof *all);
     CLEANUP(freep) char *list = xstrdup(options->buckets ? options->buckets : "");

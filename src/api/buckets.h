@@ -20,8 +20,8 @@ struct buckets;
  * missing.  tables: those whose paths a bucket may not take; NULL-terminated.
  * Errors: INVALID, saying which and why.
  */
-enum status buckets_new(struct api *api, const struct api_options *options,
-                        const struct route *const *tables, struct buckets **ret_buckets, struct error *err);
+enum status buckets_new(struct api *api, const struct api_options *options, const struct route *const *tables,
+                        struct buckets **ret_buckets, struct error *err);
 /* Starts the threads of buckets that a classifier of ours serves; they use the store until buckets_stop. */
 enum status buckets_start(struct buckets *b, struct error *err);
 void buckets_stop(struct buckets *b); /* the server is stopping and has woken all who wait */

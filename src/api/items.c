@@ -11,11 +11,11 @@
 #include "base/file.h"
 #include "base/hash.h"
 
-#define VALUE_MAX     (64 * 1024)
-#define FILE_MAX      (256 * 1024)
-#define FILE_SUFFIX   ".json"
-#define NS_IN_MS      1000000
-#define NS_IN_SECOND  1000000000
+#define VALUE_MAX    (64 * 1024)
+#define FILE_MAX     (256 * 1024)
+#define FILE_SUFFIX  ".json"
+#define NS_IN_MS     1000000
+#define NS_IN_SECOND 1000000000
 
 enum item_state { READY, LEASED, DONE };
 
@@ -108,11 +108,11 @@ static char *file_path(const struct items *s, const struct item *i)
 static enum status item_save(const struct items *s, const struct item *i, struct error *err)
 {
     CLEANUP(json_decrefp)
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:I, s:b}", "request_id",
-                             i->request_id, "url", i->url, "path", i->path, "value", i->value, "error",
-                             i->error, "weight", i->weight, "progress", i->progress, "canceled",
-                             (int)i->canceled, "created_ns", (json_int_t)i->created_ns, "done",
-                             (int)(i->state == DONE));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:I, s:b}", "request_id", i->request_id, "url",
+                  i->url, "path", i->path, "value", i->value, "error", i->error, "weight", i->weight,
+                  "progress", i->progress, "canceled", (int)i->canceled, "created_ns",
+                  (json_int_t)i->created_ns, "done", (int)(i->state == DONE));
     CLEANUP(freep) char *text = json_text(json);
     CLEANUP(freep) char *path = file_path(s, i);
     return file_write(path, text, strlen(text), 0600, err);
@@ -166,8 +166,7 @@ static enum status load(struct items *s, struct error *err)
         CLEANUP(json_decrefp) json_t *json = NULL;
         size_t size;
         bool is_whole = file_read(path, FILE_MAX, &text, &size, NULL) == OK &&
-                        json_read(text, size, &json, NULL) == OK &&
-                        *json_get_string(json, "request_id", "");
+                        json_read(text, size, &json, NULL) == OK && *json_get_string(json, "request_id", "");
         if (is_whole)
             item_load(s, json);
         else

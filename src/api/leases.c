@@ -379,7 +379,7 @@ static const struct kind {
     {"split",
      {"training", "test", "labels", "image-shape", "skipped"},
      {"training.tar.gz", "testing.tar.gz"}},
-    {"train", {"labels", "skipped", "accuracy"}, {"trained.caffemodel"}},
+    {"train", {"labels", "skipped", "accuracy", "layer-times"}, {"trained.caffemodel"}},
     {"classify", {"scores", "skipped"}, {NULL}},
     {"script", {"exit-status", "signal", "result"}, {NULL}},
     {"order", {"exit-status", "signal"}, {NULL}},

@@ -180,8 +180,8 @@ static void run(struct pool_job *job)
     struct error why = {0};
     char *path = NULL;
     int64_t size = 0;
-    enum status status = p->stop ? error_set(&why, UNAVAILABLE, "the server is stopping")
-                                 : fetch(one, &path, &size, &why);
+    enum status status =
+        p->stop ? error_set(&why, UNAVAILABLE, "the server is stopping") : fetch(one, &path, &size, &why);
     pthread_mutex_lock(&p->lock);
     one->state = status == OK ? THERE : FAILING;
     one->path = path;
@@ -215,7 +215,8 @@ static enum status begin(struct pictures *p, struct picture **one, const char *u
     if (p->n_fetching >= FETCHES_MAX)
         return error_set(err, UNAVAILABLE, "too many pictures are being fetched: try again");
     if (p->total_bytes >= p->options.max_bytes)
-        return error_set(err, UNAVAILABLE, "the pictures kept are %lld bytes, the most there may be: try later",
+        return error_set(err, UNAVAILABLE,
+                         "the pictures kept are %lld bytes, the most there may be: try later",
                          (long long)p->total_bytes);
     if (!*one)
         *one = picture_add(p, url, now_ms);

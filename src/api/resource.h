@@ -98,6 +98,9 @@ json_t *number_or_word(double value);
 /* "cbfs://ID/NAME", for the caller to free. */
 char *blob_url(const char *id, const char *name);
 
+/* The user whom the path's first argument names: the caller, or for the operator anybody.  Errors: NOT_FOUND. */
+enum status user_of_path(const struct request *r, char ret_owner[OWNER_MAX], struct error *err);
+
 /* A whole number in the query.  Errors: INVALID outside [min, max]; absent: otherwise. */
 enum status query_int(const struct request *r, const char *name, int64_t min, int64_t max, int64_t otherwise,
                       int64_t *ret_value, struct error *err);

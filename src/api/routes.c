@@ -19,6 +19,8 @@ const struct route *const route_tables[] = {
     event_routes,
     worker_routes,
     lease_routes,
+    usage_routes,
+    webhook_routes,
     health_routes,
     docs_routes,
     NULL,

@@ -19,7 +19,7 @@ struct api_options {
     bool registration_open;  /* anyone may POST /users */
     int64_t lease_ms;        /* a worker that is silent so long has lost its jobs; 0: 20 s */
     int64_t max_upload;      /* bytes of one request's body; 0: 16 GiB */
-    int max_connections;     /* 0: 10000 */
+    int max_connections;     /* 0: 16384 */
     int64_t head_ms;         /* a request's head must be there; 0: 10 s */
     int64_t body_window_ms;  /* a body must bring body_rate bytes a second over this time; 0: 30 s */
     int64_t body_rate;       /* 0: 1024 */

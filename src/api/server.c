@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define LEASE_MS        20000
 #define HANDLER_THREADS 16
@@ -11,7 +12,12 @@
 static void on_change(void *context, const char *topic)
 {
     struct api *api = context;
-    waits_stir(api->waits, topic);
+    if (!strncmp(topic, "outbox:", 7))
+        sender_wake(api->sender);
+    else if (!strncmp(topic, "damage:", 7))
+        log_event("blob.damaged", "sha256=%s", topic + 7);
+    else
+        waits_stir(api->waits, topic);
 }
 
 static void options_copy(struct api_options *to, const struct api_options *from)
@@ -27,7 +33,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
         pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
     to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
-    to->max_connections = from->max_connections ? from->max_connections : 10000;
+    to->max_connections = from->max_connections ? from->max_connections : 16384;
     to->head_ms = from->head_ms ? from->head_ms : 10000;
     to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
     to->body_rate = from->body_rate ? from->body_rate : 1024;
@@ -38,6 +44,7 @@ void api_free(struct api *api)
 {
     http_free(api->http);
     legacy_free(api->legacy); /* its threads stir topics */
+    sender_free(api->sender);
     waits_free(api->waits);
     workers_free(api->workers);
     free((char *)api->options.listen);
@@ -59,6 +66,8 @@ enum status api_start(const struct api_options *options, struct store *store, st
     enum status status = waits_new(&api->waits, err);
     if (status == OK)
         status = legacy_new(api, options, &api->legacy, err);
+    if (status == OK)
+        status = sender_start(store, api->options.allow_private_urls, &api->sender, err);
     if (status == OK) {
         api->tables = legacy_tables(api->legacy);
         api->openapi = openapi_text(api->tables);
@@ -103,7 +112,9 @@ bool api_stop(struct api *api, int64_t grace_ms)
     http_quiesce(api->http);
     waits_end(api->waits);
     legacy_stop(api->legacy);
-    return http_stop(api->http, grace_ms);
+    bool ended = http_stop(api->http, grace_ms);
+    sender_stop(api->sender);
+    return ended;
 }
 
 void api_stir(struct api *api, const char *topic)

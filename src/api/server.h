@@ -16,6 +16,7 @@
 #include "api/http.h"
 #include "api/legacy.h"
 #include "api/router.h"
+#include "api/sender.h"
 #include "api/serve.h"
 #include "api/waits.h"
 #include "api/workers.h"
@@ -35,6 +36,7 @@ struct api {
     struct store *store;
     struct http_server *http;
     struct waits *waits;
+    struct sender *sender; /* of webhooks */
     struct workers *workers;
     const struct route *const *tables; /* of all that this server answers: routes.c, and legacy's */
     struct legacy *legacy;
@@ -109,6 +111,6 @@ void response_release(struct response *r);
 
 extern const struct http_callbacks exchange_callbacks;
 extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[],
-    boss_routes[], queue_page_routes[];
+    boss_routes[], queue_page_routes[], usage_routes[], webhook_routes[];
 
 #endif

@@ -133,8 +133,8 @@ const char *pools_text(const struct pools *p, char out[POOLS_TEXT_MAX])
             snprintf(cpus, sizeof(cpus), "%d", pool->cpus);
         if (pool->memory_bytes)
             size_text(pool->memory_bytes, memory);
-        int n = snprintf(out + size, POOLS_TEXT_MAX - size, "%s%s (cpus %s, memory %s, gpus %d)", i ? ", " : "",
-                         pool->name, cpus, memory, pool->gpus);
+        int n = snprintf(out + size, POOLS_TEXT_MAX - size, "%s%s (cpus %s, memory %s, gpus %d)",
+                         i ? ", " : "", pool->name, cpus, memory, pool->gpus);
         size += (size_t)MAX(n, 0);
     }
     return out;

@@ -11,6 +11,7 @@ const struct command commands[] = {
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"run", command_run_script, "Client", "Send a script as a job"},
     {"ps", command_ps, "Client", "List your jobs"},
+    {"usage", command_usage_show, "Client", "Show what your files and logs take"},
     {"status", command_status, "Client", "Tell where a job stands"},
     {"logs", command_logs, "Client", "Print or follow a job's log"},
     {"plot", command_plot, "Client", "Draw a job's curves, here or as SVG"},

@@ -29,6 +29,7 @@ int command_login(int argc, char **argv);
 int command_submit(int argc, char **argv);
 int command_run_script(int argc, char **argv);
 int command_ps(int argc, char **argv);
+int command_usage_show(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_plot(int argc, char **argv);

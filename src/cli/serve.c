@@ -46,8 +46,10 @@ static const char help[] =
     "  --script-network         scripts may ask for the network\n"
     "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
+    "  --quota BYTES            what a user's files and logs may take together (no limit)\n"
+    "  --keep-days N            ended jobs, and what only they use, go after so long (0: never)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
-    "  --max-connections N      (10000)\n"
+    "  --max-connections N      (16384)\n"
     "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
     "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
     "                           workers from outside, or by a classifier of the user's\n"
@@ -64,6 +66,7 @@ struct serving {
     char *data, *database, *blobs, *token_file, *work, *server, *local_pools;
     int lock;
     int workers;
+    struct store_options store;
     struct local_worker worker;
 };
 
@@ -159,6 +162,11 @@ static enum status read_settings(struct serving *s, struct error *err)
     s->api.buckets = setting_text(settings, "bucket");
     s->api.boss_user = setting_text(settings, "boss-api");
     s->api.order_timeout_ms = 1000 * order_seconds;
+    if (setting_text(settings, "quota"))
+        TRY(setting_size(settings, "quota", &s->store.quota_bytes, err));
+    TRY(setting_int(settings, "keep-days", 0, 36500, &s->store.keep_days, err));
+    TRY(setting_int(settings, "blob-grace-ms", 1, INT64_MAX / 2, &s->store.blob_grace_ms, err));
+    TRY(setting_int(settings, "sweep-ms", 1, INT64_MAX / 2, &s->store.sweep_ms, err));
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
     s->api.scripts = setting_text(settings, "scripts");
@@ -280,7 +288,9 @@ static void stop_worker(struct serving *s, int signals)
 /* Everything between the first request and the last. */
 static enum status serve(struct serving *s, int signals, struct error *err)
 {
-    const struct store_options options = {.blobs = s->blobs, .now_ms = clock_now_ms()};
+    struct store_options options = s->store;
+    options.blobs = s->blobs;
+    options.now_ms = clock_now_ms();
     struct store *store = NULL;
     struct api *api = NULL;
     TRY(store_open(s->database, &options, &store, err));
@@ -344,13 +354,18 @@ int command_serve(int argc, char **argv)
         {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
-        {"max-connections", .otherwise = "10000"},
+        {"max-connections", .otherwise = "16384"},
         {"boss-api"},
         {"order-timeout", .otherwise = "86400"},
         {"bucket", .repeats = true},
         /* For tests: times of a bucket's items. */
         {"item-ms", .otherwise = "1800000"},
         {"item-lease-ms", .otherwise = "300000"},
+        {"quota"},
+        {"keep-days", .otherwise = "0"},
+        /* How long unused blobs stay, and how often they are looked for: a day. */
+        {"blob-grace-ms", .otherwise = "86400000"},
+        {"sweep-ms", .otherwise = "86400000"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},

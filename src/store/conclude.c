@@ -19,15 +19,17 @@ static enum status conclude(struct tx *tx, void *opaque, struct error *err)
     struct finish f = *c->finish;
     CLEANUP(document_release) struct document d = {0};
     TRY(document_find(tx->db, c->owner, f.job, &d, err));
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "SELECT state, attempt FROM jobs WHERE id = $1", V(f.job)));
-    if (!rows.n)
-        return error_set(err, CONFLICT, "the job of '%.64s' is over", f.job);
-    f.attempt = (int)row_int(&rows, 0, 1);
-    if (row_int(&rows, 0, 0) == 2)
-        return attempt_finish(tx, &f, c->now_ms, err);
     ROWS gone = {0};
-    TRY(SQL(tx->db, &gone, err, "DELETE FROM jobs WHERE id = $1 RETURNING pool", V(f.job)));
+    TRY(SQL(tx->db, &gone, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool",
+            V(f.job)));
+    if (!gone.n) {
+        ROWS held = {0};
+        TRY(SQL(tx->db, &held, err, "SELECT attempt FROM jobs WHERE id = $1", V(f.job)));
+        if (!held.n)
+            return error_set(err, CONFLICT, "the job of '%.64s' is over", f.job);
+        f.attempt = (int)row_int(&held, 0, 0);
+        return attempt_finish(tx, &f, c->now_ms, err);
+    }
     struct ending e = {
         .id = f.job,
         .owner = d.owner,
@@ -56,7 +58,8 @@ enum status queue_held(struct store *s, const char *pool, const char *worker, st
     TRY(SQL(reader.db, &rows, err,
             "SELECT " JOB_COLUMNS " FROM jobs WHERE state = 2 AND worker = $1 AND pool = $2 ORDER BY id",
             V(worker), V(pool)));
-    CLEANUP(job_list_release) struct job_list list = {.jobs = xcalloc((size_t)rows.n + 1, sizeof(*list.jobs))};
+    CLEANUP(job_list_release)
+    struct job_list list = {.jobs = xcalloc((size_t)rows.n + 1, sizeof(*list.jobs))};
     for (; list.n < rows.n; list.n++)
         TRY(job_read_row(&rows, list.n, &list.jobs[list.n], err));
     *ret_list = list;

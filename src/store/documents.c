@@ -174,7 +174,10 @@ enum status feed_pending(struct store *s, const char *owner, int64_t since, int6
 #define LIST(where, direction, limit)                                                                        \
     "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \
     " ORDER BY id " direction " LIMIT " limit
-#define LIST_PAIR(where, limit) {LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)}
+#define LIST_PAIR(where, limit)                                                                              \
+    {                                                                                                        \
+        LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)                                \
+    }
 
 static const char *const list_all[] = LIST_PAIR("", "$3");
 static const char *const list_of_type[] = LIST_PAIR("AND type = $3", "$4");
@@ -350,6 +353,8 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     TRY(insert_references(tx, &d, new, now_ms, err));
     if (new->job && d.state != STATE_FAILED)
         TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, err));
+    else if (new->job)
+        TRY(webhooks_tell(tx, &d, now_ms, err));
     *ret_document = d;
     d.body = NULL;
     return OK;
@@ -372,11 +377,7 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     for (; c->made.n < c->n; c->made.n++)
         TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n],
                             err));
-    if (!c->idempotency)
-        return OK;
-    int http_status = 0;
-    CLEANUP(freep) char *body = c->idempotency->answer(c->idempotency->context, &c->made, &http_status);
-    return idempotency_insert(tx, c->idempotency, http_status, body, c->now_ms, err);
+    return c->idempotency ? idempotency_answer(tx, c->idempotency, &c->made, c->now_ms, err) : OK;
 }
 
 static void creation_release(struct creation *c)
@@ -453,7 +454,8 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
 {
     if (!json_is_object(body))
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
     TRY(store_write_about(s, owner, id, update, &c, err));
     *ret_document = c.result;
@@ -461,14 +463,19 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
     return OK;
 }
 
+enum status document_users(struct tx *tx, const char *id, struct rows *rows, struct error *err)
+{
+    return SQL(tx->db, rows, err,
+               "SELECT d.id, d.type FROM doc_refs r JOIN documents d ON d.id = r.doc"
+               " WHERE r.needs = $1 AND d.state <> 7 ORDER BY d.id LIMIT 100",
+               V(id));
+}
+
 /* Errors: CONFLICT with the documents that use this one, in the message and in users. */
 static enum status check_unused(struct tx *tx, struct change *c, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT d.id, d.type FROM doc_refs r JOIN documents d ON d.id = r.doc"
-            " WHERE r.needs = $1 AND d.state <> 7 ORDER BY d.id LIMIT 100",
-            V(c->id)));
+    TRY(document_users(tx, c->id, &rows, err));
     if (!rows.n)
         return OK;
     for (int i = 0; c->users && i < rows.n; i++)
@@ -476,6 +483,19 @@ static enum status check_unused(struct tx *tx, struct change *c, struct error *e
             c->users, json_pack("{s:s, s:s}", "id", row_text(&rows, i, 0), "type", row_text(&rows, i, 1)));
     return error_set(err, CONFLICT, "document '%s' is used by %s '%s'%s", c->id, row_text(&rows, 0, 1),
                      row_text(&rows, 0, 0), rows.n > 1 ? " and others" : "");
+}
+
+enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err)
+{
+    const char *id = d->id;
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(id)));
+    TRY(trash_add(tx, id, now_ms, err));
+    d->state = STATE_DELETED;
+    json_decref(d->body);
+    d->body = json_object();
+    return document_write(tx, d, now_ms, err);
 }
 
 static enum status bury(struct tx *tx, void *opaque, struct error *err)
@@ -487,20 +507,14 @@ static enum status bury(struct tx *tx, void *opaque, struct error *err)
     if (c->result.state >= STATE_WAITING && c->result.state <= STATE_PROCESSING)
         return error_set(err, CONFLICT, "document '%s' has a job that is not over: cancel it first", c->id);
     TRY(check_unused(tx, c, err));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(c->id)));
-    TRY(trash_add(tx, c->id, c->now_ms, err));
-    c->result.state = STATE_DELETED;
-    json_decref(c->result.body);
-    c->result.body = json_object();
-    return document_write(tx, &c->result, c->now_ms, err);
+    return document_bury(tx, &c->result, c->now_ms, err);
 }
 
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,
                             int64_t now_ms, json_t *users, struct document *ret_tombstone, struct error *err)
 {
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
     TRY(store_write_about(s, owner, id, bury, &c, err));
     if (ret_tombstone) {

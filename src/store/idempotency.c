@@ -127,6 +127,14 @@ enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int
     return rows.n ? OK : error_set(err, CONFLICT, "the idempotency key '%s' has an answer already", key->key);
 }
 
+enum status idempotency_answer(struct tx *tx, const struct idempotency *key, const struct document_list *made,
+                               int64_t now_ms, struct error *err)
+{
+    int http_status = 0;
+    CLEANUP(freep) char *body = key->answer(key->context, made, &http_status);
+    return idempotency_insert(tx, key, http_status, body, now_ms, err);
+}
+
 struct saving {
     struct idempotency key;
     int http_status;

@@ -11,7 +11,9 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
+#include "base/buf.h"
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -21,6 +23,7 @@ struct readers;
 struct timer;
 struct password_cache;
 struct idempotency_keys;
+struct quota_holds;
 
 #define SECRET_BYTES 32
 #define COMMITTERS_MAX 4 /* one works while another waits for its database */
@@ -37,8 +40,13 @@ struct store {
     struct timer *timer; /* NULL: none */
     struct password_cache *passwords;
     struct idempotency_keys *keys;
-    pthread_mutex_t tick_lock;    /* one tick at a time; guards swept_ms */
+    struct quota_holds *quotas;
+    int64_t quota_bytes, keep_days;    /* the usual ones; 0: none, for ever */
+    int64_t blob_grace_ms, sweep_ms;   /* a blob unused so long goes; how often that is looked for */
+    pthread_mutex_t tick_lock;    /* one tick at a time; guards the two below */
     int64_t swept_ms;             /* of the last sweep of blobs */
+    int64_t aged_ms;              /* of the last look for what is too old */
+    atomic_llong damaged;         /* blobs without their bytes, at the last sweep */
     pthread_mutex_t changed_lock; /* guards the two below, and is held while they are called */
     void (*changed)(void *context, const char *topic);
     void *changed_context;
@@ -116,6 +124,10 @@ enum status document_set_state(struct tx *tx, const char *owner, const char *id,
                                int64_t now_ms, struct error *err);
 /* The next sequence number of the owner's is the row's from here on. */
 enum status owner_bump(struct tx *tx, const char *owner, struct error *err);
+/* Makes a tombstone of it: all that it has goes.  d: its present revision; then the tombstone. */
+enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
+/* Live documents that use it, at most 100: id and type. */
+enum status document_users(struct tx *tx, const char *id, struct rows *rows, struct error *err);
 /* Makes one document; the job's part is enqueue.c's. */
 enum status document_insert(struct tx *tx, const char *owner, const struct new_document *new, int64_t now_ms,
                             struct document *ret_document, struct error *err);
@@ -181,12 +193,46 @@ struct idempotency_keys *idempotency_keys_new(void);
 void idempotency_keys_free(struct idempotency_keys *keys);
 enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status,
                                const char *body, int64_t now_ms, struct error *err);
+/* Saves what the key's answer function says. */
+enum status idempotency_answer(struct tx *tx, const struct idempotency *key, const struct document_list *made,
+                               int64_t now_ms, struct error *err);
 enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err);
 
 /* -- trash.c -- */
 /* Within a write: what a deleted document's job told goes soon, in pieces. */
 enum status trash_add(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
 enum status trash_empty(struct store *s, struct error *err);
+
+/* -- webhooks.c, outbox.c -- */
+/* Within the write that ends a job: deliveries for the owner's hooks that want to hear of it. */
+enum status webhooks_tell(struct tx *tx, const struct document *d, int64_t now_ms, struct error *err);
+/* The oldest pending delivery of an enabled hook becomes due, unless it is. */
+enum status outbox_promote(struct tx *tx, const char *hook, int64_t now_ms, struct error *err);
+/* At start: what was being sent is due again. */
+enum status outbox_recover(struct tx *tx, int64_t now_ms, struct error *err);
+
+/* -- usage.c -- */
+struct quota_holds *quota_holds_new(void);
+void quota_holds_free(struct quota_holds *holds);
+
+/* -- retention.c -- */
+/* Deletes what is too old; the rest of users who left goes at every tick. */
+enum status retention_age(struct store *s, int64_t now_ms, struct error *err);
+enum status retention_leave(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- pack.c -- */
+/* Within the write that ends a job: its series are packed soon, if they are large. */
+enum status pack_later(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
+enum status pack_tick(struct store *s, int64_t now_ms, struct error *err);
+/* Appends at most max_size bytes of a packed log from offset; none when it is not packed. */
+enum status pack_read_log(struct store *s, struct connection *db, const char *job, enum log_stream stream,
+                          int64_t offset, size_t max_size, struct buf *out, struct error *err);
+/* As metrics_read and metrics_latest; ret_packed false (the list untouched) when they are rows. */
+enum status pack_read_metrics(struct store *s, struct connection *db, const char *job, const char *name,
+                              int64_t since, int limit, bool *ret_packed, struct metric_list *ret_list,
+                              struct error *err);
+enum status pack_latest_metrics(struct store *s, struct connection *db, const char *job, bool *ret_packed,
+                                struct metric_list *ret_list, struct error *err);
 
 /* -- users.c -- */
 #define PASSWORD_TOPIC "password" /* "password:OWNER": it has changed, at another server perhaps */

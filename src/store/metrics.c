@@ -78,11 +78,10 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
     for (int i = 0; i < a->n; i++)
         TRY(add_point(tx, a->job, owner, &a->points[i], ++ord, err));
     if (a->progress)
-        TRY(SQL(
-            tx->db, NULL, err,
-            "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"
-            " DO UPDATE SET body = excluded.body, ord = excluded.ord",
-            V(a->job), V(a->progress), V(++ord), V(owner)));
+        TRY(SQL(tx->db, NULL, err,
+                "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"
+                " DO UPDATE SET body = excluded.body, ord = excluded.ord",
+                V(a->job), V(a->progress), V(++ord), V(owner)));
     if (ord > before) {
         TRY(SQL(tx->db, NULL, err, "UPDATE owners SET told = $1 WHERE owner = $2", V(ord), V(owner)));
         tx_stir(tx, "told", owner);
@@ -125,6 +124,10 @@ enum status metrics_read(struct store *s, const char *job, const char *name, int
             "SELECT " METRIC_COLUMNS " FROM metrics WHERE job = $1 AND ord > $2 AND ($3 IS NULL OR name = $3)"
             " ORDER BY ord LIMIT $4",
             V(job), V(since), V(name), V(limit + 1)));
+    bool packed = false;
+    TRY(pack_read_metrics(s, reader.db, job, name, since, limit, &packed, ret_list, err));
+    if (packed)
+        return OK;
     struct metric_list list = {.n = MIN(rows.n, limit), .more = rows.n > limit};
     list.points = xcalloc((size_t)list.n, sizeof(*list.points));
     for (int i = 0; i < list.n; i++)
@@ -159,7 +162,8 @@ enum status told_read(struct store *s, const char *owner, int64_t since, int lim
     TRY(reader_take(s, &reader, err));
     /* One statement, one state: a progress seen before points of less ord would make them missed. */
     TRY(SQL(reader.db, &rows, err,
-            "SELECT " METRIC_COLUMNS ", job, CAST(NULL AS TEXT) AS body FROM metrics WHERE owner = $1 AND ord > $2"
+            "SELECT " METRIC_COLUMNS
+            ", job, CAST(NULL AS TEXT) AS body FROM metrics WHERE owner = $1 AND ord > $2"
             " UNION ALL SELECT '', 0, 0, CAST(0 AS DOUBLE PRECISION), 0, ord, job, body FROM progress"
             " WHERE owner = $1 AND ord > $2 ORDER BY ord LIMIT $3",
             V(owner), V(since), V(limit)));
@@ -198,6 +202,10 @@ enum status metrics_latest(struct store *s, const char *job, struct metric_list 
         metric_read_row(&rows, 0, &list.points[list.n]);
         copy_text(after, sizeof(after), list.points[list.n++].name);
     }
+    bool packed = false;
+    TRY(pack_latest_metrics(s, reader.db, job, &packed, ret_list, err));
+    if (packed)
+        return OK;
     *ret_list = list;
     list = (struct metric_list){0};
     return OK;

@@ -56,7 +56,8 @@ static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_
         json_object_set_new(d.body, "cancelled", json_true());
     TRY(add_progress(tx, &d, err));
     copy_text(ret_type, TYPE_MAX, d.type);
-    return document_write_unread(tx, &d, now_ms, err);
+    TRY(document_write(tx, &d, now_ms, err));
+    return webhooks_tell(tx, &d, now_ms, err);
 }
 
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
@@ -126,6 +127,7 @@ enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, str
 {
     char type[TYPE_MAX];
     TRY(write_end(tx, e, now_ms, type, err));
+    TRY(pack_later(tx, e->id, now_ms, err));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(e->id)));
     if (e->state == STATE_FINISHED)
         return free_dependents(tx, e, now_ms, err);

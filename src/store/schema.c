@@ -14,6 +14,10 @@
  * Step 2, watching: metrics.ord and progress.ord count per owner from
  * owners.told, so that one number says how much of all of an owner's jobs a
  * watcher has seen.  locals: replicators' notes to themselves, per user.
+ *
+ * Keeping: deliveries: state 0 pending, 1 delivered, 2 failed; seq orders a hook's, next is when (outbox.c).
+ * to_pack: ended jobs whose log and metrics are to move into blobs; packed 1: their rows are still to go.
+ * owner_limits: NULL is the server's usual.  leaving: owners of whom everything goes.
  */
 static const char *const step_1[] = {
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, seq BIGINT NOT NULL DEFAULT 0)",
@@ -90,8 +94,32 @@ static const char *const step_2[] = {
     NULL,
 };
 
+static const char *const step_keeping[] = {
+    "CREATE TABLE webhooks (id TEXT PRIMARY KEY, owner TEXT NOT NULL, url TEXT NOT NULL, events TEXT NOT NULL,"
+    " secret TEXT NOT NULL, enabled SMALLINT NOT NULL, why_disabled TEXT NOT NULL, failing SMALLINT NOT NULL,"
+    " seq BIGINT NOT NULL, created BIGINT NOT NULL)",
+    "CREATE INDEX webhooks_owner ON webhooks(owner, id)",
+    "CREATE TABLE deliveries (id TEXT PRIMARY KEY, hook TEXT NOT NULL, owner TEXT NOT NULL, seq BIGINT NOT"
+    " NULL, event TEXT NOT NULL, body TEXT NOT NULL, state SMALLINT NOT NULL, attempts INTEGER NOT NULL,"
+    " claimed SMALLINT NOT NULL, created BIGINT NOT NULL, tried BIGINT NOT NULL, next BIGINT, status INTEGER"
+    " NOT NULL, answer TEXT NOT NULL, error TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX deliveries_hook ON deliveries(hook, seq)",
+    "CREATE INDEX deliveries_pending ON deliveries(hook, seq) WHERE state = 0",
+    "CREATE INDEX deliveries_due ON deliveries(next) WHERE next IS NOT NULL",
+    "CREATE INDEX deliveries_owner ON deliveries(owner, created)",
+
+    "CREATE TABLE to_pack (job TEXT PRIMARY KEY, at BIGINT NOT NULL, packed SMALLINT NOT NULL)",
+    "CREATE INDEX to_pack_at ON to_pack(at)",
+    "CREATE TABLE metric_packs (job TEXT PRIMARY KEY, hash TEXT NOT NULL, points BIGINT NOT NULL)",
+
+    "CREATE INDEX documents_ended ON documents(owner, updated, id) WHERE state IN (4, 5, 6)",
+    "CREATE TABLE owner_limits (owner TEXT PRIMARY KEY, keep_days INTEGER, bytes BIGINT)",
+    "CREATE TABLE leaving (owner TEXT PRIMARY KEY, since BIGINT NOT NULL)",
+    NULL,
+};
+
 /* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
-static const char *const *const steps[] = {step_1, step_2};
+static const char *const *const steps[] = {step_1, step_2, step_keeping};
 
 static enum status run_step(struct connection *db, int step, struct error *err)
 {

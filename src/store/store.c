@@ -7,6 +7,7 @@
 #include "store/schema.h"
 
 #define SWEEP_EVERY_MS (24 * 3600 * 1000LL)
+#define AGE_EVERY_MS   (3600 * 1000LL)
 
 static enum status read_url(const char *url, const struct store_options *options, struct store *s,
                             struct error *err)
@@ -49,6 +50,9 @@ static enum status recover(struct tx *tx, void *opaque, struct error *err)
                        &size, NULL) ||
         size != SECRET_BYTES)
         return error_set(err, FAILED, "the database's secret is damaged");
+    /* Where there are other servers their claims stand, and ours of before run out by themselves. */
+    if (!args->store->peers)
+        TRY(outbox_recover(tx, args->now_ms, err));
     return queue_recover(tx, args->now_ms, err);
 }
 
@@ -90,6 +94,11 @@ enum status store_open(const char *url, const struct store_options *options, str
     pthread_mutex_init(&s->changed_lock, NULL);
     s->passwords = password_cache_new();
     s->keys = idempotency_keys_new();
+    s->quotas = quota_holds_new();
+    s->quota_bytes = options->quota_bytes;
+    s->keep_days = options->keep_days;
+    s->blob_grace_ms = options->blob_grace_ms ? options->blob_grace_ms : BLOB_GRACE_MS;
+    s->sweep_ms = options->sweep_ms ? options->sweep_ms : SWEEP_EVERY_MS;
     s->swept_ms = options->now_ms;
     s->blobs = xstrdup(options->blobs);
     TRY(read_url(url, options, s, err));
@@ -109,6 +118,7 @@ void store_close(struct store *s)
     readers_free(s->readers);
     password_cache_free(s->passwords);
     idempotency_keys_free(s->keys);
+    quota_holds_free(s->quotas);
     pthread_mutex_destroy(&s->tick_lock);
     pthread_mutex_destroy(&s->changed_lock);
     sodium_memzero(s->secret, sizeof(s->secret));
@@ -137,13 +147,19 @@ static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_nex
     int64_t next_ms = 0;
     TRY(queue_tick(s, now_ms, &next_ms, err));
     TRY(idempotency_expire(s, now_ms, err));
+    TRY(retention_leave(s, now_ms, err));
+    if (now_ms - s->aged_ms >= AGE_EVERY_MS) {
+        TRY(retention_age(s, now_ms, err));
+        s->aged_ms = now_ms;
+    }
     TRY(trash_empty(s, err));
-    if (now_ms - s->swept_ms >= SWEEP_EVERY_MS) {
-        TRY(blob_collect(s, now_ms, BLOB_GRACE_MS, NULL, err));
+    TRY(pack_tick(s, now_ms, err));
+    if (now_ms - s->swept_ms >= s->sweep_ms) {
+        TRY(blob_collect(s, now_ms, s->blob_grace_ms, NULL, err));
         s->swept_ms = now_ms;
     }
     if (ret_next_ms)
-        *ret_next_ms = MIN(next_ms, s->swept_ms + SWEEP_EVERY_MS);
+        *ret_next_ms = MIN(next_ms, s->swept_ms + s->sweep_ms);
     return OK;
 }
 

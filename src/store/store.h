@@ -23,6 +23,10 @@ struct driver;
 struct store_options {
     const char *blobs;           /* folder of the blobs; made when missing */
     int64_t now_ms;              /* of opening: leases are extended from here */
+    int64_t quota_bytes;         /* of an owner without a quota of their own; 0: none */
+    int64_t keep_days;           /* ended jobs of an owner without a time of their own; 0: for ever */
+    int64_t blob_grace_ms;       /* an unused blob stays so long; 0: BLOB_GRACE_MS */
+    int64_t sweep_ms;            /* unused blobs are looked for so often; 0: daily */
     bool no_timer;               /* tests: no timer thread, store_tick() is called by hand */
     const struct driver *driver; /* tests: instead of the url's own (driver.h); NULL otherwise */
 };
@@ -43,7 +47,9 @@ void store_closep(struct store **s);
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
  * ready), "job:ID" (its log, metrics, progress or state changed),
- * "told:OWNER" (metrics or progress of one of the owner's jobs).  It runs on
+ * "told:OWNER" (metrics or progress of one of the owner's jobs), "outbox:ID"
+ * (a webhook has something to be sent), "damage:SHA256" (a blob has lost its
+ * bytes: told by each sweep, from the thread that sweeps).  Else it runs on
  * the committer thread: it must be quick and never call the store.  NULL
  * ends it: when this returns, none is being called any more.
  */
@@ -51,8 +57,9 @@ void store_on_change(struct store *s, void (*changed)(void *context, const char 
 
 /*
  * Does what is due by now: lapsed leases return their jobs or fail them, jobs
- * whose waiting time is over become ready, old keys and (daily) unreferenced
- * blobs go.  The store's own timer thread calls it at the right moments.
+ * whose waiting time is over become ready, series of ended jobs are packed,
+ * old keys, (hourly) what is kept too long and (daily) unreferenced blobs go.
+ * The store's own timer thread calls it at the right moments.
  * ret_next_ms: when it has to be called again (may be NULL).
  */
 enum status store_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
@@ -66,6 +73,8 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/locals.h"
 #include "store/queue.h"
 #include "store/series.h"
+#include "store/usage.h"
 #include "store/users.h"
+#include "store/webhooks.h"
 
 #endif

@@ -33,6 +33,7 @@ struct creation {
     struct token token;
     char hash[HASH_HEX_MAX];
     bool replaces; /* operator's: the others of the same owner, scope and name go */
+    const struct idempotency *idempotency;
 };
 
 static enum status create(struct tx *tx, void *opaque, struct error *err)
@@ -42,11 +43,16 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     if (c->replaces)
         TRY(SQL(tx->db, NULL, err, "DELETE FROM tokens WHERE owner = $1 AND scope = $2 AND name = $3",
                 V(t->owner), V(t->scope), V(t->name)));
-    return SQL(
+    TRY(SQL(
         tx->db, NULL, err,
         "INSERT INTO tokens(id, owner, scope, name, hash, created, expires)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms));
+        V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms)));
+    if (!c->idempotency)
+        return OK;
+    struct idempotency key = *c->idempotency;
+    key.context = (void *)t;
+    return idempotency_answer(tx, &key, NULL, t->created_ms, err);
 }
 
 static void make_secret(char ret_secret[TOKEN_SECRET_MAX])
@@ -75,7 +81,15 @@ enum status token_create(struct store *s, const char *owner, enum token_scope sc
                          int64_t expires_ms, int64_t now_ms, struct token *ret_token,
                          char ret_secret[TOKEN_SECRET_MAX], struct error *err)
 {
-    struct creation c = {.token = {.scope = scope, .created_ms = now_ms, .expires_ms = expires_ms}};
+    return token_create_once(s, owner, scope, name, expires_ms, NULL, now_ms, ret_token, ret_secret, err);
+}
+
+enum status token_create_once(struct store *s, const char *owner, enum token_scope scope, const char *name,
+                              int64_t expires_ms, const struct idempotency *idempotency, int64_t now_ms,
+                              struct token *ret_token, char ret_secret[TOKEN_SECRET_MAX], struct error *err)
+{
+    struct creation c = {.idempotency = idempotency,
+                         .token = {.scope = scope, .created_ms = now_ms, .expires_ms = expires_ms}};
     if (strlen(name) >= sizeof(c.token.name) || strlen(owner) >= sizeof(c.token.owner))
         return error_set(err, INVALID, "a token's name has at most %zu bytes", sizeof(c.token.name) - 1);
     if (expires_ms && expires_ms <= now_ms)

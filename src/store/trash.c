@@ -15,6 +15,8 @@ static const char *const pieces[] = {
     " (SELECT job, attempt, stream, pos FROM log_chunks WHERE job = $1 LIMIT 200) RETURNING 1",
     "DELETE FROM logs WHERE job = $1 RETURNING 1",
     "DELETE FROM attempts WHERE job = $1 RETURNING 1",
+    "DELETE FROM to_pack WHERE job = $1 RETURNING 1",
+    "DELETE FROM metric_packs WHERE job = $1 RETURNING 1",
     "DELETE FROM trash WHERE job = $1 RETURNING 1",
 };
 

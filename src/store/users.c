@@ -135,6 +135,7 @@ struct user_write {
     const char *name, *id;
     const char *hash; /* NULL: no password */
     const json_t *body;
+    const struct idempotency *idempotency;
     int64_t now_ms;
     struct document result;
 };
@@ -163,11 +164,21 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
         return error_set(err, CONFLICT, "there is a user '%s' already", u->name);
     struct new_document new = {.id = u->id, .type = "user", .body = u->body};
     TRY(document_insert(tx, u->id, &new, u->now_ms, &u->result, err));
-    return u->hash ? write_password(tx, u, err) : OK;
+    if (u->hash)
+        TRY(write_password(tx, u, err));
+    struct document_list made = {.n = 1, .documents = &u->result};
+    return u->idempotency ? idempotency_answer(tx, u->idempotency, &made, u->now_ms, err) : OK;
 }
 
 enum status user_create(struct store *s, const char *name, const char *password, const json_t *body,
                         int64_t now_ms, struct document *ret_document, struct error *err)
+{
+    return user_create_once(s, name, password, body, NULL, now_ms, ret_document, err);
+}
+
+enum status user_create_once(struct store *s, const char *name, const char *password, const json_t *body,
+                             const struct idempotency *idempotency, int64_t now_ms,
+                             struct document *ret_document, struct error *err)
 {
     char id[OWNER_MAX], hash[crypto_pwhash_STRBYTES];
     TRY(user_id(name, id, err));
@@ -178,6 +189,7 @@ enum status user_create(struct store *s, const char *name, const char *password,
                            .id = id,
                            .hash = password ? hash : NULL,
                            .body = body ? body : empty,
+                           .idempotency = idempotency,
                            .now_ms = now_ms};
     TRY(store_write_for(s, id, create, &u, err));
     if (ret_document) {

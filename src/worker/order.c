@@ -18,10 +18,10 @@
 #include "worker/kinds.h"
 #include "worker/script.h"
 
-#define FILES_MAX     1000
-#define FILES_BYTES   (1LL << 30)
-#define ARGUMENT_MAX  100000 /* the kernel takes 128 KiB as one argument */
-#define PIECE         (256 * 1024)
+#define FILES_MAX    1000
+#define FILES_BYTES  (1LL << 30)
+#define ARGUMENT_MAX 100000 /* the kernel takes 128 KiB as one argument */
+#define PIECE        (256 * 1024)
 
 static bool is_plain_name(const char *name)
 {
@@ -47,7 +47,8 @@ static enum status copy_bytes(struct job *job, int from, int to, const char *nam
 }
 
 /* One file of the folder; links and folders are left out. */
-static enum status copy_file(struct job *job, int folder_fd, const char *name, int64_t *left, struct error *err)
+static enum status copy_file(struct job *job, int folder_fd, const char *name, int64_t *left,
+                             struct error *err)
 {
     CLEANUP(fd_closep) int from = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
@@ -83,7 +84,8 @@ static enum status copy_folder(struct job *job, struct error *err)
         if (e->d_name[0] == '.')
             continue;
         if (++n > FILES_MAX)
-            return error_set(err, INVALID, "the operator's folder of scripts has more than %d files", FILES_MAX);
+            return error_set(err, INVALID, "the operator's folder of scripts has more than %d files",
+                             FILES_MAX);
         TRY(copy_file(job, dirfd(dir), e->d_name, &left, err));
     }
     return OK;
@@ -91,7 +93,8 @@ static enum status copy_folder(struct job *job, struct error *err)
 
 /* ---- the script ---- */
 
-static enum status read_job(struct job *job, json_t **ret_parameters, const char **ret_name, struct error *err)
+static enum status read_job(struct job *job, json_t **ret_parameters, const char **ret_name,
+                            struct error *err)
 {
     const json_t *wanted = json_object_get(job_lease(job)->spec, "job");
     const char *name = json_get_string(wanted, "scriptName", NULL);
@@ -133,7 +136,7 @@ static enum status outcome_verdict(const json_t *result, struct error *err)
 enum status job_run_order(struct job *job, json_t **ret_result, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *parameters = NULL;
-    struct script script = {0};
+    struct script script = {.is_order = true};
     TRY(read_job(job, &parameters, &script.program, err));
     script.parameters = parameters;
     TRY(script_prepare(job, err));

@@ -1,6 +1,7 @@
 """The Boss's API: the exchanges recorded from the original, with a client of
 ours in the place of its own, and what the original never answered."""
 
+import importlib.util
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import threading
 import unittest
 
 import harness
+import kit
 
 JOB = {
     "hiddenLayers": [{"activation": "relu", "widthModifier": 4, "dropout": 0.2},
@@ -274,7 +276,8 @@ SCRIPTS = {
     "echo.py": """import json, sys
 job = json.loads(sys.argv[1])
 print("working on", job["projectName"])
-print(json.dumps({"status": "completed", "loss": "2.5", "argv": sys.argv[1:], "data": open("data.txt").read()}))
+print(json.dumps({"metric": "epochs", "value": 3}))
+print(json.dumps({"status": "completed", "loss": "2.5", "metric": "3.25", "argv": sys.argv[1:], "data": open("data.txt").read()}))
 """,
     "data.txt": "beside the script",
     "exit.py": "import sys\nprint('{\"status\": \"completed\"}')\nsys.exit('no such column')\n",
@@ -315,6 +318,8 @@ class OurWorker(Case):
         order = self.run_script("echo.py")
         self.assertEqual(order["status"], "completed")
         outcome = self.get("/retrieve/outcome/" + order["_id"])
+        self.assertEqual((outcome["metric"], outcome["orderId"], outcome["workerNodeName"]),
+                         (3.25, order["_id"], order["assignedNode"]))
         self.assertEqual((outcome["loss"], outcome["orderId"], outcome["data"]),
                          (2.5, order["_id"], "beside the script"))
         argument = json.loads(outcome["argv"][0])
@@ -337,6 +342,20 @@ class OurWorker(Case):
                 self.assertIn(words, order["error"])
                 self.assertTrue(self.get("/retrieve/outcome/" + order["_id"])["error"])
         self.assertEqual(self.run_script("echo.py")["status"], "completed")
+
+    @unittest.skipUnless(importlib.util.find_spec("sklearn"), "python3-sklearn is missing")
+    def test_the_wine_regression_of_the_examples_runs(self):
+        example = os.path.join(harness.ROOT, "examples", "boss")
+        shutil.copy(os.path.join(example, "scripts", "wine.py"), self.folder)
+        with open(os.path.join(example, "wine.json")) as file:
+            job = json.load(file)
+        order = self.ended(self.post("/job/create", {**job, "epochs": 60})["_id"])
+        outcome = self.get("/retrieve/outcome/" + order["_id"])
+        self.assertEqual(order["status"], "completed", outcome)
+        self.assertEqual(outcome["rows"], 174)
+        self.assertLess(outcome["loss"], outcome["variance"])
+        order = self.ended(self.post("/job/create", {**job, "depedentVariable": "con_lot"})["_id"])
+        self.assertIn("there is no column 'con_lot'", order["error"])
 
     def test_a_job_without_a_script_fails(self):
         order = self.ended(self.post("/job/create", {"projectName": "p"})["_id"])
@@ -362,6 +381,69 @@ class OurWorker(Case):
             self.post("/callback", {"orderId": reply["_id"], "status": "completed", "workerNodeName": "foreign"})
         nodes = {id: self.ended(id)["assignedNode"] for id in ids}
         self.assertEqual([id for id in ids if nodes[id] == "foreign"], given)
+
+
+class DeadWorker(Case):
+    """A worker of ours that falls silent; it is the test's, a step at a time."""
+
+    arguments = ["--boss-api", "boss", "--lease-seconds", "1"]
+
+    def test_a_dead_workers_order_comes_back_and_its_late_result_is_refused(self):
+        order = self.create()
+        worker = kit.Worker(self.server.url, self.server.worker_token, name="dead")
+        lease = worker.lease(pools=["boss"])
+        self.assertEqual((lease.kind, lease.spec["order"], lease.spec["job"]["scriptName"]),
+                         ("order", order["_id"], "nn.py"))
+        self.assertEqual(self.get("/retrieve/order")[0]["assignedNode"], "dead")
+        given = {}
+        while "_id" not in given:
+            given = self.post("/bored/alive")
+        self.assertEqual(given["_id"], order["_id"])
+        self.assertEqual(lease.finish(result={"result": {"status": "completed"}}).status, 409)
+        told = self.post("/callback", {"orderId": order["_id"], "status": "completed", "workerNodeName": "alive"})
+        self.assertEqual((told["status"], told["assignedNode"]), ("completed", "alive"))
+
+    def test_a_node_cannot_say_bored_for_a_worker_of_ours(self):
+        order = self.create()
+        worker = kit.Worker(self.server.url, self.server.worker_token, name="ours")
+        lease = worker.lease(pools=["boss"])
+        self.assertEqual(self.post("/bored/ours"), NONE)
+        result = {"result": {"status": 200, "loss": "1"}, "exit-status": 0, "signal": None, "artifacts": []}
+        self.assertEqual(lease.finish(result=result).status, 200)
+        self.assertEqual(lease.finish(result=result).status, 200)
+        outcome = self.get("/retrieve/outcome/" + order["_id"])
+        self.assertEqual((outcome["status"], outcome["loss"], outcome["workerNodeName"]), (200, 1, "ours"))
+        self.assertEqual(self.get("/retrieve/order")[0]["status"], "200")
+
+
+class Owner(Case):
+    """USER, when it has a password, sees the Orders as documents of its own."""
+
+    arguments = ["--boss-api", "ada", "--registration", "open"]
+
+    def setUp(self):
+        self.server = harness.Server(["--registration", "open"])
+        self.addCleanup(self.stop)
+        self.server.user("ada", "secret")
+        self.server.user("eve", "secret")
+        data, self.server.owns_data = self.server.data, False
+        self.server.stop()
+        self.server = harness.Server(self.arguments, data=data)
+        self.server.owns_data = True
+
+    def test_orders_are_listed_and_cancelled_by_their_owner_only(self):
+        order = self.create()
+        ada, eve = (kit.Client(self.server.url, name, "secret") for name in ("ada", "eve"))
+        self.assertEqual([o["id"] for o in ada.get("/orders").json["items"]], [order["_id"]])
+        self.assertEqual(eve.get("/orders").json["items"], [])
+        self.assertEqual(eve.post("/orders/%s/cancel" % order["_id"]).status, 404)
+        self.assertEqual(ada.get("/orders/" + order["_id"]).json["state"], "ready")
+        self.assertEqual(ada.get("/elastic-thought/" + order["jobId"]).json["job"], JOB)
+        self.assertEqual(ada.post("/orders/%s/cancel" % order["_id"]).status, 200)
+        self.assertEqual(self.get("/retrieve/order")[0]["status"], "cancelled")
+        self.assertEqual(self.post("/bored/n"), NONE)
+        told = self.post("/callback", {"orderId": order["_id"], "status": "completed"})
+        self.assertEqual(told["status"], "cancelled")
 
 
 class Off(unittest.TestCase):

@@ -261,13 +261,9 @@ class Service:
                                    ('script', name, text if isinstance(text, bytes) else text.encode())])['_id']
 
     def metrics(self, job):
-        """name -> [(step, value)], read from the database."""
-        found = {}
-        with sqlite3.connect(os.path.join(self.data, 'et.db')) as database:
-            for name, step, value in database.execute(
-                    'SELECT name, step, value FROM metrics WHERE job = ? ORDER BY name, step', (job,)):
-                found.setdefault(name, []).append((step, value))
-        return found
+        """name -> [(step, value)], in the order in which they were told."""
+        series = self.json('GET', '/jobs/%s/metrics' % job)['series']
+        return {one['name']: list(zip(one['steps'], one['values'])) for one in series}
 
     def classify(self, job):
         classifier = self.form('/classifiers', [

@@ -9,9 +9,10 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 import unittest
 
-from service import Service
+from service import ET, Service
 
 MIB = 1 << 20
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -137,7 +138,7 @@ print(json.dumps({'sum': parameters['a'] + len(parameters['b']), 'nan': float('n
             self.assertEqual(['inner/a.txt'], tar.getnames())
         metrics = self.service.metrics(job['id'])
         self.assertEqual([(0, 1.0), (10, 0.5), (20, 1 / 3)], metrics['loss'])
-        self.assertEqual([0, 1], [step for step, _ in metrics['counted']])
+        self.assertEqual([(0, 7), (1, 'NaN')], metrics['counted'])
         self.assertIn(b'plain words', self.log(job))
         self.assertIn(b'"early"', self.log(job))
         self.assertNotIn(b'plain words', self.blob(job, 'std-out.txt'))
@@ -234,6 +235,60 @@ print(json.dumps({'number': int(open('inputs/number').read()) + 1, 'data': open(
             job = self.good(file.read(), 'torch_train.py')
         self.assertGreater(job['result']['accuracy'], 0.9)
         self.assertEqual(48, job['result']['steps'])
+
+
+class Client(Case):
+    """et run, logs, get and ps, as a user calls them."""
+
+    def et(self, *arguments, status=0):
+        service = self.service
+        environment = dict(os.environ, HOME=service.folder, XDG_CONFIG_HOME=service.folder,
+                           ET_SERVER='http://' + service.address)
+        done = subprocess.run([ET, *arguments], cwd=service.folder, env=environment, input='a-long-password\n',
+                              capture_output=True, text=True)
+        self.assertEqual(status, done.returncode, (arguments, done.stdout, done.stderr))
+        return done.stdout if not status else done.stderr
+
+    def setUp(self):
+        self.et('login', '--user', 'ada')
+
+    def write(self, name, text):
+        path = os.path.join(self.service.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w') as file:
+            file.write(text)
+        return path
+
+    def test_a_script_is_run_its_log_read_and_its_artifact_fetched(self):
+        script = self.write('a.py', '''
+import json, sys
+print('in the log')
+print('{"metric": "m", "value": 1}')
+open('artifacts/out.json', 'w').write(sys.argv[1])
+''')
+        job = self.et('run', '--wait', '-p', 'n=3', '--param', 'words=a b', '--param', 'list=[1, 2]', script).strip()
+        self.assertIn('in the log', self.et('logs', job))
+        self.assertIn('in the log', self.et('logs', '-f', job))
+        self.assertEqual({'n': 3, 'words': 'a b', 'list': [1, 2]}, json.loads(self.et('get', '-o', '-', job + '/out.json')))
+        self.assertIn(job, self.et('ps', '--all', '--type', 'job'))
+        self.assertIn('finished', self.et('status', job))
+        self.assertIn('m', self.et('plot', job))
+
+    def test_a_folder_is_run_by_its_entry_with_inputs_of_another_job(self):
+        first = self.et('run', self.write('one.sh', 'printf 41 > artifacts/number')).strip()
+        self.write('folder/main.py', 'raise SystemExit("not this")')
+        self.write('folder/other.py', 'print(\'{"is": %s}\' % open("inputs/n").read())')
+        folder = os.path.join(self.service.folder, 'folder')
+        ended = json.loads(self.et('run', '--json', '-w', '--entry', 'other.py', '-i', 'n=%s/number' % first, folder))
+        self.assertEqual({'is': 41}, ended['result'])
+        self.assertIn('exit status 1: not this', self.et('run', '-w', folder, status=1))
+
+    def test_wrong_usage_is_told(self):
+        for arguments in (['run'], ['run', '-p', 'x', 'a.py'], ['run', '--memory', 'much', 'a.py'],
+                          ['run', '--cpu', 'x', 'a.py'], ['run', '--odd', 'a.py']):
+            self.et(*arguments, status=2)
+        self.assertIn("cannot open 'none.py'", self.et('run', 'none.py', status=1))
+        self.assertIn('no pool of workers', self.et('run', '--gpu', '7', self.write('b.py', ''), status=1))
 
 
 class Bad(Case):
@@ -484,9 +539,24 @@ print('{"status": %%d}' %% urllib.request.urlopen('http://%s/healthz').status)
         self.assertEqual('failed', self.run_script(text)['processing-state'])
 
 
+class Local(unittest.TestCase):
+    def test_the_servers_own_worker_takes_the_pools_that_this_machine_holds(self):
+        service = Service(has_worker=False, serve=['--workers', '1', '--pool', 'tiny:cpus=1,memory=64M',
+                                                   '--pool', 'huge:cpus=90000'])
+        service.register()
+        tiny = service.ended('/jobs/' + service.run_script('', memory=32 * MIB))
+        self.assertEqual(('tiny', 'finished_successfully'), (tiny['pool'], tiny['processing-state']), tiny)
+        huge = service.json('GET', '/jobs/' + service.run_script('', cpu=80000))
+        self.assertEqual('huge', huge['pool'])
+        over = service.ended('/jobs/' + service.run_script('a = []\nwhile True: a.append(bytearray(b"x" * 1000000))'))
+        self.assertEqual('used more than its 64 MiB of memory', over['processing-log'])
+        self.assertEqual([0], [status for status in service.close() if status is not None])
+        service.remove()
+
+
 class WithoutBubblewrap(unittest.TestCase):
-    def outcome(self, worker):
-        service = Service(worker=worker, environment={'PATH': '/nonexistent'})
+    def outcome(self, worker, path='/nonexistent'):
+        service = Service(worker=worker, environment={'PATH': path})
         service.register()
         job = service.ended('/jobs/' + service.run_script('print(\'{"ran": true}\')'))
         self.assertEqual([0, 0], service.close())
@@ -497,6 +567,17 @@ class WithoutBubblewrap(unittest.TestCase):
         job = self.outcome([])
         self.assertEqual('failed', job['processing-state'])
         self.assertIn('bubblewrap (bwrap) is not installed there', job['processing-log'])
+
+    def test_a_sandbox_that_cannot_be_made_is_told_with_its_reason(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(folder + '/bwrap', 'w') as file:
+                file.write('#!/bin/sh\necho "bwrap: No permissions to create new namespace" >&2\nexit 1\n')
+            os.chmod(folder, 0o755)
+            os.chmod(folder + '/bwrap', 0o755)
+            job = self.outcome([], folder)
+        self.assertEqual('this worker cannot make a sandbox: bwrap: No permissions to create new namespace',
+                         job['processing-log'])
+        self.assertIsNone(job['exit-status'])
 
     def test_scripts_run_when_the_operator_says_so(self):
         job = self.outcome(['--unsafe-scripts'])

@@ -29,11 +29,12 @@ static void braille_has_eight_dots_a_character(void **state)
     static const double x[] = {0, 1}, y[] = {2, 2};
     CLEANUP(buf_release) struct buf out;
     buf_init(&out, 4096);
-    chart_text(&(struct curve){"flat", 2, x, y, 0}, &(struct chart_style){.columns = 20, .rows = 4, .utf8 = true},
-               &out);
+    chart_text(&(struct curve){"flat", 2, x, y, 0},
+               &(struct chart_style){.columns = 20, .rows = 4, .utf8 = true}, &out);
     /* (1 - 1/2) * 15 rounds to dot row 8: the uppermost of character row 2, bits 1 and 8: U+2809 */
-    assert_non_null(strstr(out.data, "\n          \xe2\x94\x82\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89"
-                                     "\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\n"));
+    assert_non_null(strstr(
+        out.data, "\n          \xe2\x94\x82\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89"
+                  "\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\xe2\xa0\x89\n"));
 }
 
 static void what_is_no_number_is_a_gap_and_infinity_the_edge(void **state)
@@ -76,8 +77,8 @@ static void extreme_values_are_drawn(void **state)
     static const double x[] = {-9.2e18, 9.2e18, 9.2e18}, y[] = {-1.7e308, 1.7e308, 5e-324};
     CLEANUP(buf_release) struct buf out;
     buf_init(&out, 1 << 16);
-    chart_text(&(struct curve){"loss", 3, x, y, 0}, &(struct chart_style){.columns = 80, .rows = 10, .utf8 = true},
-               &out);
+    chart_text(&(struct curve){"loss", 3, x, y, 0},
+               &(struct chart_style){.columns = 80, .rows = 10, .utf8 = true}, &out);
     chart_svg(&(struct curve){"loss", 3, x, y, 0}, 1, "", &out);
     assert_non_null(strstr(out.data, "M70.00 230.00L780.00 30.00L780.00 130.00"));
 }

@@ -106,6 +106,20 @@ static inline int fixture_teardown(void **state)
     return 0;
 }
 
+/* The first column of a query on the fixture's database, by a connection of the test's own. */
+static inline int64_t ask(const struct fixture *f, const char *query)
+{
+    struct error err;
+    struct connection *db = NULL;
+    ROWS rows = {0};
+    assert_ok(connection_open(tested_driver(), where_of(f->database), true, &db, &err));
+    assert_ok(sql_run(db, &rows, &err, query, NULL, 0));
+    assert_int_equal(rows.n, 1);
+    int64_t answer = row_int(&rows, 0, 0);
+    connection_free(db);
+    return answer;
+}
+
 /* An id that sorts by n: 32 hex digits. */
 static inline const char *id_of(int n)
 {

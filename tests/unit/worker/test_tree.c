@@ -109,8 +109,7 @@ static void memory_that_is_shared_counts_once(void **state)
 static void files_without_a_name_are_found_by_who_holds_them(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/et-tree-XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    CLEANUP(freep) char *folder = test_folder();
     struct pipes p;
     pipes_open(&p);
     pid_t root = fork();
@@ -143,9 +142,8 @@ static void files_without_a_name_are_found_by_who_holds_them(void **state)
 static void what_lies_below_a_folder_is_counted(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/et-tree-XXXXXX";
+    CLEANUP(freep) char *folder = test_folder();
     struct error err;
-    assert_non_null(mkdtemp(folder));
     CLEANUP(freep) char *inner = path_join(folder, "a/b");
     CLEANUP(freep) char *file = path_join(inner, "file");
     CLEANUP(freep) char *link = path_join(folder, "link");
