@@ -156,7 +156,7 @@ class CaffeTools(unittest.TestCase):
         self.assertGreater(trained[-1]['images_per_second'], 0)
         self.assertEqual([line['iteration'] for line in told if 'test' in line], [0, 15, 30])
         told = [line for line in told if 'layer_times' not in line]
-        self.assertEqual(told[-2 if 'test' in told[-1] else -1]['snapshot'],
+        self.assertEqual([line['snapshot'] for line in told if 'snapshot' in line][-1],
                          {'iteration': 30, 'model': 's_iter_30.caffemodel', 'state': 's_iter_30.solverstate',
                           'service': False})
 
