@@ -13,7 +13,7 @@ _et() {
         cancel)
             COMPREPLY=($(compgen -W "$(et ps --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;
         esac
-        [ "$command" = classify ] || [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY+=($(compgen -f -- "$word"))
+        [ "$command" = classify ] || [ "$command" = run ] || [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY+=($(compgen -f -- "$word"))
     fi
 }
 complete -o filenames -F _et et

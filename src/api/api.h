@@ -11,6 +11,7 @@
 #define ET_API_H
 
 #include "api/fields.h"
+#include "base/address.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/pools.h"
@@ -89,6 +90,7 @@ struct request {
 const struct upload *request_upload(const struct request *r, const char *part);
 const char *request_query(const struct request *r, const char *name);  /* NULL: absent */
 const char *request_header(const struct request *r, const char *name); /* NULL: absent */
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX]); /* returns out */
 bool request_client_gone(const struct request *r); /* asked before handing out something that would be lost */
 
 struct response;
@@ -164,6 +166,7 @@ struct route {
     const struct field *query; /* query parameters: FIELD_INT ones are checked; NULL: none */
     const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
                                   BODY_DOCUMENT a file stands for the field of its name */
+    bool cors; /* open to the pages of other sites, with the headers that say so; OPTIONS is 200 */
 };
 /* Resources' tables, put together in routes.c; each ends with a row whose method is NULL. */
 extern const struct route *const route_tables[];

@@ -23,13 +23,13 @@
 #include "api/resource.h"
 #include "base/clock.h"
 
-#define LOGS_MAX         6 /* with the two of the owner all the topics that one can wait for */
-#define HEARTBEAT_MS     15000
+#define LOGS_MAX 6 /* with the two of the owner all the topics that one can wait for */
+#define HEARTBEAT_MS 15000
 #define HEARTBEAT_MIN_MS 1000
 #define DOCUMENTS_A_TIME 20
-#define TOLD_A_TIME      500
-#define LOG_A_TIME       (32 * 1024)
-#define ID_TEXT_MAX      320
+#define TOLD_A_TIME 500
+#define LOG_A_TIME (32 * 1024)
+#define ID_TEXT_MAX 320
 
 enum { DOCUMENT = 1, METRIC = 2, PROGRESS = 4, LOG = 8, ALL = 15 };
 static const char *const type_words[] = {"document", "metric", "progress", "log"};
@@ -150,9 +150,10 @@ static enum status read_query(const struct request *r, struct events *e, struct 
     TRY(told_ord(store, r->who.owner, &e->ord, err));
     const char *from = last && *last ? last : since;
     if (from && strcmp(from, "now") != 0 && !id_read(from, e))
-        return error_set(err, INVALID,
-                         "%s is '%.80s': expected the id of an event, as 12/345/1:6789, or the beginning of one",
-                         last && *last ? "Last-Event-ID" : "since", from);
+        return error_set(
+            err, INVALID,
+            "%s is '%.80s': expected the id of an event, as 12/345/1:6789, or the beginning of one",
+            last && *last ? "Last-Event-ID" : "since", from);
     return OK;
 }
 
@@ -189,7 +190,8 @@ static enum status put_told(const struct request *r, struct events *e, struct bu
         e->ord = t->point.ord;
         if (t->progress) {
             if (e->types & PROGRESS)
-                put_event(e, "progress", json_pack("{s:s, s:O}", "job", t->job, "progress", t->progress), out);
+                put_event(e, "progress", json_pack("{s:s, s:O}", "job", t->job, "progress", t->progress),
+                          out);
             i++;
             continue;
         }
@@ -300,6 +302,7 @@ static const struct field events_query[] = {
 
 const struct route event_routes[] = {
     {"GET", "/events", events, SCOPE_USER, BODY_NONE,
-     "What happens to the caller's documents and jobs, as Server-Sent Events.", NULL, NULL, 200, events_query},
+     "What happens to the caller's documents and jobs, as Server-Sent Events.", NULL, NULL, 200,
+     events_query},
     {NULL},
 };

@@ -626,6 +626,13 @@ int64_t http_length(const struct http_call *c)
     return c->length;
 }
 
+const char *http_client_address(const struct http_call *c, char out[ADDRESS_TEXT_MAX])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return address_text(info->client_addr, out);
+}
+
 bool http_from_loopback(const struct http_call *c)
 {
     return c->conn->loopback;

@@ -29,6 +29,7 @@
 #ifndef ET_HTTP_H
 #define ET_HTTP_H
 
+#include "base/address.h"
 #include "base/base.h"
 
 #define HTTP_PIECE (256 * 1024)
@@ -107,6 +108,7 @@ const char *http_method(const struct http_call *c);
 const char *http_uri(const struct http_call *c); /* as sent: path and query, not decoded */
 const char *http_header(const struct http_call *c, const char *name);
 int64_t http_length(const struct http_call *c); /* of the body; HTTP_UNKNOWN_LENGTH when chunked */
+const char *http_client_address(const struct http_call *c, char out[ADDRESS_TEXT_MAX]); /* returns out */
 bool http_from_loopback(const struct http_call *c);
 bool http_gone(const struct http_call *c);        /* the client has closed its side */
 int64_t http_received(const struct http_call *c); /* bytes of the body so far */

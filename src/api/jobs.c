@@ -18,10 +18,10 @@
 #define SCRIPT_BLOB    "script"
 
 static const struct field job_input_fields[] = {
-    {"id", FIELD_STRING, REQUIRED, "A datafile, training job, job, or other document that has files.", .min = 1,
-     .max = DOCUMENT_ID_MAX - 1},
-    {"file", FIELD_STRING, 0, "Which of its files; a datafile has one, a training job its trained.caffemodel.",
-     .min = 1, .max = 128},
+    {"id", FIELD_STRING, REQUIRED, "A datafile, training job, job, or other document that has files.",
+     .min = 1, .max = DOCUMENT_ID_MAX - 1},
+    {"file", FIELD_STRING, 0,
+     "Which of its files; a datafile has one, a training job its trained.caffemodel.", .min = 1, .max = 128},
     {"name", FIELD_STRING, 0, "Its name in inputs/; that of the file.", .min = 1, .max = 100},
     {NULL},
 };
@@ -31,27 +31,35 @@ static const struct field job_input_rows[] = {
 };
 
 /* What the client asks for and is shown again. */
-#define ASKED_ROWS                                                                                       \
-    {"parameters", FIELD_OBJECT, 0, "Given to the script as its argument and as parameters.json.",       \
-     .otherwise = "{}"},                                                                                 \
-    {"inputs", FIELD_ARRAY, 0, "Files laid into inputs/.", .max = INPUTS_MAX, .otherwise = "[]",         \
-     .fields = job_input_rows},                                                                          \
-    {"entry", FIELD_STRING, 0, "File of a bundle to run; else run, run.py, run.sh, main, main.py, main.sh.", \
-     .max = 1000, .otherwise = "\"\""},                                                                  \
-    {"cpu", FIELD_INT, 0, "Processors wanted; 0: what its pool has.", .max = 100000, .otherwise = "0"},  \
-    {"memory", FIELD_INT, 0, "Bytes of memory for all its processes; 0: what its pool has.",             \
-     .max = 1e15, .otherwise = "0"},                                                                     \
-    {"gpu", FIELD_INT, 0, "GPUs wanted.", .max = 1000, .otherwise = "0"},                                \
-    {"max-seconds", FIELD_INT, 0, "Fail the job when an attempt takes longer; 0 is no limit.",           \
-     .max = 31536000, .otherwise = "0"},                                                                 \
-    {"network", FIELD_BOOL, 0, "Let it reach the network, where the operator allows that.",              \
-     .otherwise = "false"},                                                                              \
-    {"priority", FIELD_INT, 0, "Higher goes first among one's own jobs.", .min = -1000, .max = 1000,     \
-     .otherwise = "0"}
+#define ASKED_ROWS                                                                                           \
+    {"parameters", FIELD_OBJECT, 0, "Given to the script as its argument and as parameters.json.",           \
+     .otherwise = "{}"},                                                                                     \
+        {"inputs",                                                                                           \
+         FIELD_ARRAY,                                                                                        \
+         0,                                                                                                  \
+         "Files laid into inputs/.",                                                                         \
+         .max = INPUTS_MAX,                                                                                  \
+         .otherwise = "[]",                                                                                  \
+         .fields = job_input_rows},                                                                          \
+        {"entry",     FIELD_STRING,                                                                          \
+         0,           "File of a bundle to run; else run, run.py, run.sh, main, main.py, main.sh.",          \
+         .max = 1000, .otherwise = "\"\""},                                                                  \
+        {"cpu", FIELD_INT, 0, "Processors wanted; 0: what its pool has.", .max = 100000, .otherwise = "0"},  \
+        {"memory",    FIELD_INT,       0, "Bytes of memory for all its processes; 0: what its pool has.",    \
+         .max = 1e15, .otherwise = "0"},                                                                     \
+        {"gpu", FIELD_INT, 0, "GPUs wanted.", .max = 1000, .otherwise = "0"},                                \
+        {"max-seconds",   FIELD_INT,       0, "Fail the job when an attempt takes longer; 0 is no limit.",   \
+         .max = 31536000, .otherwise = "0"},                                                                 \
+        {"network", FIELD_BOOL, 0, "Let it reach the network, where the operator allows that.",              \
+         .otherwise = "false"},                                                                              \
+    {                                                                                                        \
+        "priority", FIELD_INT, 0, "Higher goes first among one's own jobs.", .min = -1000, .max = 1000,      \
+                                                                             .otherwise = "0"                \
+    }
 
 static const struct field job_in[] = {
-    {"script", FIELD_STRING, REQUIRED, "Name of a script that the operator installed; or a file part.", .min = 1,
-     .max = 100},
+    {"script", FIELD_STRING, REQUIRED, "Name of a script that the operator installed; or a file part.",
+     .min = 1, .max = 100},
     ASKED_ROWS,
     {NULL},
 };
@@ -75,10 +83,12 @@ static const struct field job_out[] = {
     {"pool", FIELD_STRING, READ_ONLY, "Pool of workers that takes it."},
     {"exit-status", FIELD_INT, READ_ONLY | NULLABLE, "Of the script, when it ended by itself."},
     {"signal", FIELD_STRING, READ_ONLY | NULLABLE, "That ended it."},
-    {"result", FIELD_OBJECT, READ_ONLY | NULLABLE, "Last JSON object on a line of its own that is no metric."},
+    {"result", FIELD_OBJECT, READ_ONLY | NULLABLE,
+     "Last JSON object on a line of its own that is no metric."},
     {"artifacts", FIELD_ARRAY, READ_ONLY, "Files that it left.", .otherwise = "[]", .fields = artifact_rows},
     {"std-out-url", FIELD_STRING, READ_ONLY, "Standard output, when it is over.", .otherwise = "\"\""},
-    {"std-err-url", FIELD_STRING, READ_ONLY, "The log, both streams as they came, when it is over.", .otherwise = "\"\""},
+    {"std-err-url", FIELD_STRING, READ_ONLY, "The log, both streams as they came, when it is over.",
+     .otherwise = "\"\""},
     {NULL},
 };
 
@@ -89,8 +99,8 @@ static const char *const job_files[] = {"script", NULL};
 
 /* ---- the script ---- */
 
-static enum status copy_in(struct store *store, int fd, const char *name, int64_t now_ms, struct blob *ret_blob,
-                           struct error *err)
+static enum status copy_in(struct store *store, int fd, const char *name, int64_t now_ms,
+                           struct blob *ret_blob, struct error *err)
 {
     CLEANUP(blob_abortp) struct blob_writer *writer = NULL;
     TRY(blob_begin(store, &writer, err));
@@ -104,12 +114,14 @@ static enum status copy_in(struct store *store, int fd, const char *name, int64_
 }
 
 /* A script of the operator's: a plain name in the folder that they named. */
-static enum status find_installed(struct request *r, const char *name, struct blob *ret_blob, struct error *err)
+static enum status find_installed(struct request *r, const char *name, struct blob *ret_blob,
+                                  struct error *err)
 {
     const char *folder = api_scripts(r->api);
     CLEANUP(freep) char *plain = blob_name_from(name);
     if (!folder)
-        return error_set(err, INVALID, "no scripts are installed here; send the script itself as a file part");
+        return error_set(err, INVALID,
+                         "no scripts are installed here; send the script itself as a file part");
     if (strcmp(plain, name) || *name == '.')
         return error_set(err, INVALID, "'%.100s' is no plain name of a script", name);
     CLEANUP(freep) char *path = path_join(folder, name);
@@ -170,7 +182,7 @@ static bool has_name(const struct inputs *in, const char *name)
 {
     size_t i;
     json_t *other;
-    json_array_foreach (in->names, i, other)
+    json_array_foreach(in->names, i, other)
         if (!strcmp(json_string_value(other), name))
             return true;
     return false;
@@ -199,10 +211,11 @@ static enum status input_add(struct request *r, struct inputs *in, const json_t 
     const char *name = json_get_string(asked, "name", file);
     CLEANUP(freep) char *plain = blob_name_from(name);
     if (strcmp(plain, name) || *name == '.' || !strcmp(name, SCRIPT_BLOB))
-        return error_set(err, INVALID,
-                         "'%.100s' is no name for an input: letters, digits, '.', '_' and '-' are, but no dot "
-                         "first, and not 'script'",
-                         name);
+        return error_set(
+            err, INVALID,
+            "'%.100s' is no name for an input: letters, digits, '.', '_' and '-' are, but no dot "
+            "first, and not 'script'",
+            name);
     if (has_name(in, name))
         return error_set(err, INVALID, "two inputs are named '%s'", name);
     note_document(in, &document);
@@ -220,7 +233,7 @@ static enum status inputs_read(struct request *r, struct response *response, str
     in->leased = json_array();
     size_t i;
     json_t *asked;
-    json_array_foreach (json_object_get(r->body, "inputs"), i, asked) {
+    json_array_foreach(json_object_get(r->body, "inputs"), i, asked) {
         CLEANUP(freep) char *pointer = xasprintf("/inputs/%zu", i);
         if (input_add(r, in, asked, err) != OK)
             return problem_of_field(response, pointer, err);
@@ -238,8 +251,8 @@ static enum status choose_pool(struct request *r, const char **ret_pool, struct 
     char there[POOLS_TEXT_MAX], size[SIZE_TEXT_MAX];
     if (!pool)
         return error_set(err, INVALID,
-                         "no pool of workers holds a job of %d cpus, %s of memory and %d gpus; there are: %s", cpus,
-                         size_text(memory, size), gpus, pools_text(api_pools(r->api), there));
+                         "no pool of workers holds a job of %d cpus, %s of memory and %d gpus; there are: %s",
+                         cpus, size_text(memory, size), gpus, pools_text(api_pools(r->api), there));
     *ret_pool = pool->name;
     return OK;
 }
@@ -261,9 +274,10 @@ static enum status check_asked(struct request *r, struct response *response, con
     CLEANUP(freep) char *parameters = json_text(json_object_get(r->body, "parameters"));
     const char *entry = json_get_string(r->body, "entry", "");
     if (strlen(parameters) > PARAMETERS_MAX)
-        return problem_at(response, "/parameters", err, INVALID,
-                          "parameters take %zu bytes as JSON, and at most %d are possible: send more as an input",
-                          strlen(parameters), PARAMETERS_MAX);
+        return problem_at(
+            response, "/parameters", err, INVALID,
+            "parameters take %zu bytes as JSON, and at most %d are possible: send more as an input",
+            strlen(parameters), PARAMETERS_MAX);
     if (*entry && !is_below(entry))
         return problem_at(response, "/entry", err, INVALID, "entry '%.100s' is no path in the bundle", entry);
     if (json_get_bool(r->body, "network", false) && !api_scripts_network(r->api))
@@ -328,9 +342,12 @@ const struct route job_routes[] = {
      list_query},
     {"GET", "/jobs/{id}", resource_get, SCOPE_USER, BODY_NONE, "One script's job.", NULL, job_out, 200},
     {"GET", "/jobs/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
-     "What it printed, all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
-    {"DELETE", "/jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a script's job.", NULL, NULL, 204},
-    {"POST", "/jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop a script.", NULL, cancel_fields,
-     200},
+     "What it printed, all attempts so far, as text; Range is honoured.", NULL, NULL, 200, log_query},
+    {"GET", "/jobs/{id}/metrics", resource_metrics, SCOPE_USER, BODY_NONE,
+     "What it measured: as told, what is new, or thinned for a plot.", NULL, metrics_out, 200, metrics_query},
+    {"DELETE", "/jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a script's job.", NULL, NULL,
+     204},
+    {"POST", "/jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop a script.", NULL,
+     cancel_fields, 200},
     {NULL},
 };

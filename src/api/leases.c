@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/boss.h"
 #include "api/resource.h"
 #include "api/server.h"
 #include "base/clock.h"
@@ -378,9 +379,10 @@ static const struct kind {
     {"split",
      {"training", "test", "labels", "image-shape", "skipped"},
      {"training.tar.gz", "testing.tar.gz"}},
-    {"train", {"labels", "skipped", "accuracy"}, {"trained.caffemodel"}},
+    {"train", {"labels", "skipped", "accuracy", "layer-times"}, {"trained.caffemodel"}},
     {"classify", {"scores", "skipped"}, {NULL}},
     {"script", {"exit-status", "signal", "result"}, {NULL}},
+    {"order", {"exit-status", "signal"}, {NULL}},
     {"", {NULL}, {NULL}},
 };
 
@@ -466,11 +468,14 @@ static void patch_artifacts(struct store *store, json_t *patch, const char *id, 
 
 /* What an ended attempt changes in the document: a merge patch.  New. */
 static json_t *finish_patch(struct store *store, const struct job *job, enum outcome outcome,
-                            const json_t *result)
+                            const char *reason, const json_t *result)
 {
-    bool done = outcome == OUTCOME_DONE, script = !strcmp(job->kind, "script");
+    bool done = outcome == OUTCOME_DONE, order = !strcmp(job->kind, "order");
+    bool script = order || !strcmp(job->kind, "script");
     json_t *patch = done || script ? result_known(kind_of(job), result) : json_object();
     bool train = !strcmp(job->kind, "train"), classify = !strcmp(job->kind, "classify");
+    if (order)
+        json_object_update_new(patch, boss_order_patch(job, done, reason, result));
     if (script)
         patch_artifacts(store, patch, job->id, json_object_get(result, "artifacts"));
     if (train || classify || script) {
@@ -498,7 +503,8 @@ static enum status lease_finish(struct request *r, struct response *response, st
         TRY(queue_job(store, r->args[0], &job, err));
         if (outcome == OUTCOME_DONE)
             TRY(check_done(store, &job, err));
-        patch = finish_patch(store, &job, outcome, json_object_get(r->body, "result"));
+        patch = finish_patch(store, &job, outcome, json_get_string(r->body, "reason", ""),
+                             json_object_get(r->body, "result"));
     }
     struct finish finish = {
         .job = r->args[0],

@@ -7,11 +7,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define PIECE          (1 << 20)
+#define PIECE (1 << 20)
 #define FOLLOW_LOOK_MS 30000
 
 const struct field log_query[] = {
-    {"follow", FIELD_BOOL, 0, "Go on until the job is over; Range says where to begin.", .otherwise = "false"},
+    {"follow", FIELD_BOOL, 0, "Go on until the job is over; Range says where to begin.",
+     .otherwise = "false"},
     {NULL},
 };
 
@@ -42,8 +43,7 @@ bool job_is_over(const struct request *r, const char *id)
 {
     CLEANUP(document_release) struct document d = {0};
     enum status status = document_get(api_store(r->api), r->who.owner, id, &d, NULL);
-    return status == NOT_FOUND ||
-           (status == OK && (d.state < STATE_WAITING || d.state > STATE_PROCESSING));
+    return status == NOT_FOUND || (status == OK && (d.state < STATE_WAITING || d.state > STATE_PROCESSING));
 }
 
 /* Where a follower stands: request->state. */

@@ -33,7 +33,8 @@ const struct field metrics_out[] = {
     {"series", FIELD_ARRAY, READ_ONLY,
      "One a metric. Points are in the order in which they were told; by step when points is given.",
      .fields = series_rows},
-    {"last", FIELD_INT, READ_ONLY | NULLABLE, "Give this as since to get what comes later; null with points."},
+    {"last", FIELD_INT, READ_ONLY | NULLABLE,
+     "Give this as since to get what comes later; null with points."},
     {"more", FIELD_BOOL, READ_ONLY, "There is more already."},
     {NULL},
 };
@@ -62,9 +63,7 @@ static json_t *series_of(json_t *all, const char *name)
 {
     size_t i;
     json_t *series;
-    json_array_foreach (all, i, series)
-        if (!strcmp(json_get_string(series, "name", ""), name))
-            return series;
+    json_array_foreach(all, i, series) if (!strcmp(json_get_string(series, "name", ""), name)) return series;
     series = json_pack("{s:s, s:i, s:i, s:[], s:[], s:[]}", "name", name, "count", 0, "nan-count", 0, "steps",
                        "values", "times");
     json_array_append_new(all, series);

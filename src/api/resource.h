@@ -18,7 +18,8 @@ struct resource {
     bool processed;             /* has a processing-state; a job, unless it was made finished */
 };
 extern const struct resource resource_user, resource_datafile, resource_dataset, resource_solver,
-    resource_training_job, resource_classifier, resource_classify_job, resource_job;
+    resource_training_job, resource_classifier, resource_classify_job, resource_job, resource_boss_job,
+    resource_order, resource_worker_node;
 
 const struct resource *resource_of_type(const char *type); /* NULL: none */
 /* The one whose collection the request's path begins with. */
@@ -124,6 +125,16 @@ char *blob_name_from(const char *file_name);
 enum status specification_fetch(const struct request *r, struct response *response, const char *url_field,
                                 const char *inline_field, char **ret_bytes, size_t *ret_size,
                                 struct error *err);
+
+/* Is there such a classifier of the owner's?  Errors: NOT_FOUND. */
+enum status classifier_check(struct store *store, const char *owner, const char *id, struct error *err);
+/*
+ * Queues a classify job for one picture whose bytes are a blob already; its
+ * label will be in the job's results under picture->sha1.  Errors: NOT_FOUND.
+ */
+enum status classify_picture(struct store *store, const char *owner, const char *classifier_id,
+                             const struct upload *picture, int64_t now_ms, char ret_job[ID_MAX],
+                             struct error *err);
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
     classifier_routes[], document_routes[], change_routes[], event_routes[], job_routes[], worker_routes[],

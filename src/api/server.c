@@ -33,7 +33,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
         pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
     to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
-    to->max_connections = from->max_connections ? from->max_connections : 10000;
+    to->max_connections = from->max_connections ? from->max_connections : 16384;
     to->head_ms = from->head_ms ? from->head_ms : 10000;
     to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
     to->body_rate = from->body_rate ? from->body_rate : 1024;
@@ -43,6 +43,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
 void api_free(struct api *api)
 {
     http_free(api->http);
+    legacy_free(api->legacy); /* its threads stir topics */
     sender_free(api->sender);
     waits_free(api->waits);
     workers_free(api->workers);
@@ -61,12 +62,15 @@ enum status api_start(const struct api_options *options, struct store *store, st
     options_copy(&api->options, options);
     api->store = store;
     api->started_ms = clock_now_ms();
-    api->openapi = openapi_text();
     api->workers = workers_new();
     enum status status = waits_new(&api->waits, err);
     if (status == OK)
+        status = legacy_new(api, options, &api->legacy, err);
+    if (status == OK)
         status = sender_start(store, api->options.allow_private_urls, &api->sender, err);
     if (status == OK) {
+        api->tables = legacy_tables(api->legacy);
+        api->openapi = openapi_text(api->tables);
         store_on_change(store, on_change, api);
         const struct http_options http = {
             .listen = api->options.listen,
@@ -81,9 +85,15 @@ enum status api_start(const struct api_options *options, struct store *store, st
         };
         status = http_new(&http, &api->http, err);
         if (status == OK)
+            status = legacy_start(api->legacy, err);
+        if (status == OK)
             status = http_serve(api->http, err);
     }
     if (status != OK) {
+        atomic_store(&api->stopping, true);
+        if (api->waits)
+            waits_end(api->waits);
+        legacy_stop(api->legacy);
         store_on_change(store, NULL, NULL);
         return api_free(api), status;
     }
@@ -101,6 +111,7 @@ bool api_stop(struct api *api, int64_t grace_ms)
     atomic_store(&api->stopping, true);
     http_quiesce(api->http);
     waits_end(api->waits);
+    legacy_stop(api->legacy);
     bool ended = http_stop(api->http, grace_ms);
     sender_stop(api->sender);
     return ended;
@@ -154,6 +165,11 @@ const char *request_header(const struct request *r, const char *name)
 bool request_client_gone(const struct request *r)
 {
     return http_gone(exchange_of(r)->call);
+}
+
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX])
+{
+    return http_client_address(exchange_of(r)->call, out);
 }
 
 const struct upload *request_upload(const struct request *r, const char *part)

@@ -18,6 +18,18 @@ static const struct field training_job_in[] = {
     {NULL},
 };
 
+static const struct field layer_time_out[] = {
+    {"layer", FIELD_STRING, READ_ONLY, "Name of the layer."},
+    {"type", FIELD_STRING, READ_ONLY, "Its type."},
+    {"forward-us", FIELD_NUMBER, READ_ONLY, "Microseconds of a forward pass, reorders included."},
+    {"backward-us", FIELD_NUMBER, READ_ONLY, "Microseconds of a backward pass."},
+    {NULL},
+};
+static const struct field layer_time_rows[] = {
+    {"*", FIELD_OBJECT, READ_ONLY, "A layer.", .fields = layer_time_out},
+    {NULL},
+};
+
 static const struct field training_job_out[] = {
     DOCUMENT_ROWS,
     PROCESSED_ROWS,
@@ -29,6 +41,8 @@ static const struct field training_job_out[] = {
     {"labels", FIELD_ARRAY, READ_ONLY | NULLABLE, "Labels, in the order of their numbers."},
     {"accuracy", FIELD_NUMBER, READ_ONLY | NULLABLE, "Of the last test, when the net computes one."},
     {"skipped", FIELD_INT, READ_ONLY, "Images that could not be read."},
+    {"layer-times", FIELD_ARRAY, READ_ONLY | NULLABLE, "Average time of each layer, when it is finished.",
+     .fields = layer_time_rows},
     {"priority", FIELD_INT, READ_ONLY, "Higher goes first."},
     {"threads", FIELD_INT, READ_ONLY, "Threads asked for; 0 is the worker's choice."},
     {"max-seconds", FIELD_INT, READ_ONLY, "Limit of an attempt; 0 is none."},

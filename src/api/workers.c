@@ -155,11 +155,10 @@ static enum status jobs_by_worker(struct request *r, json_t **ret_jobs, struct e
         if (!of_worker)
             json_object_set_new(all, name, of_worker = json_array());
         TRY(progress_get(store, job->id, &progress, err));
-        json_array_append_new(
-            of_worker, json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "id", job->id, "user-id", job->owner, "kind",
-                                 job->kind, "attempt", job->attempt, "since",
-                                 clock_text(job->leased_ms, since), "progress",
-                                 progress ? progress : json_null()));
+        json_array_append_new(of_worker, json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "id", job->id, "user-id",
+                                                   job->owner, "kind", job->kind, "attempt", job->attempt,
+                                                   "since", clock_text(job->leased_ms, since), "progress",
+                                                   progress ? progress : json_null()));
     }
     *ret_jobs = TAKE(all);
     return OK;

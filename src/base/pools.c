@@ -113,7 +113,7 @@ const struct pool_size *pools_fit(const struct pools *p, int cpus, int64_t memor
     const struct pool_size *best = NULL;
     for (int i = 0; i < p->n; i++) {
         const struct pool_size *pool = &p->items[i];
-        if (gpus > pool->gpus || (pool->cpus && cpus > pool->cpus) ||
+        if (gpus > pool->gpus || (!gpus && pool->gpus) || (pool->cpus && cpus > pool->cpus) ||
             (pool->memory_bytes && memory_bytes > pool->memory_bytes))
             continue;
         if (!best || is_smaller(pool, best))
@@ -133,8 +133,8 @@ const char *pools_text(const struct pools *p, char out[POOLS_TEXT_MAX])
             snprintf(cpus, sizeof(cpus), "%d", pool->cpus);
         if (pool->memory_bytes)
             size_text(pool->memory_bytes, memory);
-        int n = snprintf(out + size, POOLS_TEXT_MAX - size, "%s%s (cpus %s, memory %s, gpus %d)", i ? ", " : "",
-                         pool->name, cpus, memory, pool->gpus);
+        int n = snprintf(out + size, POOLS_TEXT_MAX - size, "%s%s (cpus %s, memory %s, gpus %d)",
+                         i ? ", " : "", pool->name, cpus, memory, pool->gpus);
         size += (size_t)MAX(n, 0);
     }
     return out;

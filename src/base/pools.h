@@ -37,7 +37,8 @@ const struct pool_size *pools_find(const struct pools *p, const char *name); /* 
 
 /*
  * The smallest pool that holds what is asked for (0: does not matter): fewest
- * gpus, then cpus, then memory.  NULL: none.
+ * gpus, then cpus, then memory.  One that wants no GPU does not take one from
+ * those that do.  NULL: none.
  */
 const struct pool_size *pools_fit(const struct pools *p, int cpus, int64_t memory_bytes, int gpus);
 

@@ -7,12 +7,12 @@
 
 #define LABEL_WIDTH 10 /* of a y label */
 
-#define SVG_WIDTH  800
+#define SVG_WIDTH 800
 #define SVG_HEIGHT 260
-#define SVG_LEFT   70
-#define SVG_TOP    30
+#define SVG_LEFT 70
+#define SVG_TOP 30
 #define SVG_BOTTOM 30
-#define SVG_RIGHT  20
+#define SVG_RIGHT 20
 
 struct extent {
     double x0, x1, y0, y1;
@@ -178,7 +178,8 @@ static void put_panel(const struct curve *c, double top, struct buf *out)
     buf_printf(out, "<text x=\"%d\" y=\"%.0f\" font-weight=\"bold\">", SVG_LEFT, top - 8);
     put_escaped(c->name, out);
     buf_puts(out, "</text>\n");
-    buf_printf(out, "<rect x=\"%d\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" fill=\"none\" stroke=\"#999\"/>\n",
+    buf_printf(out,
+               "<rect x=\"%d\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" fill=\"none\" stroke=\"#999\"/>\n",
                SVG_LEFT, top, width, height);
     if (!extent_of(c, &e))
         return;

@@ -105,14 +105,13 @@ static void note_solver(struct findings *f, const char *path)
     if (optimizer_check(f->solver, &err) != OK)
         problems_note(&f->errors, error_context(&err, "solver '%s'", path), &err);
     if (f->solver->max_iter < 1)
-        problems_note(&f->errors,
-                      error_set(&err, INVALID, "solver '%s': max_iter must be at least 1", path), &err);
+        problems_note(&f->errors, error_set(&err, INVALID, "solver '%s': max_iter must be at least 1", path),
+                      &err);
     if (f->solver->n_test_iter && f->solver->test_interval < 1)
-        problems_note(
-            &f->errors,
-            error_set(&err, INVALID, "solver '%s': test_interval must be above 0 when there is test_iter",
-                      path),
-            &err);
+        problems_note(&f->errors,
+                      error_set(&err, INVALID,
+                                "solver '%s': test_interval must be above 0 when there is test_iter", path),
+                      &err);
     if (f->solver->average_loss < 1)
         problems_note(&f->errors,
                       error_set(&err, INVALID, "solver '%s': average_loss must be at least 1", path), &err);
@@ -275,9 +274,8 @@ static json_t *json_of_layer(const struct netdef *def, int index)
     struct layer_facts facts = layer_facts(def, index);
     json_t *tops = json_array();
     for (int t = 0; t < layer->n_tops; t++)
-        json_array_append_new(tops,
-                              json_pack("{ssso}", "name", def->blobs[layer->tops[t]].name, "shape",
-                                        json_of_shape(&def->blobs[layer->tops[t]].shape)));
+        json_array_append_new(tops, json_pack("{ssso}", "name", def->blobs[layer->tops[t]].name, "shape",
+                                              json_of_shape(&def->blobs[layer->tops[t]].shape)));
     json_t *bottoms = json_array();
     for (int b = 0; b < layer->n_bottoms; b++)
         json_array_append_new(bottoms, json_string(def->blobs[layer->bottoms[b]].name));
@@ -359,9 +357,12 @@ static void settings_release(struct settings *s)
 int command_check(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'},          {"input", required_argument, NULL, 'i'},
-        {"json", no_argument, NULL, 'j'},          {"phase", required_argument, NULL, 'p'},
-        {"solver", required_argument, NULL, 's'},  {"threads", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},
+        {"input", required_argument, NULL, 'i'},
+        {"json", no_argument, NULL, 'j'},
+        {"phase", required_argument, NULL, 'p'},
+        {"solver", required_argument, NULL, 's'},
+        {"threads", required_argument, NULL, 't'},
         {NULL, 0, NULL, 0},
     };
     CLEANUP(settings_release) struct settings s = {0};

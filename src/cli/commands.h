@@ -11,8 +11,14 @@ int command_test(int argc, char **argv);
 int command_time(int argc, char **argv);
 
 int command_check(int argc, char **argv);
+int command_compute_image_mean(int argc, char **argv);
 int command_convert_imageset(int argc, char **argv);
 int command_convert_mnist(int argc, char **argv);
+int command_draw_net(int argc, char **argv);
+int command_extract_features(int argc, char **argv);
+int command_parse_log(int argc, char **argv);
+int command_upgrade_net(int argc, char **argv);
+int command_upgrade_solver(int argc, char **argv);
 
 int command_worker(int argc, char **argv);
 int command_classify_images(int argc, char **argv); /* hidden: the child of a classify job */

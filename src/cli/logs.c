@@ -1,17 +1,17 @@
-/* logs.c - `et logs`: what a training job printed, and what it prints now. */
+/* logs.c - `et logs`: what a job printed, and what it prints now. */
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/job.h"
 
 static const char help[] = "usage: et logs [-f] [options] ID\n\n"
-                           "Prints the log of a training job, all attempts.\n\n"
+                           "Prints the log of a training job, a script or a classification, all attempts.\n\n"
                            "  -f, --follow           go on until the job has ended, whatever comes between\n" CLIENT_OPTIONS_HELP
                            "\nexample:\n"
                            "  et logs -f 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 struct printing {
     struct client *client;
-    const char *id;
+    const char *collection, *id;
     bool follows;
     int64_t offset; /* of the bytes printed */
 };
@@ -30,13 +30,12 @@ static enum status print_rest(void *context, bool *ret_progress, struct error *e
 {
     struct printing *p = context;
     int64_t before = p->offset;
-    CLEANUP(freep) char *path = xasprintf("/training-jobs/%s/logs%s", p->id, p->follows ? "?follow=1" : "");
+    CLEANUP(freep)
+    char *path = xasprintf("/%s/%s/logs%s", p->collection, p->id, p->follows ? "?follow=1" : "");
     CLEANUP(freep) char *range = xasprintf("Range: bytes=%lld-", (long long)p->offset);
     const char *const headers[] = {range, NULL};
-    struct http_request request = {.headers = p->offset ? headers : NULL,
-                                   .sink = print_part,
-                                   .context = p,
-                                   .may_be_silent = p->follows};
+    struct http_request request = {
+        .headers = p->offset ? headers : NULL, .sink = print_part, .context = p, .may_be_silent = p->follows};
     struct http_response response;
     enum status status = client_perform(p->client, &request, path, &response, err);
     *ret_progress = p->offset > before;
@@ -59,10 +58,16 @@ int command_logs(int argc, char **argv)
     if (client_open(&arguments.settings, true, &c, &err) != OK ||
         client_document(&c, arguments.id, &document, &err) != OK)
         return command_fail(&err);
+    printing.collection = client_collection(json_get_string(document, "type", ""));
+    if (!printing.collection) {
+        error_set(&err, INVALID, "'%s' is no job", arguments.id);
+        return command_fail(&err);
+    }
+    json_decref(TAKE(document));
     if (!printing.follows)
         return print_rest(&printing, &progress, &err) == OK ? EXIT_DONE : command_fail(&err);
     if (follow(print_rest, &printing, true, &err) != OK ||
-         job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
+        job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
         return command_fail(&err);
     return job_exit_status(document);
 }

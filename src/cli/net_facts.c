@@ -38,7 +38,8 @@ enum status input_shapes_add(struct input_shapes *inputs, const char *text, stru
     const char *equals = strchr(text, '=');
     struct shape shape;
     if (!equals || equals == text || !read_dims(equals + 1, &shape))
-        return error_set(err, INVALID, "input '%s' must be a blob and its shape, as in data=64,1,28,28", text);
+        return error_set(err, INVALID, "input '%s' must be a blob and its shape, as in data=64,1,28,28",
+                         text);
     inputs->each = xrealloc(inputs->each, ((size_t)inputs->n + 1) * sizeof(*inputs->each));
     inputs->each[inputs->n++] = (struct input_shape){
         .name = xasprintf("%.*s", (int)(equals - text), text),

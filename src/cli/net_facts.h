@@ -39,7 +39,7 @@ void sources_look(const Caffe__NetParameter *net, const struct netdef_options *s
 struct layer_facts {
     int64_t n_parameters;    /* of its own: what it shares counts with the owner */
     int64_t parameter_bytes; /* 4 each */
-    int64_t top_bytes;       /* of tops that are not in place, nor made by a Split; -1: a shape is not known */
+    int64_t top_bytes; /* of tops that are not in place, nor made by a Split; -1: a shape is not known */
     int64_t operations;
 };
 
@@ -66,8 +66,7 @@ struct peak {
  * looked for with `inputs`.  Fails where a plan cannot be made.
  */
 enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                          struct input_shapes *inputs, int threads, struct peak *ret_peak,
-                          struct error *err);
+                          struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err);
 
 /* The solver's state for the train net (test -1) or a test net: the net's own and the solver's. */
 void solver_state_of(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver, int test,

@@ -111,8 +111,7 @@ static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__S
 }
 
 enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                          struct input_shapes *inputs, int threads, struct peak *ret_peak,
-                          struct error *err)
+                          struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err)
 {
     struct peak peak = {-1, -1};
     TRY(training_peak(net, solver, inputs, threads, &peak.training, err));

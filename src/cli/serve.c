@@ -42,14 +42,18 @@ static const char help[] =
     "  --pool NAME:cpus=N,memory=SIZE,gpus=N\n"
     "                           a pool that jobs are given to, repeated (cpu: this machine by its workers;\n"
     "                           gpu: one GPU)\n"
-    "  --scripts DIR            scripts that users may run by name\n"
+    "  --scripts DIR            scripts that users, and Orders of the Boss, may run by name\n"
     "  --script-network         scripts may ask for the network\n"
     "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --quota BYTES            what a user's files and logs may take together (no limit)\n"
     "  --keep-days N            ended jobs, and what only they use, go after so long (0: never)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
-    "  --max-connections N      (10000)\n"
+    "  --max-connections N      (16384)\n"
+    "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
+    "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
+    "                           workers from outside, or by a classifier of the user's\n"
+    "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -139,7 +143,7 @@ static enum status read_settings(struct serving *s, struct error *err)
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
     const char *blobs = setting_text(settings, "blobs");
-    int64_t workers, connections, lease_seconds;
+    int64_t workers, connections, lease_seconds, order_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
     TRY(read_registration(settings, &s->api, err));
@@ -152,6 +156,12 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
+    TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
+    TRY(setting_int(settings, "item-ms", 1, 86400000, &s->api.item_ms, err));
+    TRY(setting_int(settings, "item-lease-ms", 1, 86400000, &s->api.item_lease_ms, err));
+    s->api.buckets = setting_text(settings, "bucket");
+    s->api.boss_user = setting_text(settings, "boss-api");
+    s->api.order_timeout_ms = 1000 * order_seconds;
     if (setting_text(settings, "quota"))
         TRY(setting_size(settings, "quota", &s->store.quota_bytes, err));
     TRY(setting_int(settings, "keep-days", 0, 36500, &s->store.keep_days, err));
@@ -293,6 +303,7 @@ static enum status serve(struct serving *s, int signals, struct error *err)
     s->server = local_url(api_address(api));
     local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
     s->worker.pools = s->local_pools;
+    s->worker.scripts = s->api.boss_user ? s->api.scripts : NULL;
     s->worker.unsafe_scripts = setting_is_on(s->settings, "unsafe-scripts");
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
@@ -343,7 +354,13 @@ int command_serve(int argc, char **argv)
         {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
-        {"max-connections", .otherwise = "10000"},
+        {"max-connections", .otherwise = "16384"},
+        {"boss-api"},
+        {"order-timeout", .otherwise = "86400"},
+        {"bucket", .repeats = true},
+        /* For tests: times of a bucket's items. */
+        {"item-ms", .otherwise = "1800000"},
+        {"item-lease-ms", .otherwise = "300000"},
         {"quota"},
         {"keep-days", .otherwise = "0"},
         /* How long unused blobs stay, and how often they are looked for: a day. */

@@ -7,9 +7,9 @@
 #include "base/buf.h"
 
 struct terminal {
-    bool is_one;     /* standard output is a terminal */
-    bool has_colour; /* that, and NO_COLOR is not set, nor TERM dumb */
-    bool has_utf8;   /* the locale's characters are UTF-8 */
+    bool is_one;       /* standard output is a terminal */
+    bool has_colour;   /* that, and NO_COLOR is not set, nor TERM dumb */
+    bool has_utf8;     /* the locale's characters are UTF-8 */
     int columns, rows; /* 80 x 24 when it is none */
 };
 void terminal_look(struct terminal *ret_terminal);

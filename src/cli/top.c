@@ -16,17 +16,18 @@
 #include "cli/follow.h"
 #include "cli/terminal.h"
 
-#define REFRESH_MS    2000
+#define REFRESH_MS 2000
 #define REDRAW_MIN_MS 200
-#define SCREEN_MAX    (1024 * 1024)
+#define SCREEN_MAX (1024 * 1024)
 #define WAITING_SHOWN "50"
 
-static const char help[] = "usage: et top [--once] [options]\n\n"
-                           "Shows workers and jobs, live. You see your own jobs and the workers that run them;\n"
-                           "with the operator's token, all.\n\n"
-                           "  -1, --once             print once and end, as it does when the output is no terminal\n"
-    CLIENT_OPTIONS_HELP "\nNO_COLOR in the environment turns colours off.\n\nexample:\n"
-                        "  et top\n";
+static const char help[] =
+    "usage: et top [--once] [options]\n\n"
+    "Shows workers and jobs, live. You see your own jobs and the workers that run them;\n"
+    "with the operator's token, all.\n\n"
+    "  -1, --once             print once and end, as it does when the output is no "
+    "terminal\n" CLIENT_OPTIONS_HELP "\nNO_COLOR in the environment turns colours off.\n\nexample:\n"
+    "  et top\n";
 
 struct top {
     struct client client; /* of the tables */
@@ -64,12 +65,14 @@ static void put_age(struct buf *b, const char *since)
 
 static void put_heading(const struct top *t, struct buf *b, const char *text)
 {
-    buf_printf(b, "\n%s%s%s\n", t->terminal.has_colour ? "\033[1m" : "", text, t->terminal.has_colour ? "\033[0m" : "");
+    buf_printf(b, "\n%s%s%s\n", t->terminal.has_colour ? "\033[1m" : "", text,
+               t->terminal.has_colour ? "\033[0m" : "");
 }
 
 static void put_progress(struct buf *b, const json_t *progress)
 {
-    int64_t done = json_get_int(progress, "iteration", -1), total = json_get_int(progress, "max_iterations", 0);
+    int64_t done = json_get_int(progress, "iteration", -1),
+            total = json_get_int(progress, "max_iterations", 0);
     if (done >= 0 && total > 0)
         buf_printf(b, "  %3.0f %%  %lld/%lld", 100.0 * (double)done / (double)total, (long long)done,
                    (long long)total);
@@ -84,21 +87,25 @@ static void put_workers(const struct top *t, const json_t *workers, struct buf *
     size_t i, k;
     json_t *worker, *job;
     put_heading(t, b, "WORKER                            BUSY      SEEN  POOLS");
-    json_array_foreach ((json_t *)workers, i, worker) {
+    json_array_foreach((json_t *)workers, i, worker)
+    {
         terminal_put(b, json_get_string(worker, "name", ""), 32);
         buf_printf(b, "  %zu/%lld  ", json_array_size(json_object_get(worker, "jobs")),
                    (long long)json_get_int(worker, "slots", 0));
         put_age(b, json_get_string(worker, "seen", ""));
         buf_puts(b, " ");
-        json_array_foreach (json_object_get(worker, "pools"), k, job) {
+        json_array_foreach(json_object_get(worker, "pools"), k, job)
+        {
             buf_putc(b, ' ');
             terminal_put(b, json_string_value(job), 0);
         }
         buf_putc(b, '\n');
     }
     put_heading(t, b, "RUNNING                           KIND          SINCE  WORKER");
-    json_array_foreach ((json_t *)workers, i, worker) {
-        json_array_foreach (json_object_get(worker, "jobs"), k, job) {
+    json_array_foreach((json_t *)workers, i, worker)
+    {
+        json_array_foreach(json_object_get(worker, "jobs"), k, job)
+        {
             terminal_put(b, json_get_string(job, "id", ""), 32);
             buf_puts(b, "  ");
             terminal_put(b, json_get_string(job, "kind", ""), 10);
@@ -120,7 +127,8 @@ static void put_waiting(const struct top *t, const json_t *jobs, struct buf *b)
     if (!json_array_size(jobs))
         return;
     put_heading(t, b, "WAITING                           STATE");
-    json_array_foreach ((json_t *)jobs, i, job) {
+    json_array_foreach((json_t *)jobs, i, job)
+    {
         terminal_put(b, json_get_string(job, "_id", ""), 32);
         buf_puts(b, "  ");
         terminal_put(b, json_get_string(job, "state", ""), 10);
@@ -157,8 +165,9 @@ static enum status show(struct top *t, struct error *err)
     const json_t *list = json_object_get(workers, "workers");
     const json_t *jobs = waiting ? json_object_get(waiting, "items") : NULL;
     if (t->client.as_json) {
-        CLEANUP(json_decrefp) json_t *all = json_pack("{s:O, s:o}", "workers", list, "waiting",
-                                                      jobs ? json_incref((json_t *)jobs) : json_array());
+        CLEANUP(json_decrefp)
+        json_t *all = json_pack("{s:O, s:o}", "workers", list, "waiting",
+                                jobs ? json_incref((json_t *)jobs) : json_array());
         client_print(&t->client, all, " ");
         return OK;
     }
@@ -225,7 +234,8 @@ int command_top(int argc, char **argv)
     struct error err = {0};
     CLEANUP(top_release) struct top t = {0};
     terminal_look(&t.terminal);
-    if (client_open(&settings, true, &t.client, &err) != OK || client_open(&settings, true, &t.stream, &err) != OK)
+    if (client_open(&settings, true, &t.client, &err) != OK ||
+        client_open(&settings, true, &t.stream, &err) != OK)
         return command_fail(&err);
     t.redraws = t.terminal.is_one && !once && !t.client.as_json;
     if (t.redraws)

@@ -35,6 +35,7 @@ static const char help[] =
     "                       pool to take jobs from, and what a job in it may use; repeated in order of\n"
     "                       preference (or ET_POOL; default cpu, with cores and memory divided by slots)\n"
     "  --max-fetch=GIB      largest file that a URL may bring (or ET_MAX_FETCH; default 64)\n"
+    "  --scripts=DIR        run Orders of a Boss: their scripts are files in this folder (or ET_SCRIPTS)\n"
     "  --script-disk=SIZE   what a script may write (or ET_SCRIPT_DISK; default 8G)\n"
     "  --script-log=SIZE    what is kept of each stream that it prints (or ET_SCRIPT_LOG; default 64M)\n"
     "  --script-processes=N that it may have at a time (or ET_SCRIPT_PROCESSES; default 512)\n"
@@ -57,7 +58,7 @@ static void settings_free(struct settings *s)
 }
 
 enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, SCRIPT_DISK, SCRIPT_LOG,
-       SCRIPT_PROCESSES, UNSAFE_SCRIPTS };
+       SCRIPT_PROCESSES, SCRIPTS, UNSAFE_SCRIPTS };
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
 static int read_number(const char *flag, const char *text, long max, long *ret_number)
@@ -102,11 +103,12 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"script-disk", required_argument, NULL, SCRIPT_DISK},
         {"script-log", required_argument, NULL, SCRIPT_LOG},
         {"script-processes", required_argument, NULL, SCRIPT_PROCESSES},
+        {"scripts", required_argument, NULL, SCRIPTS},
         {"unsafe-scripts", no_argument, NULL, UNSAFE_SCRIPTS},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    const char *slots = getenv("ET_SLOTS"), *max_fetch = getenv("ET_MAX_FETCH");
+    const char *folder = getenv("ET_SCRIPTS"), *slots = getenv("ET_SLOTS"), *max_fetch = getenv("ET_MAX_FETCH");
     s->worker = (struct worker_options){
         .server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK")};
     struct script_settings scripts = {
@@ -143,6 +145,9 @@ static int read_settings(int argc, char **argv, struct settings *s)
         case SCRIPT_PROCESSES:
             scripts.processes = optarg;
             break;
+        case SCRIPTS:
+            folder = optarg;
+            break;
         case UNSAFE_SCRIPTS:
             scripts.unsafe = "1";
             break;
@@ -172,6 +177,7 @@ static int read_settings(int argc, char **argv, struct settings *s)
     if (s->pools.n > MAX_POOLS)
         return command_usage("worker", "a worker has at most %d pools", MAX_POOLS);
     s->worker.pools = &s->pools;
+    s->worker.scripts.folder = folder && *folder ? folder : NULL;
     s->worker.slots = (int)n_slots;
     s->worker.max_fetch_bytes = (int64_t)gib << 30;
     return end;

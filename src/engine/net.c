@@ -1,6 +1,7 @@
 #include "engine/net.h"
 
 #include <assert.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,50 @@ void net_backward(struct net *net)
     omp_set_num_threads(net->options.threads);
     for (int i = net->n_layers - 1; i >= 0; i--)
         backward_layer(net, i);
+}
+
+/* ---- the search for a value that is not finite ---- */
+
+static bool all_finite(const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+static bool params_are_finite(const struct layer *l)
+{
+    for (int i = 0; i < l->n_params; i++)
+        if (!all_finite(l->params[i]->data, l->params[i]->n_floats))
+            return false;
+    return true;
+}
+
+static bool tops_are_finite(const struct layer *l)
+{
+    for (int t = 0; t < l->n_tops; t++)
+        if (!all_finite(l->tops[t].data, l->tops[t].n_floats))
+            return false;
+    return true;
+}
+
+/* Tops are looked at before their memory is used again.  Layers without bottoms keep theirs: the batch. */
+int net_find_not_finite(struct net *net, bool *ret_is_parameter)
+{
+    struct error ignored;
+    omp_set_num_threads(net->options.threads);
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct layer *l = &net->layers[i].layer;
+        *ret_is_parameter = !params_are_finite(l);
+        if (*ret_is_parameter)
+            return i;
+        if (l->n_bottoms && l->n_tops && forward_layer(net, i, &ignored) != OK)
+            continue;
+        if (!tops_are_finite(l))
+            return i;
+    }
+    return -1;
 }
 
 /* ---- looking ---- */

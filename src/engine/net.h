@@ -50,6 +50,14 @@ void net_backward(struct net *net);
 void net_clear_diffs(struct net *net); /* of the parameters */
 
 /*
+ * After a forward pass whose loss is not finite: the first layer whose
+ * parameters or, computed once more from the same batch, whose tops are not
+ * finite.  Chance (Dropout) may fall differently.  -1: none found, so it was
+ * chance.  *ret_is_parameter says which of the two.
+ */
+int net_find_not_finite(struct net *net, bool *ret_is_parameter);
+
+/*
  * What the net spends its time on: told after each step, on the thread that
  * runs the net.  Times are monotonic, in nanoseconds.
  */

@@ -6,7 +6,6 @@
  * test_iter has further values.  State: the phase's default, then the net's
  * own, then train_state or test_state.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -186,52 +185,4 @@ enum status solver_make_nets(struct solver *s, struct error *err)
     TRY(make_train_net(s, err));
     outputs_init(&s->outputs, s->net);
     return make_test_nets(s, err);
-}
-
-/* ---- the search for a value that is not finite ---- */
-
-static bool all_finite(const float *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
-}
-
-static bool blob_is_finite(struct net *net, int blob)
-{
-    size_t n = (size_t)shape_count(&net_def(net)->blobs[blob].shape);
-    CLEANUP(freep) float *values = xcalloc(n + 1, sizeof(float));
-    net_blob_read(net, blob, values);
-    return all_finite(values, n);
-}
-
-static const char *layer_with_bad_parameters(struct net *net)
-{
-    for (int i = 0; i < net_n_params(net); i++) {
-        const struct param *p = net_param(net, i);
-        if (!all_finite(p->data, p->n_floats))
-            return net_def(net)->layers[p->def->layer].name;
-    }
-    return NULL;
-}
-
-/* Blobs from outside, and outputs: these are kept after a forward pass. */
-static const char *layer_with_bad_blob(struct net *net)
-{
-    const struct netdef *def = net_def(net);
-    for (int l = 0; l < def->n_layers; l++)
-        for (int t = 0; t < def->layers[l].n_tops && !def->layers[l].n_bottoms; t++)
-            if (!blob_is_finite(net, def->layers[l].tops[t]))
-                return def->layers[l].name;
-    for (int i = 0; i < def->n_outputs; i++)
-        if (!blob_is_finite(net, def->outputs[i]))
-            return def->layers[def->blobs[def->outputs[i]].producer].name;
-    return NULL;
-}
-
-const char *solver_find_not_finite(struct solver *s)
-{
-    const char *name = layer_with_bad_parameters(s->net);
-    return name ? name : layer_with_bad_blob(s->net);
 }

@@ -31,7 +31,8 @@ int64_t netdef_training_bytes_at_least(const struct netdef *def, int n_histories
     int64_t floats = 0;
     for (int i = 0; i < def->n_params; i++)
         if (def->params[i].owner == i && shape_is_known(&def->params[i].shape))
-            floats += shape_count(&def->params[i].shape) * (def->params[i].lr_mult != 0 ? 2 + n_histories : 1);
+            floats +=
+                shape_count(&def->params[i].shape) * (def->params[i].lr_mult != 0 ? 2 + n_histories : 1);
     for (int i = 0; i < def->n_layers; i++)
         for (int b = 0; b < def->layers[i].n_bottoms && keeps_bottoms(def, &def->layers[i]); b++)
             kept[split_from(def, def->layers[i].bottoms[b])] = true;

@@ -102,7 +102,8 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
         CLEANUP(freep) char *last = xasprintf("%s (given up after %d attempts)", reason, h->counted + 1);
         return end_job(tx, f, h, STATE_FAILED, last, now_ms, err);
     }
-    return requeue(tx, f, h, h->counted + 1, now_ms + queue_backoff_ms(h->counted + 1), now_ms, err);
+    int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->counted + 1);
+    return requeue(tx, f, h, h->counted + 1, again_ms, now_ms, err);
 }
 
 struct finishing {
@@ -110,14 +111,12 @@ struct finishing {
     int64_t now_ms;
 };
 
-static enum status finish(struct tx *tx, void *opaque, struct error *err)
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err)
 {
-    const struct finishing *args = opaque;
-    const struct finish *f = args->finish;
     struct held held;
     enum status status = find_held(tx, f->job, f->attempt, &held, err);
     if (status == OK)
-        return end_attempt(tx, f, &held, args->now_ms, err);
+        return end_attempt(tx, f, &held, now_ms, err);
     if (connection_failed(tx->db))
         return status;
     ROWS rows = {0};
@@ -128,6 +127,12 @@ static enum status finish(struct tx *tx, void *opaque, struct error *err)
     return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over%s%s", f->attempt, f->job,
                      rows.n ? ": it ended as " : "",
                      rows.n ? outcome_word((enum outcome)row_int(&rows, 0, 0)) : "");
+}
+
+static enum status finish(struct tx *tx, void *opaque, struct error *err)
+{
+    const struct finishing *args = opaque;
+    return attempt_finish(tx, args->finish, args->now_ms, err);
 }
 
 enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms, struct error *err)

@@ -174,7 +174,10 @@ enum status feed_pending(struct store *s, const char *owner, int64_t since, int6
 #define LIST(where, direction, limit)                                                                        \
     "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \
     " ORDER BY id " direction " LIMIT " limit
-#define LIST_PAIR(where, limit) {LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)}
+#define LIST_PAIR(where, limit)                                                                              \
+    {                                                                                                        \
+        LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)                                \
+    }
 
 static const char *const list_all[] = LIST_PAIR("", "$3");
 static const char *const list_of_type[] = LIST_PAIR("AND type = $3", "$4");
@@ -230,35 +233,47 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
     return read_rows(&rows, limit, ret_list, err);
 }
 
-enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err)
+enum status owner_bump(struct tx *tx, const char *owner, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(SQL(tx->db, ret_seq ? &rows : NULL, err,
-            "INSERT INTO owners(owner, seq) VALUES ($1, 1)"
-            " ON CONFLICT (owner) DO UPDATE SET seq = owners.seq + 1 RETURNING seq",
-            V(owner)));
-    if (ret_seq)
-        *ret_seq = row_int(&rows, 0, 0);
     tx_stir(tx, "feed", owner);
-    return OK;
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO owners(owner, seq) VALUES ($1, 1)"
+               " ON CONFLICT (owner) DO UPDATE SET seq = owners.seq + 1",
+               V(owner));
+}
+
+/* rows: NULL, or the new sequence number's. */
+static enum status write_row(struct tx *tx, struct document *d, int64_t now_ms, struct rows *rows,
+                             struct error *err)
+{
+    CLEANUP(freep) char *body = json_text(d->body);
+    d->rev++;
+    d->updated_ms = now_ms;
+    TRY(owner_bump(tx, d->owner, err));
+    tx_stir(tx, "job", d->id);
+    return SQL(tx->db, rows, err,
+               "UPDATE documents SET rev = $1, seq = (SELECT seq FROM owners WHERE owner = $2), state = $3,"
+               " updated = $4, body = $5 WHERE id = $6 RETURNING seq",
+               V(d->rev), V(d->owner), V(d->state), V(now_ms), V((const char *)body), V(d->id));
 }
 
 enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err)
 {
-    TRY(owner_bump(tx, d->owner, &d->seq, err));
-    CLEANUP(freep) char *body = json_text(d->body);
-    d->rev++;
-    d->updated_ms = now_ms;
-    tx_stir(tx, "job", d->id);
-    return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = $1, seq = $2, state = $3, updated = $4, body = $5 WHERE id = $6",
-               V(d->rev), V(d->seq), V(d->state), V(now_ms), V((const char *)body), V(d->id));
+    ROWS rows = {0};
+    TRY(write_row(tx, d, now_ms, &rows, err));
+    d->seq = row_int(&rows, 0, 0);
+    return OK;
+}
+
+enum status document_write_unread(struct tx *tx, struct document *d, int64_t now_ms, struct error *err)
+{
+    return write_row(tx, d, now_ms, NULL, err);
 }
 
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err)
 {
-    TRY(owner_bump(tx, owner, NULL, err));
+    TRY(owner_bump(tx, owner, err));
     tx_stir(tx, "job", id);
     return SQL(tx->db, NULL, err,
                "UPDATE documents SET rev = rev + 1, seq = (SELECT seq FROM owners WHERE owner = $1),"
@@ -266,16 +281,20 @@ enum status document_set_state(struct tx *tx, const char *owner, const char *id,
                V(owner), V(state), V(now_ms), V(id));
 }
 
-static enum status insert_row(struct tx *tx, const struct document *d, struct error *err)
+static enum status insert_row(struct tx *tx, struct document *d, struct error *err)
 {
     ROWS rows = {0};
     CLEANUP(freep) char *body = json_text(d->body);
     TRY(SQL(tx->db, &rows, err,
             "INSERT INTO documents(id, owner, type, rev, seq, state, created, updated, body)"
-            " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING seq",
-            V(d->id), V(d->owner), V(d->type), V(d->seq), V(d->state), V(d->created_ms), V(d->updated_ms),
-            V((const char *)body)));
-    return rows.n ? OK : error_set(err, CONFLICT, "there is a document '%s' already", d->id);
+            " SELECT $1, owner, $2, 1, seq, CAST($3 AS INTEGER), CAST($4 AS BIGINT), CAST($5 AS BIGINT), $6"
+            " FROM owners WHERE owner = $7 ON CONFLICT (id) DO NOTHING RETURNING seq",
+            V(d->id), V(d->type), V(d->state), V(d->created_ms), V(d->updated_ms), V((const char *)body),
+            V(d->owner)));
+    if (!rows.n)
+        return error_set(err, CONFLICT, "there is a document '%s' already", d->id);
+    d->seq = row_int(&rows, 0, 0);
+    return OK;
 }
 
 static enum status insert_references(struct tx *tx, const struct document *d, const struct new_document *new,
@@ -321,7 +340,7 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     copy_text(d.id, sizeof(d.id), new->id);
     copy_text(d.owner, sizeof(d.owner), owner);
     copy_text(d.type, sizeof(d.type), new->type);
-    TRY(owner_bump(tx, owner, &d.seq, err));
+    TRY(owner_bump(tx, owner, err));
     /* The caller may use its body on another thread once answered: never share it. */
     d.body = json_deep_copy(new->body);
     if (new->job) {
@@ -435,7 +454,8 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
 {
     if (!json_is_object(body))
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
     TRY(store_write_about(s, owner, id, update, &c, err));
     *ret_document = c.result;
@@ -493,7 +513,8 @@ static enum status bury(struct tx *tx, void *opaque, struct error *err)
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,
                             int64_t now_ms, json_t *users, struct document *ret_tombstone, struct error *err)
 {
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
     TRY(store_write_about(s, owner, id, bury, &c, err));
     if (ret_tombstone) {

@@ -26,7 +26,7 @@ struct idempotency_keys;
 struct quota_holds;
 
 #define SECRET_BYTES 32
-#define COMMITTERS_MAX 2
+#define COMMITTERS_MAX 4 /* one works while another waits for its database */
 
 struct store {
     const struct driver *driver;
@@ -117,14 +117,17 @@ enum status document_find(struct connection *db, const char *owner, const char *
                           struct document *ret_document, struct error *err);
 /* Gives d a new revision and sequence number and writes its state and body. */
 enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
+/* The same without telling d its number: nobody has to wait for it. */
+enum status document_write_unread(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* The same for the state alone. */
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err);
+/* The next sequence number of the owner's is the row's from here on. */
+enum status owner_bump(struct tx *tx, const char *owner, struct error *err);
 /* Makes a tombstone of it: all that it has goes.  d: its present revision; then the tombstone. */
 enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* Live documents that use it, at most 100: id and type. */
 enum status document_users(struct tx *tx, const char *id, struct rows *rows, struct error *err);
-enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq /* or NULL */, struct error *err);
 /* Makes one document; the job's part is enqueue.c's. */
 enum status document_insert(struct tx *tx, const char *owner, const struct new_document *new, int64_t now_ms,
                             struct document *ret_document, struct error *err);
@@ -153,7 +156,15 @@ int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` fai
 /* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
 
+/* A job's row as job_read_row reads it. */
+#define JOB_COLUMNS                                                                                          \
+    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
+    " leased, expires, spec"
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
+
 /* -- attempt.c -- */
+/* queue_finish within a write. */
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err);
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);

@@ -137,7 +137,7 @@ enum status log_read_on(struct store *s, const char *job, enum log_stream stream
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &rows, err,
             "SELECT attempt, base, length FROM logs WHERE job = $1 AND stream = $2 AND attempt >= $3"
-            " ORDER BY attempt LIMIT 3",
+            " ORDER BY attempt",
             V(job), V(stream), V(place->attempt)));
     struct log_place from = *place;
     int at = 0;

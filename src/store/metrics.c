@@ -52,15 +52,14 @@ static enum status add_point(struct tx *tx, const char *job, const char *owner, 
 {
     enum special special = special_of(p->value);
     ROWS rows = {0};
-    TRY(SQL(
-        tx->db, &rows, err,
-        "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
-        " value = excluded.value, special = excluded.special"
-        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
-        V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
-        V(owner)));
+    TRY(SQL(tx->db, &rows, err,
+            "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
+            " value = excluded.value, special = excluded.special"
+            " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
+            V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
+            V(owner)));
     *ord += rows.n;
     return OK;
 }
@@ -80,11 +79,10 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
     for (int i = 0; i < a->n; i++)
         TRY(add_point(tx, a->job, owner, &a->points[i], &ord, err));
     if (a->progress)
-        TRY(SQL(
-            tx->db, NULL, err,
-            "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"
-            " DO UPDATE SET body = excluded.body, ord = excluded.ord",
-            V(a->job), V(a->progress), V(++ord), V(owner)));
+        TRY(SQL(tx->db, NULL, err,
+                "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"
+                " DO UPDATE SET body = excluded.body, ord = excluded.ord",
+                V(a->job), V(a->progress), V(++ord), V(owner)));
     if (ord > before) {
         TRY(SQL(tx->db, NULL, err, "UPDATE owners SET told = $1 WHERE owner = $2", V(ord), V(owner)));
         tx_stir(tx, "told", owner);
@@ -165,7 +163,8 @@ enum status told_read(struct store *s, const char *owner, int64_t since, int lim
     TRY(reader_take(s, &reader, err));
     /* One statement, one state: a progress seen before points of less ord would make them missed. */
     TRY(SQL(reader.db, &rows, err,
-            "SELECT " METRIC_COLUMNS ", job, CAST(NULL AS TEXT) AS body FROM metrics WHERE owner = $1 AND ord > $2"
+            "SELECT " METRIC_COLUMNS
+            ", job, CAST(NULL AS TEXT) AS body FROM metrics WHERE owner = $1 AND ord > $2"
             " UNION ALL SELECT '', 0, 0, CAST(0 AS DOUBLE PRECISION), 0, ord, job, body FROM progress"
             " WHERE owner = $1 AND ord > $2 ORDER BY ord LIMIT $3",
             V(owner), V(since), V(limit)));

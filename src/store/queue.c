@@ -47,11 +47,7 @@ void job_list_release(struct job_list *l)
     *l = (struct job_list){0};
 }
 
-#define COLUMNS                                                                                              \
-    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
-    " leased, expires, spec"
-
-static enum status read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
 {
     struct job j = {
         .attempt = (int)row_int(rows, i, 5),
@@ -105,7 +101,7 @@ static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows 
     list->jobs = xrealloc(list->jobs, (size_t)(list->n + rows->n + 1) * sizeof(*list->jobs));
     for (int i = 0; i < rows->n; i++) {
         struct job *j = &list->jobs[list->n];
-        TRY(read_row(rows, i, j, err));
+        TRY(job_read_row(rows, i, j, err));
         lease_token(tx->store, j->id, j->attempt, j->token);
         list->n++;
     }
@@ -157,7 +153,7 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
         "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
         " expires = $4, lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7"
         " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $6 AND owner = $7"
-        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " COLUMNS,
+        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " JOB_COLUMNS,
         V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
     if (!taken.n)
@@ -175,7 +171,7 @@ static enum status lease(struct tx *tx, void *opaque, struct error *err)
     l->busy = false;
     ROWS held = {0};
     TRY(SQL(tx->db, &held, err,
-            "SELECT " COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
+            "SELECT " JOB_COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
             V(r->request_id), V(r->worker)));
     if (held.n)
         return add_rows(tx, l, &held, err);
@@ -318,10 +314,10 @@ enum status queue_job(struct store *s, const char *id, struct job *ret_job, stru
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM jobs WHERE id = $1", V(id)));
+    TRY(SQL(reader.db, &rows, err, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1", V(id)));
     if (!rows.n)
         return error_set(err, NOT_FOUND, "there is no unfinished job '%.64s'", id);
-    return read_row(&rows, 0, ret_job, err);
+    return job_read_row(&rows, 0, ret_job, err);
 }
 
 enum status queue_leased(struct store *s, const char *owner, int limit, struct job_list *ret_list,
@@ -332,12 +328,12 @@ enum status queue_leased(struct store *s, const char *owner, int limit, struct j
     CLEANUP(job_list_release) struct job_list list = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &rows, err,
-            "SELECT " COLUMNS " FROM jobs WHERE state = 2 AND (CAST($1 AS TEXT) IS NULL OR owner = $1)"
+            "SELECT " JOB_COLUMNS " FROM jobs WHERE state = 2 AND (CAST($1 AS TEXT) IS NULL OR owner = $1)"
             " ORDER BY id LIMIT $2",
             V(owner), V(limit)));
     list.jobs = xcalloc((size_t)rows.n + 1, sizeof(*list.jobs));
     for (; list.n < rows.n; list.n++)
-        TRY(read_row(&rows, list.n, &list.jobs[list.n], err));
+        TRY(job_read_row(&rows, list.n, &list.jobs[list.n], err));
     *ret_list = list;
     list = (struct job_list){0};
     return OK;

@@ -11,7 +11,7 @@
 
 #define POINTS_MIN 5
 #define POINTS_MAX 10000
-#define PAGE_ROWS  5000
+#define PAGE_ROWS 5000
 
 struct thinning {
     int64_t from;
@@ -185,7 +185,8 @@ enum status metrics_thin(struct store *s, const char *job, const char *name, int
             V(job), V(name), V(from), V(to)));
     CLEANUP(thinning_release) struct thinning t;
     begin(&t, row_int(&rows, 0, 0), row_int(&rows, 0, 1), row_int(&rows, 0, 2), points);
-    TRY(run(reader.db, job, name, t.from, row_int(&rows, 0, 2), &t, err));
+    if (row_int(&rows, 0, 0))
+        TRY(run(reader.db, job, name, t.from, row_int(&rows, 0, 2), &t, err));
     *ret_thinned = t.out;
     t.out = (struct thinned){0};
     return OK;

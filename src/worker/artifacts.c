@@ -61,7 +61,8 @@ static enum status pack_file(struct archive_writer *w, int folder, const char *n
     return OK;
 }
 
-static enum status pack(struct archive_writer *w, int folder, const char *prefix, int depth, struct error *err)
+static enum status pack(struct archive_writer *w, int folder, const char *prefix, int depth,
+                        struct error *err)
 {
     struct dirent **entries = NULL;
     int n = read_names(folder, &entries);
@@ -114,7 +115,8 @@ static enum status put(struct job *job, int folder, const char *name, json_t *na
     bool is_folder = S_ISDIR(st.st_mode);
     CLEANUP(freep) char *blob_name = is_folder ? xasprintf("%s.tar.gz", name) : xstrdup(name);
     if (!artifact_name_is_valid(blob_name) || !(is_folder || S_ISREG(st.st_mode))) {
-        job_log(job, "an artifact is not kept: '%.100s' is no file, or its name is none for an artifact", name);
+        job_log(job, "an artifact is not kept: '%.100s' is no file, or its name is none for an artifact",
+                name);
         return OK;
     }
     if (json_array_size(names) == ARTIFACTS_MAX)

@@ -16,9 +16,9 @@
 #include "base/file.h"
 #include "base/process.h"
 
-#define CANCEL_GRACE_MS 10000
+#define CANCEL_GRACE_MS  10000
 #define RELEASE_GRACE_MS 15000
-#define READ_AT_ONCE (1 << 20) /* of a stream, so that one which never ends leaves time for the rest */
+#define READ_AT_ONCE     (1 << 20) /* of a stream, so that one which never ends leaves time for the rest */
 
 extern char **environ;
 

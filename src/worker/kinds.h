@@ -20,6 +20,7 @@ struct job_kind {
 const struct job_kind *job_kind_find(const char *name); /* NULL: not one of this worker */
 
 enum status job_run_fetch(struct job *job, json_t **ret_result, struct error *err);
+enum status job_run_order(struct job *job, json_t **ret_result, struct error *err);
 enum status job_run_script(struct job *job, json_t **ret_result, struct error *err);
 enum status job_run_split(struct job *job, json_t **ret_result, struct error *err);
 enum status job_run_train(struct job *job, json_t **ret_result, struct error *err);

@@ -88,7 +88,8 @@ void sandbox_command_release(struct sandbox_command *c)
     *c = (struct sandbox_command){0};
 }
 
-/* bubblewrap says {"child-pid": N, ...} when it has begun, and {"exit-code": N} when the program has ended. */
+/* bubblewrap says {"child-pid": N, ...} when it has begun, and {"exit-code": N} when the program has ended.
+ */
 void sandbox_line(struct sandbox *s, const char *line)
 {
     CLEANUP(json_decrefp) json_t *json = NULL;
@@ -111,7 +112,8 @@ enum status sandbox_sample_disk(const struct sandbox *s, int64_t nameless_bytes,
     char text[SIZE_TEXT_MAX];
     folder_usage(s->box, &bytes, &files);
     if (bytes + nameless_bytes > s->options.disk_bytes)
-        return error_set(err, FAILED, "wrote more than its %s of disk", size_text(s->options.disk_bytes, text));
+        return error_set(err, FAILED, "wrote more than its %s of disk",
+                         size_text(s->options.disk_bytes, text));
     if (files > FILES_MAX)
         return error_set(err, FAILED, "made more than its %d files", FILES_MAX);
     return OK;

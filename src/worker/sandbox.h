@@ -52,7 +52,8 @@ void sandbox_command_release(struct sandbox_command *c);
 /* A line on the child's CHILD_PROGRESS_FD. */
 void sandbox_line(struct sandbox *s, const char *line);
 
-/* Does it keep within its limits?  pid is the child.  Errors: FAILED, "used more than its 512 MiB of memory". */
+/* Does it keep within its limits?  pid is the child.  Errors: FAILED, "used more than its 512 MiB of memory".
+ */
 enum status sandbox_sample(const struct sandbox *s, pid_t pid, struct error *err);
 /* The same of the disk alone, with bytes that are in no folder. */
 enum status sandbox_sample_disk(const struct sandbox *s, int64_t nameless_bytes, struct error *err);

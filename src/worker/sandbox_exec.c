@@ -24,13 +24,14 @@
 #include "worker/child.h"
 #include "worker/sandbox.h"
 
-#define UID_BASE       1000000000 /* plus the process id: a user that is nobody else's while this lives */
-#define OPEN_FILES_MAX 16384
+#define UID_NOBODY      65534
+#define UID_BASE        1000000000 /* plus the process id: a user that is nobody else's while this lives */
+#define OPEN_FILES_MAX  16384
 #define TASKS_A_PROCESS 4 /* threads count as processes to the kernel */
-#define USER_INSIDE    "1000"
-#define ARGS_MAX       512
+#define USER_INSIDE     "1000"
+#define ARGS_MAX        512
 /* The box is seen here by the program's user, who may not be able to walk the path to it. */
-#define MEETING_POINT  "/mnt"
+#define MEETING_POINT "/mnt"
 
 struct settings {
     bool network, gpus, unsafe;
@@ -81,8 +82,8 @@ static void add_etc(struct args *a, bool network)
         "/etc/localtime",    "/etc/matplotlibrc", "/etc/mime.types",  "/etc/python3",    "/etc/python3.11",
     };
     static const char *const with_network[] = {
-        "/etc/ca-certificates", "/etc/hosts",       "/etc/nsswitch.conf", "/etc/protocols",
-        "/etc/resolv.conf",     "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf",
+        "/etc/ca-certificates", "/etc/hosts",    "/etc/nsswitch.conf", "/etc/protocols",
+        "/etc/resolv.conf",     "/etc/services", "/etc/ssl/certs",     "/etc/ssl/openssl.cnf",
     };
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         add(a, "--ro-bind-try", always[i], always[i], NULL);
@@ -125,7 +126,8 @@ static void add_all(struct args *a, const struct settings *s, const struct box *
     snprintf(progress, sizeof(progress), "%d", CHILD_PROGRESS_FD);
     snprintf(tasks, sizeof(tasks), "--nproc=%ld", s->processes * TASKS_A_PROCESS);
     add(a, "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--uid", USER_INSIDE, "--gid",
-        USER_INSIDE, "--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL", NULL);
+        USER_INSIDE, "--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        NULL);
     if (s->network)
         add(a, "--share-net", NULL);
     add_system(a);
@@ -161,6 +163,8 @@ static int leave_root(void)
 {
     pid_t parent = getppid();
     new_owner = UID_BASE + (uid_t)getpid();
+    if (lchown("box", new_owner, new_owner) && errno == EINVAL) /* a container that has few users */
+        new_owner = UID_NOBODY;
     if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
         mount("box", MEETING_POINT, NULL, MS_BIND, NULL) || nftw("box", give_away, 32, FTW_PHYS) ||
         setgroups(0, NULL) || setresgid(new_owner, new_owner, new_owner) ||

@@ -75,7 +75,8 @@ static enum status find_program(const struct run *run, const struct script *scri
     *ret_program = xasprintf("./%s", script->program);
     if (runs_itself) {
         if (fchmod(fd, 0755))
-            return error_set(err, FAILED, "cannot make '%s' executable: %s", script->program, strerror(errno));
+            return error_set(err, FAILED, "cannot make '%s' executable: %s", script->program,
+                             strerror(errno));
         words[0] = *ret_program;
     } else if (ends_in(script->program, ".py")) {
         words[0] = "/usr/bin/python3";
@@ -190,10 +191,12 @@ static json_t *make_result(struct run *run, int status, int number, json_t *arti
     char name[SIGNAL_NAME_MAX];
     script_output_end(&run->output);
     if (run->output.n_refused)
-        job_log(run->job, "%lld metrics were not understood: each needs a name of at most 63 bytes, a whole "
-                "step and a number as value", (long long)run->output.n_refused);
-    return json_pack("{s:o, s:o, s:o, s:O}", "exit-status", number ? json_null() : json_integer(status), "signal",
-                     number ? json_string(signal_name(number, name)) : json_null(), "result",
+        job_log(run->job,
+                "%lld metrics were not understood: each needs a name of at most 63 bytes, a whole "
+                "step and a number as value",
+                (long long)run->output.n_refused);
+    return json_pack("{s:o, s:o, s:o, s:O}", "exit-status", number ? json_null() : json_integer(status),
+                     "signal", number ? json_string(signal_name(number, name)) : json_null(), "result",
                      storable(run->output.result), "artifacts", artifacts);
 }
 
@@ -268,6 +271,7 @@ enum status script_run(struct job *job, const struct script *script, json_t **re
     struct sandbox_options options = options_of(job, script);
     TRY(sandbox_init(&run.sandbox, &options, err));
     script_output_init(&run.output, on_metric, &run);
+    run.output.is_order = script->is_order;
     enum status status = run_child(&run, script, ret_result, err);
     script_output_release(&run.output);
     sandbox_release(&run.sandbox);

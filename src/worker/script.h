@@ -24,6 +24,7 @@
 struct script {
     const char *program;      /* a path below box/job: "train.py" */
     const json_t *parameters; /* an object; lent */
+    bool is_order;            /* its result is an Outcome, which may have a "metric" */
     bool network;             /* it may reach others */
     int gpus;                 /* above 0: it sees the machine's */
     int cpus;                 /* threads that it is told to use; 0: what the host gives a job */

@@ -89,8 +89,7 @@ static enum status lay_out(struct job *job, const char **ret_program, struct err
     }
     size_t i;
     json_t *name;
-    json_array_foreach(json_object_get(spec, "inputs"), i, name)
-    {
+    json_array_foreach(json_object_get(spec, "inputs"), i, name) {
         CLEANUP(freep) char *to = xasprintf("%s/inputs/%s", SCRIPT_FOLDER, json_string_value(name));
         TRY(job_get_input(job, json_string_value(name), to, err));
     }

@@ -79,7 +79,8 @@ static bool read_value(const json_t *json, double *ret_value)
     return !strcmp(word, "NaN") || !strcmp(word, "Infinity") || !strcmp(word, "-Infinity");
 }
 
-static bool read_step(const struct script_output *o, const json_t *metric, const char *name, int64_t *ret_step)
+static bool read_step(const struct script_output *o, const json_t *metric, const char *name,
+                      int64_t *ret_step)
 {
     const json_t *step = json_object_get(metric, "step");
     double number = json_number_value(step);
@@ -111,7 +112,8 @@ static void take_metric(struct script_output *o, const json_t *metric)
 static void take_line(struct script_output *o)
 {
     json_t *json = o->line.overflowed ? NULL : read_object(&o->line);
-    if (json_object_get(json, "metric")) {
+    bool is_outcome = o->is_order && !json_object_get(json, "value");
+    if (json_object_get(json, "metric") && !is_outcome) {
         take_metric(o, json);
     } else if (json) {
         json_decref(o->result);

@@ -5,6 +5,9 @@
  *   {"anything": "else"}                             the result, if it is the last
  *   anything else                                    nothing but a line of the log
  *
+ * A Boss's Outcome has a "metric" of its own, without "value": where that is
+ * expected, only what has both is a metric.
+ *
  * Python's NaN, Infinity and -Infinity are numbers here.  A line that is too
  * long, no UTF-8 or half JSON is a line of the log.
  */
@@ -19,6 +22,7 @@
 struct script_output {
     void (*metric)(void *context, const char *name, int64_t step, double value);
     void *context;
+    bool is_order;     /* set after init: the result is an Outcome */
     struct buf line;   /* what has come of the present one */
     json_t *result;    /* NULL: none yet */
     json_t *next_step; /* of metrics that did not say theirs, by name */

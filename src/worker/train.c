@@ -245,6 +245,8 @@ static enum status run(struct train *t, json_t **ret_result, struct error *err)
     *ret_result =
         json_pack("{s:o, s:i, s:o}", "labels", t->labels.n ? labels_json(&t->labels) : json_null(), "skipped",
                   0, "accuracy", t->progress.has_accuracy ? json_real(t->progress.accuracy) : json_null());
+    if (t->progress.layer_times)
+        json_object_set(*ret_result, "layer-times", t->progress.layer_times);
     return OK;
 }
 

@@ -137,6 +137,8 @@ static void share_out(struct worker *w)
         pools_put(&w->pools, &o->pools->items[i]);
     if (!w->pools.n)
         pools_put(&w->pools, &(struct pool_size){.name = "cpu"});
+    if (o->scripts.folder)
+        pools_put(&w->pools, &(struct pool_size){.name = "boss"});
     w->pool_names = xcalloc((size_t)w->pools.n, sizeof(*w->pool_names));
     for (int i = 0; i < w->pools.n; i++)
         w->pool_names[i] = w->pools.items[i].name;

@@ -27,7 +27,7 @@ class Leases(Case):
     def test_a_lease_says_all_that_a_worker_needs(self):
         self.chain.dataset()
         job = self.worker.ask(wait_ms=0).json["jobs"][0]
-        self.assertEqual(set(job), {"job", "attempt", "token", "kind", "heartbeat_ms", "lease_ms", "max_seconds",
+        self.assertEqual(set(job), {"job", "pool", "attempt", "token", "kind", "heartbeat_ms", "lease_ms", "max_seconds",
                                     "allow_private_urls", "spec", "inputs"})
         self.assertEqual(job["attempt"], 1)
         self.assertLess(job["heartbeat_ms"] * 3, job["lease_ms"])

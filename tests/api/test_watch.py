@@ -255,6 +255,16 @@ class Events(Watching):
             events.greeting()
             self.assertEqual([":\n", "\n"], [events.line(), events.line()])
 
+    def test_a_token_that_is_revoked_ends_its_streams(self):
+        made = self.client.post("/tokens", {"name": "x"}).json
+        watcher = Client(self.server.url, token=made["token"])
+        with Stream(watcher, "/events?heartbeat=1000&types=document") as events:
+            events.greeting()
+            self.assertEqual(204, self.client.delete("/tokens/" + made["id"]).status)
+            with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
+                while events.reply.read(3):
+                    pass
+
     def test_a_watcher_that_has_gone_is_forgotten(self):
         before = self.server.metric("et_http_requests_waiting")
         events = Stream(self.client, "/events")

@@ -85,8 +85,10 @@ class Service:
     database: 'sqlite', 'postgres' or the URL of a database that another one uses.
     """
 
-    def __init__(self, server_fault='', worker_fault='', serve=(), database=DATABASE, has_worker=True):
-        self.serve = list(serve)
+    def __init__(self, server_fault='', worker_fault='', serve=(), worker=(), environment=(), database=DATABASE,
+                 has_worker=True):
+        self.serve, self.work = list(serve), list(worker)
+        self.environment = dict(environment)
         self.database = None
         self.folder = tempfile.mkdtemp(prefix='et-fault-')
         self.data = os.path.join(self.folder, 'data')
@@ -111,7 +113,7 @@ class Service:
             watcher.start()
 
     def start(self, arguments, fault, **more):
-        environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder)
+        environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder, **self.environment)
         environment.pop('ET_FAULT', None)
         if fault:
             environment['ET_FAULT'] = fault
@@ -129,7 +131,7 @@ class Service:
     def start_worker(self, fault=''):
         return self.start(['worker', '--server', 'http://' + self.address, '--token-file',
                            os.path.join(self.data, 'worker-token'), '--work', os.path.join(self.folder, 'work'),
-                           '--slots', '2'], fault, stdout=subprocess.DEVNULL)
+                           '--slots', '2'] + self.work, fault, stdout=subprocess.DEVNULL)
 
     def watch(self, role):
         """Starts a process again when it was killed."""
@@ -252,6 +254,16 @@ class Service:
 
     def make_job(self, solver):
         return self.json('POST', '/training-jobs', {'solver-id': solver, 'threads': 1})['_id']
+
+    def run_script(self, text, name='job.py', **document):
+        """Queues a script; its id."""
+        return self.form('/jobs', [('document', None, json.dumps(document).encode()),
+                                   ('script', name, text if isinstance(text, bytes) else text.encode())])['_id']
+
+    def metrics(self, job):
+        """name -> [(step, value)], in the order in which they were told."""
+        series = self.json('GET', '/jobs/%s/metrics' % job)['series']
+        return {one['name']: list(zip(one['steps'], one['values'])) for one in series}
 
     def classify(self, job):
         classifier = self.form('/classifiers', [

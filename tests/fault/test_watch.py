@@ -12,10 +12,11 @@ import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import unittest
 
-from service import Service
+from service import ET, Service
 
 SEED = int(os.environ.get('ET_FAULT_SEED', '1'))
 print('# ET_FAULT_SEED=%d' % SEED)
@@ -195,6 +196,60 @@ class Jobs(unittest.TestCase):
         self.assertEqual(set(), missing)
         self.assertEqual([0, 0], service.close())
         service.remove()
+
+
+class Commands(unittest.TestCase):
+    """et logs -f, et top and et plot beside a job that loses server and worker."""
+
+    def et(self, service, *arguments):
+        done = subprocess.run([ET] + list(arguments[:1]) + self.where + list(arguments[1:]), capture_output=True,
+                              env=dict(os.environ, LC_ALL='C.UTF-8'))
+        self.assertEqual(0, done.returncode, done.stderr)
+        return done.stdout.decode()
+
+    def test_a_followed_log_is_the_whole_log(self):
+        service = Service()
+        service.register()
+        job = service.make_job(service.make_solver(service.make_dataset(), 100000000))
+        token = os.path.join(service.folder, 'token')
+        with open(token, 'w') as file:
+            file.write(service.json('POST', '/tokens', {'name': 'cli'})['token'])
+        self.where = ['--server', 'http://' + service.address, '--token-file', token]
+        service.until('/training-jobs/' + job, lambda d: d['processing-state'] == 'processing')
+        logs = subprocess.Popen([ET, 'logs', '-f'] + self.where + [job], stdout=subprocess.PIPE)
+        got, seen = b'', 0
+        for line in logs.stdout:
+            got += line
+            if b'Iteration 20,' not in line:
+                continue
+            seen += 1
+            if seen == 1:
+                self.look(service, job)
+                service.server.send_signal(signal.SIGKILL)
+                service.worker.send_signal(signal.SIGKILL)
+            else:  # the second attempt, on the second server
+                service.request('POST', '/training-jobs/%s/cancel' % job)
+                break
+        got += logs.stdout.read()
+        logs.stdout.close()
+        self.assertEqual(1, logs.wait())
+        self.assertEqual(service.request('GET', '/training-jobs/%s/logs' % job)[1], got)
+        self.assertEqual([0, 0], service.close())
+        service.remove()
+
+    def look(self, service, job):
+        top = self.et(service, 'top')
+        self.assertIn(job, top)
+        self.assertNotIn('\033', top)
+        everything = json.loads(self.et(service, 'top', '--json'))
+        self.assertEqual([job], [j['id'] for worker in everything['workers'] for j in worker['jobs']])
+        while not service.json('GET', '/training-jobs/%s/metrics' % job)['series']:
+            pass  # each request takes its time
+        plot = self.et(service, 'plot', '--metric', 'loss', job)
+        self.assertTrue(plot.startswith('loss  '), plot)
+        self.assertTrue(any('\u2801' <= c <= '\u28ff' for c in plot), plot)
+        self.assertNotIn('\033', plot)
+        self.assertIn('<path ', self.et(service, 'plot', '--svg', '-', job))
 
 
 if __name__ == '__main__':

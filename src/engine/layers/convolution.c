@@ -134,7 +134,7 @@ static dnnl_memory_desc_t weights_plain(const struct convolution *s)
     if (!s->transposed)
         return desc;
     int out = s->group > 1 ? 1 : 0, in = out + 1;
-    dnnl_dims_t strides;
+    dnnl_dims_t strides = {0};
     memcpy(strides, desc.format_desc.blocking.strides, sizeof(strides));
     strides[out] = desc.format_desc.blocking.strides[in];
     strides[in] = strides[out] * desc.dims[out];

@@ -31,7 +31,7 @@ static bool wants_gradient(const struct dense *d)
  */
 static void weights_plain(const struct dense *d, const dnnl_memory_desc_t *src, dnnl_memory_desc_t *ret)
 {
-    dnnl_dims_t dims, strides;
+    dnnl_dims_t dims = {0}, strides = {0};
     memcpy(dims, src->dims, sizeof(dims));
     dims[0] = d->n;
     dnnl_dim_t stride = d->transpose ? d->n : 1;

@@ -82,9 +82,11 @@ static void a_wrong_layer_leaves_the_others_their_shapes(void **state)
         {"layer { name: 'a' type: 'ReLU' bottom: 'x' }", "takes 1 top"},
         {"layer { name: 'a' type: 'Softmax' bottom: 'x' top: 'a' softmax_param { axis: 5 } }",
          "axis 5 is out of range"},
-        {"layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'x' inner_product_param { num_output: 1 } }",
+        {"layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'x' inner_product_param { num_output: 1 } "
+         "}",
          "cannot work in place"},
-        {"layer { name: 'a' type: 'ReLU' bottom: 'x' top: 'a' loss_weight: 1 loss_weight: 1 }", "loss_weight"},
+        {"layer { name: 'a' type: 'ReLU' bottom: 'x' top: 'a' loss_weight: 1 loss_weight: 1 }",
+         "loss_weight"},
         {"layer { name: 'a' type: 'ReLU' bottom: 'x' top: 'a' propagate_down: true propagate_down: true }",
          "propagate_down"},
         {"layer { name: 'a' type: 'ReLU' bottom: 'x' top: 'a' param { } }", "param fields"},
@@ -93,8 +95,8 @@ static void a_wrong_layer_leaves_the_others_their_shapes(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct problems problems = {0};
         CLEANUP(freep)
-        char *text = xasprintf(
-            "%s%s layer { name: 'b' type: 'Flatten' bottom: 'x' top: 'b' }", IN, rows[i].layers);
+        char *text =
+            xasprintf("%s%s layer { name: 'b' type: 'Flatten' bottom: 'x' top: 'b' }", IN, rows[i].layers);
         struct netdef *def = define(text, &problems);
         assert_true(problems.n >= 1);
         assert_non_null(strstr(problems.kept[0].message, rows[i].problem));
