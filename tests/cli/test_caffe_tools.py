@@ -215,7 +215,7 @@ class CaffeTools(unittest.TestCase):
 
     def test_a_diverging_run_fails_and_says_where(self):
         with open(os.path.join(self.folder, 'solver.prototxt'), 'w') as file:
-            file.write('net: "net.prototxt" base_lr: 1e38 lr_policy: "fixed" max_iter: 50\n'
+            file.write('net: "net.prototxt" base_lr: 1e38 lr_policy: "fixed" max_iter: 50 random_seed: 1\n'
                        'snapshot_prefix: "s"\n')
         result = self.run_et('train', SOLVER)
         self.assertEqual(result.returncode, 1)
