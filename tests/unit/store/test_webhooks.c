@@ -154,7 +154,8 @@ static void what_was_under_way_at_a_crash_is_due_at_the_start(void **state)
     assert_string_equal(due(f->store, T0, out, again), "");
     store_close(f->store);
     struct store *s = fixture_open(f, T0 + 1);
-    assert_string_equal(due(s, T0 + 1, out, again), "1 ");
+    /* Beside other servers, who may have it under way, its claim has to run out. */
+    assert_string_equal(due(s, tested_driver()->wait ? T0 + 30001 : T0 + 1, out, again), "1 ");
     assert_string_equal(again, id);
 }
 
