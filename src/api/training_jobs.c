@@ -5,6 +5,7 @@
 
 #include "api/resource.h"
 #include "api/specification.h"
+#include "base/size.h"
 
 static const struct field training_job_in[] = {
     {"solver-id", FIELD_ID, REQUIRED, "Solver to train.", .of = "solver"},
@@ -91,11 +92,40 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
                      json_object_get(in, "max-seconds"));
 }
 
+/*
+ * The pool of cpu or gpu jobs, or, when its memory cannot be enough for the
+ * net, the smallest other one that may hold it.
+ */
+static enum status choose_pool(const struct request *r, const struct document *solver, const char **ret_pool,
+                               struct error *err)
+{
+    const struct pools *pools = api_pools(r->api);
+    bool gpu = json_get_bool(r->body, "gpu", false);
+    int64_t needed = json_get_int(solver->body, "memory-bytes", 0);
+    const char *usual = gpu ? "gpu" : "cpu";
+    const struct pool_size *pool = pools_find(pools, usual);
+    char there[POOLS_TEXT_MAX], size[SIZE_TEXT_MAX];
+    if (!pool || !pool->memory_bytes || needed <= pool->memory_bytes) {
+        *ret_pool = usual;
+        return OK;
+    }
+    pool = pools_fit(pools, 0, needed, gpu);
+    if (!pool)
+        return error_set(err, INVALID,
+                         "training this net takes at least %s of memory, more than any pool of workers has; "
+                         "there are: %s",
+                         size_text(needed, size), pools_text(pools, there));
+    *ret_pool = pool->name;
+    return OK;
+}
+
 static enum status training_job_create(struct request *r, struct response *response, struct error *err)
 {
     CLEANUP(document_release) struct document solver = {0};
     TRY(resource_find_named(r, response, &resource_solver, "/solver-id",
                             json_get_string(r->body, "solver-id", ""), &solver, err));
+    const char *pool = NULL;
+    TRY(choose_pool(r, &solver, &pool, err));
     const char *dataset = json_get_string(solver.body, "dataset-id", "");
     char id[ID_MAX];
     id_new(id);
@@ -107,7 +137,7 @@ static enum status training_job_create(struct request *r, struct response *respo
     const char *refs[] = {solver.id, dataset};
     struct new_job job = {
         .kind = "train",
-        .pool = json_get_bool(r->body, "gpu", false) ? "gpu" : "cpu",
+        .pool = pool,
         .priority = (int)json_get_int(r->body, "priority", 0),
         .spec = spec,
         .after = after,
