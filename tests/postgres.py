@@ -10,6 +10,7 @@ import atexit
 import glob
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
@@ -87,15 +88,21 @@ class Postgres:
 
     def kill(self):
         """As when the machine's power goes, for the processes: the postmaster and its children."""
+        self.process.send_signal(signal.SIGSTOP)  # or it would make more
         with open('/proc/%d/task/%d/children' % (self.process.pid, self.process.pid)) as file:
             children = [int(pid) for pid in file.read().split()]
-        self.process.kill()
+        handles = []
         for pid in children:
             try:
-                os.kill(pid, signal.SIGKILL)
+                handles.append(os.pidfd_open(pid))
+                signal.pidfd_send_signal(handles[-1], signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        self.process.kill()
         self.process.wait()
+        for handle in handles:  # readable when its process has ended; until then the next server finds its memory in use
+            select.select([handle], [], [])
+            os.close(handle)
         self.log.close()
 
     def query(self, sql, url=None):

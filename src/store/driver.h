@@ -13,7 +13,10 @@
 
 enum value_kind { VALUE_NULL, VALUE_INT, VALUE_REAL, VALUE_TEXT, VALUE_BYTES };
 
-/* A parameter or a column.  Text and bytes are lent. */
+/*
+ * A parameter or a column.  Text and bytes are lent.  A parameter of kind TEXT
+ * without bytes is a text that is NULL; of kind NULL, one of any type.
+ */
 struct value {
     enum value_kind kind;
     int64_t integer;

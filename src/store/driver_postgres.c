@@ -370,21 +370,29 @@ static void postgres_discard(void *link, void *statement)
     free(s);
 }
 
-static enum status postgres_bind(void *link, void *statement, const struct value *values, int n,
+/* A NULL of any type leaves the type as it is: unknown to begin with, and then the server infers it. */
+static void declare(struct postgres_link *link, struct postgres_statement *s, int i, enum value_kind kind)
+{
+    if (kind == VALUE_NULL || s->types[i] == postgres_type(kind))
+        return;
+    s->types[i] = postgres_type(kind);
+    if (s->prepared)
+        snprintf(s->name, sizeof(s->name), "s%u", link->names++);
+    s->prepared = false;
+}
+
+static enum status postgres_bind(void *opaque, void *statement, const struct value *values, int n,
                                  struct error *err)
 {
-    (void)link;
+    struct postgres_link *link = opaque;
     struct postgres_statement *s = statement;
     if (n != s->n)
         return error_set(err, FAILED, "%d values given for %d in: %s", n, s->n, s->sql);
     for (int i = 0; i < n; i++) {
-        Oid type = postgres_type(values[i].kind);
-        if (s->prepared && type != s->types[i])
-            return error_set(err, FAILED, "parameter $%d has another type than before in: %s", i + 1, s->sql);
         if (values[i].size > INT32_MAX / 4)
             return error_set(err, TOO_LARGE, "a value of %zu bytes is too large for the database",
                              values[i].size);
-        s->types[i] = type;
+        declare(link, s, i, values[i].kind);
         postgres_encode(&values[i], &s->parameters[i]);
     }
     return OK;

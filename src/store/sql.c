@@ -255,7 +255,7 @@ struct value value_real(double d)
 struct value value_text(const char *s)
 {
     if (!s)
-        return (struct value){.kind = VALUE_NULL};
+        return (struct value){.kind = VALUE_TEXT};
     return (struct value){.kind = VALUE_TEXT, .bytes = s, .size = strlen(s)};
 }
 

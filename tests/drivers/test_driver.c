@@ -191,6 +191,26 @@ static void text_that_is_not_utf8_is_found_nowhere_and_breaks_nothing(void **sta
     }
 }
 
+static void null_is_of_any_type(void **state)
+{
+    struct database *d = *state;
+    struct error err;
+    const struct value none = {.kind = VALUE_NULL}, values[] = {none, V(7), none, V(8)};
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        ROWS rows = {0};
+        assert_ok(SQL(d->writer, &rows, &err,
+                      "INSERT INTO t(k, i, s) VALUES ($1, $2, $3) ON CONFLICT (k) DO UPDATE SET i = excluded.i"
+                      " RETURNING i, s IS NULL",
+                      V("a"), values[i], V((const char *)NULL)));
+        assert_int_equal(row_is_null(&rows, 0, 0), values[i].kind == VALUE_NULL);
+        assert_int_equal(row_int(&rows, 0, 0), values[i].integer);
+        assert_int_equal(row_int(&rows, 0, 1), 1);
+        assert_ok(SQL(d->reader, &rows, &err, "SELECT COUNT(*) FROM t WHERE $1 IS NULL OR k = $1",
+                      V((const char *)(i % 2 ? NULL : "b"))));
+        assert_int_equal(row_int(&rows, 0, 0), i % 2);
+    }
+}
+
 static void wrong_statements_are_refused(void **state)
 {
     struct database *d = *state;
@@ -238,6 +258,7 @@ int main(void)
         T(a_failure_of_what_nobody_waits_for_is_told_at_the_commit_at_the_latest),
         T(sums_and_truths_come_back_as_numbers),
         T(text_that_is_not_utf8_is_found_nowhere_and_breaks_nothing),
+        T(null_is_of_any_type),
         T(wrong_statements_are_refused),
         T(the_dialect_has_what_the_statements_need),
     };
