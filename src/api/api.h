@@ -102,7 +102,7 @@ void response_header(struct response *r, const char *name, const char *value);
  * deadline_ms (monotonic), whichever comes first.  Then request->waited is
  * true.  Several calls wait for any of several topics, till the earliest
  * deadline.  A stir while the handler ran is not missed.
- * Topics: "feed:OWNER", "pool:NAME", "job:ID".
+ * Topics: "feed:OWNER", "pool:NAME", "job:ID", "worker:NAME".
  */
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
 /* Any thread: wakes who waits for the topic. */

@@ -22,6 +22,7 @@
 #define WAIT_MAX_MS  60000
 #define POOLS_MAX    16
 #define SLOTS_MAX    256
+#define SLOTS_MAX_ALL 65536
 #define POINTS_MAX   10000
 
 static const struct field pool_rows[] = {
@@ -35,11 +36,14 @@ static const struct field lease_in[] = {
     {"pools", FIELD_ARRAY, 0, "Pools that it serves, the preferred first.", .max = POOLS_MAX,
      .otherwise = "[]", .fields = pool_rows},
     {"slots", FIELD_INT, 0, "Jobs wanted at most.", .min = 1, .max = SLOTS_MAX, .otherwise = "1"},
+    {"all_slots", FIELD_INT, 0, "Slots that it has, free or not.", .max = SLOTS_MAX_ALL, .otherwise = "0"},
     {"wait_ms", FIELD_INT, 0, "Time to wait for work.", .max = WAIT_MAX_MS, .otherwise = "0"},
+    {"tell_drained", FIELD_BOOL, 0, "Answer at once when the worker is drained.", .otherwise = "false"},
     {NULL},
 };
 static const struct field lease_out[] = {
     {"jobs", FIELD_ARRAY, READ_ONLY, "Jobs leased, each with its token, spec and inputs."},
+    {"drained", FIELD_BOOL, READ_ONLY, "There will be no jobs; told to those that asked for it only."},
     {NULL},
 };
 
@@ -205,6 +209,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         .pools = pools,
         .n_pools = read_pools(r->body, pools),
         .slots = (int)json_get_int(r->body, "slots", 1),
+        .all_slots = (int)json_get_int(r->body, "all_slots", 0),
         .lease_ms = api_lease_ms(r->api),
     };
     if (!id_is_valid(wanted.request_id))
@@ -225,10 +230,17 @@ static enum status leases_create(struct request *r, struct response *response, s
         else
             job_return(r, &leased.jobs[i], &why);
     }
+    bool drained = false;
+    if (!json_array_size(jobs) && json_get_bool(r->body, "tell_drained", false))
+        TRY(worker_is_drained(api_store(r->api), wanted.worker, &drained, err));
     int64_t deadline_ms = r->arrived_ms + json_get_int(r->body, "wait_ms", 0);
     if (json_array_size(jobs)) {
         response_json(response, 200, json_pack("{s:O}", "jobs", jobs));
+    } else if (drained) {
+        response_json(response, 200, json_pack("{s:[], s:b}", "jobs", "drained", 1));
     } else if (clock_monotonic_ms() < deadline_ms) {
+        CLEANUP(freep) char *called = xasprintf("worker:%s", wanted.worker);
+        response_wait(response, called, deadline_ms);
         for (int i = 0; i < wanted.n_pools; i++) {
             CLEANUP(freep) char *topic = xasprintf("pool:%s", pools[i]);
             response_wait(response, topic, deadline_ms);

@@ -114,6 +114,6 @@ enum status specification_fetch(const struct request *r, struct response *respon
                                 struct error *err);
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
-    classifier_routes[], document_routes[], lease_routes[];
+    classifier_routes[], document_routes[], lease_routes[], worker_routes[];
 
 #endif

@@ -15,6 +15,7 @@ const struct route *const route_tables[] = {
     blob_routes,
     document_routes,
     lease_routes,
+    worker_routes,
     health_routes,
     docs_routes,
     NULL,

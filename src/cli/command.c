@@ -7,6 +7,7 @@
 const struct command commands[] = {
     {"serve", command_serve, "Service", "Run the service: take jobs over HTTP, keep their data, run them"},
     {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
+    {"drain", command_drain, "Service", "Give a worker no new jobs, or list the workers"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"ps", command_ps, "Client", "List your jobs"},

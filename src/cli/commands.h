@@ -14,6 +14,7 @@ int command_convert_imageset(int argc, char **argv);
 int command_convert_mnist(int argc, char **argv);
 
 int command_worker(int argc, char **argv);
+int command_drain(int argc, char **argv);
 int command_classify_images(int argc, char **argv); /* hidden: the child of a classify job */
 
 int command_login(int argc, char **argv);

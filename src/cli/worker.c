@@ -30,6 +30,7 @@ static const char help[] =
     "  --slots=N            jobs at a time (or ET_SLOTS; default 1)\n"
     "  --pool=NAME          pool to take jobs from, repeated in order of preference; default cpu\n"
     "  --max-fetch=GIB      largest file that a URL may bring (or ET_MAX_FETCH; default 64)\n"
+    "  --exit-when-drained  end with exit status 0 once 'et drain' was said and the last job is done\n"
     "  --exit-with-parent   stop when the process that started this one is gone\n"
     "\nexample:\n"
     "  et worker --server=https://et.example.org --token-file=worker-token --slots=2\n";
@@ -41,7 +42,7 @@ struct settings {
     bool exit_with_parent;
 };
 
-enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT };
+enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, EXIT_WHEN_DRAINED };
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
 static int read_number(const char *flag, const char *text, long max, long *ret_number)
@@ -65,6 +66,7 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"slots", required_argument, NULL, SLOTS},
         {"pool", required_argument, NULL, POOL},
         {"max-fetch", required_argument, NULL, MAX_FETCH},
+        {"exit-when-drained", no_argument, NULL, EXIT_WHEN_DRAINED},
         {"exit-with-parent", no_argument, NULL, EXIT_WITH_PARENT},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -95,6 +97,9 @@ static int read_settings(int argc, char **argv, struct settings *s)
                 return command_usage("worker", "--pool takes a name, at most %d times, not '%s'", MAX_POOLS,
                                      optarg);
             s->pools[s->worker.n_pools++] = optarg;
+            break;
+        case EXIT_WHEN_DRAINED:
+            s->worker.exit_when_drained = true;
             break;
         case EXIT_WITH_PARENT:
             s->exit_with_parent = true;

@@ -117,6 +117,13 @@ int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` fai
 /* Errors: CONFLICT unless the attempt is the current one. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
 
+/* -- workers.c -- */
+/* Within a lease: the worker that asks is known from now on. */
+enum status worker_note(struct tx *tx, const struct lease_request *request, int64_t now_ms, bool *ret_drained,
+                        struct error *err);
+/* Forgets those that are long gone. */
+enum status workers_expire(struct store *s, int64_t now_ms, struct error *err);
+
 /* -- attempt.c -- */
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);

@@ -154,8 +154,10 @@ static enum status lease(struct tx *tx, void *opaque, struct error *err)
             V(r->request_id), V(r->worker)));
     if (held.n)
         return add_rows(tx, l, &held, err);
+    bool drained = false;
+    TRY(worker_note(tx, r, l->now_ms, &drained, err));
     for (int i = 0; i < r->n_pools; i++) {
-        bool found = true;
+        bool found = !drained;
         while (found && l->list.n < r->slots)
             TRY(lease_next(tx, l, r->pools[i], &found, err));
     }

@@ -39,7 +39,8 @@ struct lease_request {
     const char *worker;
     const char *const *pools; /* in order of preference */
     int n_pools;
-    int slots; /* jobs wanted at most */
+    int slots;     /* jobs wanted at most */
+    int all_slots; /* that the worker has, free or not; 0: not said */
     int64_t lease_ms;
 };
 
@@ -68,7 +69,8 @@ void job_list_release(struct job_list *l);
 
 /*
  * Leases up to slots jobs; an empty list is OK.  The same request_id from the
- * same worker gets the jobs that it still holds, with the same tokens.
+ * same worker gets the jobs that it still holds, with the same tokens.  A
+ * drained worker (workers.h) gets none but those.
  */
 enum status queue_lease(struct store *s, const struct lease_request *request, int64_t now_ms,
                         struct job_list *ret_list, struct error *err);

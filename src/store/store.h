@@ -39,7 +39,8 @@ void store_closep(struct store **s);
 /*
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
- * ready), "job:ID" (its log, metrics, progress or state changed).  It runs on
+ * ready), "job:ID" (its log, metrics, progress or state changed),
+ * "worker:NAME" (it was drained, or is wanted again).  It runs on
  * the committer thread: it must be quick and never call the store.  NULL
  * ends it: when this returns, none is being called any more.
  */
@@ -62,5 +63,6 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/queue.h"
 #include "store/series.h"
 #include "store/users.h"
+#include "store/workers.h"
 
 #endif
