@@ -19,7 +19,7 @@ deps:
 	@deps/install deps/build.txt
 
 build/build.ninja: | deps
-	@meson setup build --prefix '$(PREFIX)' >build-setup.log 2>&1 || { cat build-setup.log; exit 1; }
+	@meson setup build -Dtests=false --prefix '$(PREFIX)' >build-setup.log 2>&1 || { cat build-setup.log; exit 1; }
 	@rm -f build-setup.log
 
 demo: all

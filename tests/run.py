@@ -29,8 +29,10 @@ SANITIZER_OPTIONS = {
 
 
 def build(folder, options):
-    if not os.path.exists(os.path.join(ROOT, folder, 'build.ninja')):
-        subprocess.run(['meson', 'setup', folder] + options, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    is_there = os.path.exists(os.path.join(ROOT, folder, 'build.ninja'))
+    # `make` alone builds without the tests.
+    setup = ['meson', 'configure' if is_there else 'setup', folder, '-Dtests=true'] + options
+    subprocess.run(setup, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(['ninja', '-C', folder, '--quiet'], cwd=ROOT, check=True)
 
 

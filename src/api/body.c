@@ -169,6 +169,16 @@ static bool is_type(const char *content_type, const char *type)
     return !strncasecmp(content_type, type, n) && (!content_type[n] || strchr("; \t", content_type[n]));
 }
 
+/*
+ * `curl -d` calls its JSON a form.  A browser may send that across sites
+ * without asking first, but always with an Origin: from there it is refused.
+ */
+static bool is_json(const struct body *b, const char *type)
+{
+    return !type || is_type(type, "application/json") ||
+           (is_type(type, "application/x-www-form-urlencoded") && !http_header(b->x->call, "Origin"));
+}
+
 static enum status check_type(struct body *b, const char *type, struct error *err)
 {
     bool form_taken = b->kind == BODY_DOCUMENT || b->kind == BODY_FORM;
@@ -176,7 +186,7 @@ static enum status check_type(struct body *b, const char *type, struct error *er
     if (!form_taken && !json_taken)
         return OK;
     b->multipart = form_taken && type && is_type(type, "multipart/form-data");
-    if (b->multipart || (json_taken && (!type || is_type(type, "application/json"))))
+    if (b->multipart || (json_taken && is_json(b, type)))
         return OK;
     return error_set(err, UNSUPPORTED, "the body is %.100s: expected %s%s%s", type ? type : "of no type",
                      json_taken ? "application/json" : "", json_taken && form_taken ? " or " : "",

@@ -16,7 +16,6 @@
 #include "api/pool.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/fault.h"
 #include "base/file.h"
 
 #define CONNECTION_BYTES (32 * 1024)
@@ -223,7 +222,6 @@ static enum MHD_Result queue_reply(struct http_call *c)
         MHD_add_response_header(response, "Connection", "close");
     peer_phase(c->conn, PHASE_SEND, 0);
     c->step = STEP_ANSWERED;
-    (void)fault_point("api.reply");
     enum MHD_Result result = MHD_queue_response(c->connection, (unsigned)r->status, response);
     MHD_destroy_response(response);
     return result;

@@ -337,7 +337,7 @@ static enum status describe_failure(CURLcode code, const struct transfer *t, con
 }
 
 /* The request from its first to its last byte.  A stop is noticed within STOP_POLL_MS. */
-static CURLcode run_request(const struct lane *l, const volatile bool *stop)
+static CURLcode run_request(const struct lane *l, const atomic_bool *stop)
 {
     int n_running = 0;
     CURLMcode trouble = curl_multi_add_handle(l->multi, l->easy);

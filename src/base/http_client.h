@@ -9,6 +9,8 @@
 
 #include <sys/socket.h>
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 
 struct http_client;
@@ -37,7 +39,7 @@ struct http_request {
                            checked at connect time for every hop */
     bool (*allow_address)(const struct sockaddr *address); /* the guard's rule; NULL: address_is_public() */
     bool follow;               /* follow up to 5 redirects; a guarded request always does */
-    const volatile bool *stop; /* becomes true: give up soon with CANCELLED; may be NULL */
+    const atomic_bool *stop; /* becomes true: give up soon with CANCELLED; may be NULL */
 };
 
 struct http_response {

@@ -5,25 +5,25 @@
 #include <string.h>
 
 const struct command commands[] = {
-    {"serve", command_serve, "Service", "Run the service: take jobs over HTTP, keep their data, run them"},
-    {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
-    {"drain", command_drain, "Service", "Give a worker no new jobs, or list the workers"},
-    {"login", command_login, "Client", "Get a token from a server and keep it"},
-    {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
-    {"ps", command_ps, "Client", "List your jobs"},
-    {"status", command_status, "Client", "Tell where a job stands"},
-    {"logs", command_logs, "Client", "Print or follow a job's log"},
-    {"cancel", command_cancel, "Client", "Save and stop a job"},
-    {"wait", command_wait, "Client", "Wait until a job has ended"},
-    {"get", command_get, "Client", "Download a trained model or another file"},
-    {"classify", command_classify, "Client", "Label pictures with a trained net"},
-    {"train", command_train, "Caffe", "Train or fine-tune a net"},
-    {"test", command_test, "Caffe", "Score a net"},
-    {"time", command_time, "Caffe", "Time each layer of a net"},
-    {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images"},
-    {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files"},
-    {"classify-images", command_classify_images, NULL, NULL},
-    {NULL, NULL, NULL, NULL},
+    {"serve", command_serve, "Service", "Run the service: take jobs over HTTP, keep their data, run them", false},
+    {"worker", command_worker, "Service", "Lease jobs from a server and run them", false},
+    {"drain", command_drain, "Service", "Give a worker no new jobs, or list the workers", false},
+    {"login", command_login, "Client", "Get a token from a server and keep it", false},
+    {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job", false},
+    {"ps", command_ps, "Client", "List your jobs", false},
+    {"status", command_status, "Client", "Tell where a job stands", false},
+    {"logs", command_logs, "Client", "Print or follow a job's log", false},
+    {"cancel", command_cancel, "Client", "Save and stop a job", false},
+    {"wait", command_wait, "Client", "Wait until a job has ended", false},
+    {"get", command_get, "Client", "Download a trained model or another file", false},
+    {"classify", command_classify, "Client", "Label pictures with a trained net", false},
+    {"train", command_train, "Caffe", "Train or fine-tune a net", true},
+    {"test", command_test, "Caffe", "Score a net", true},
+    {"time", command_time, "Caffe", "Time each layer of a net", true},
+    {"convert-imageset", command_convert_imageset, "Tools", "Make an LMDB or LevelDB of listed images", false},
+    {"convert-mnist", command_convert_mnist, "Tools", "Make an LMDB or LevelDB of MNIST's files", false},
+    {"classify-images", command_classify_images, NULL, NULL, true},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 int command_fail(const struct error *err)
@@ -56,6 +56,12 @@ static const struct command *command_find(const char *name)
         if (!strcmp(c->name, name))
             return c;
     return NULL;
+}
+
+bool command_runs_nets(int argc, char **argv)
+{
+    const struct command *c = argc > 1 ? command_find(argv[1]) : NULL;
+    return c && c->runs_nets;
 }
 
 /* What a link named `caffe` shows, in the manner of Caffe's own tool. */

@@ -17,12 +17,16 @@ struct command {
     int (*run)(int argc, char **argv);
     const char *group;    /* heading in the help: "Service", "Caffe", "Client", "Tools"; NULL: hidden */
     const char *summary;  /* "Train a net as Caffe does" */
+    bool runs_nets;       /* starts OpenMP's threads */
 };
 
 extern const struct command commands[]; /* ends with a row whose name is NULL */
 
 /* Finds and runs argv[1] (or Caffe's own commands when `called` is "caffe"). */
 int command_run(const char *called, int argc, char **argv);
+
+/* Will command_run() with these run a net? */
+bool command_runs_nets(int argc, char **argv);
 
 /* Prints "et: MESSAGE" on stderr and returns the exit status that fits the error. */
 int command_fail(const struct error *err);

@@ -45,9 +45,9 @@ struct job {
     pthread_t heart, courier;
     bool has_heart, has_courier;
 
-    volatile bool stop;     /* ending is not GOES_ON */
-    volatile bool over;     /* ABANDONED or LOST: no more exchanges */
-    volatile bool finished; /* the heart ends */
+    atomic_bool stop;     /* ending is not GOES_ON */
+    atomic_bool over;     /* ABANDONED or LOST: no more exchanges */
+    atomic_bool finished; /* the heart ends */
     int wake;               /* eventfd, raised with `stop` */
 
     pthread_mutex_t lock;
@@ -119,7 +119,7 @@ enum status job_check(const struct job *job, struct error *err)
     return job->stop ? error_set(err, CANCELLED, "the job was asked to stop") : OK;
 }
 
-const volatile bool *job_stop_flag(const struct job *job)
+const atomic_bool *job_stop_flag(const struct job *job)
 {
     return &job->stop;
 }

@@ -50,7 +50,7 @@ struct http_client *job_http(struct job *job); /* for the job's own thread only 
 /* Any thread.  RELEASED and CANCELLED ask; ABANDONED and LOST also end every exchange with the server. */
 void job_end(struct job *job, enum job_end why);
 enum job_end job_ending(const struct job *job);
-const volatile bool *job_stop_flag(const struct job *job); /* true once it should end, for whatever reason */
+const atomic_bool *job_stop_flag(const struct job *job); /* true once it should end, for whatever reason */
 int job_wake_fd(const struct job *job); /* becomes readable when it should end; never read it */
 /* CANCELLED once the job should end, with the reason's words. */
 enum status job_check(const struct job *job, struct error *err);

@@ -105,7 +105,7 @@ static enum status report_refusal(const struct http_response *response, const ch
 }
 
 enum status lease_ask(struct http_client *http, const struct lease_server *server,
-                      const struct lease_request *request, const volatile bool *stop, json_t **ret_jobs,
+                      const struct lease_request *request, const atomic_bool *stop, json_t **ret_jobs,
                       bool *ret_drained, struct error *err)
 {
     CLEANUP(json_decrefp)

@@ -52,7 +52,7 @@ struct lease_request {
  * Errors: UNAVAILABLE (ask again with the same request_id), DENIED, CANCELLED.
  */
 enum status lease_ask(struct http_client *http, const struct lease_server *server,
-                      const struct lease_request *request, const volatile bool *stop, json_t **ret_jobs,
+                      const struct lease_request *request, const atomic_bool *stop, json_t **ret_jobs,
                       bool *ret_drained, struct error *err);
 
 /* A request below /leases/JOB/ATTEMPT/. */
@@ -68,7 +68,7 @@ struct lease_call {
     void *context;
     const char *range; /* "bytes=100-", or NULL */
     int64_t timeout_ms;
-    const volatile bool *stop;
+    const atomic_bool *stop;
 };
 
 /*

@@ -36,7 +36,7 @@ struct worker {
     int lock_fd; /* of folder */
     struct job_host host;
     struct http_client *http;
-    volatile bool stop;
+    atomic_bool stop;
     int64_t stopped_at; /* monotonic */
     pthread_mutex_t lock;
     pthread_cond_t stirred; /* monotonic clock */

@@ -74,7 +74,7 @@ class BadDocuments(Case):
         self.refused("/datafiles", data=b'{"url":"\xff\xfe"}', headers={"Content-Type": "application/json"})
         big = json.dumps({"url": "http://192.0.2.1/" + "x" * (1 << 20)})
         self.refused("/datafiles", data=big, headers={"Content-Type": "application/json"}, status=413)
-        self.refused("/datafiles", data="url=x", status=415,
+        self.refused("/datafiles", data="url=x", status=400,
                      headers={"Content-Type": "application/x-www-form-urlencoded"})
         self.nothing_new("datafiles")
 

@@ -171,10 +171,16 @@ class Answers(Served):
         self.assertEqual(reply.status, 400, reply)
 
     def test_other_types_of_body_are_refused(self):
-        for content_type in ('text/plain', 'application/x-www-form-urlencoded', 'application/jsonp'):
+        for content_type in ('text/plain', 'application/jsonp'):
             self.assertEqual(self.server.request('POST', '/users', '{}', {'Content-Type': content_type}).status, 415)
         for content_type in ('application/json; charset=utf-8', 'Application/JSON'):
             self.assertEqual(self.server.request('POST', '/users', '{}', {'Content-Type': content_type}).status, 400)
+
+    def test_json_that_curl_calls_a_form_is_taken_but_not_from_a_browser(self):
+        headers = {'Content-Type': 'application/x-www-form-urlencoded'}
+        self.assertEqual(self.server.request('POST', '/tokens', '{"name":"t"}', headers, user=self.user).status, 201)
+        headers['Origin'] = 'http://example.org'
+        self.assertEqual(self.server.request('POST', '/tokens', '{"name":"t"}', headers, user=self.user).status, 415)
 
     def test_another_sites_page_may_not_write(self):
         headers = {'Sec-Fetch-Site': 'cross-site'}

@@ -16,7 +16,7 @@ struct server {
     int listener;
     int port;
     pthread_t thread;
-    volatile bool stop_client; /* set when /silent was asked for */
+    atomic_bool stop_client; /* set when /silent was asked for */
     char seen[65536];          /* head and body of the last request */
     size_t seen_size;
 };
