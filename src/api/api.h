@@ -115,7 +115,7 @@ int64_t api_lease_ms(const struct api *api);
 /*
  * A handler returns OK with the response filled, or an error that becomes a
  * problem document (RFC 9457): INVALID 400, DENIED 403, NOT_FOUND 404,
- * CONFLICT 409, TOO_LARGE 413, UNSUPPORTED 415, UNAVAILABLE 503, NO_SPACE
+ * CONFLICT 409, TOO_LARGE 413, UNSUPPORTED 415, LIMITED 429, UNAVAILABLE 503, NO_SPACE
  * 507, FAILED 500.  problem_* say more exact things where they are needed;
  * they count only when the handler returns an error.
  */

@@ -52,6 +52,7 @@ static const struct field heartbeat_in[] = {
 };
 static const struct field heartbeat_out[] = {
     {"cancel", FIELD_BOOL, READ_ONLY, "End the job."},
+    {"force", FIELD_BOOL, READ_ONLY, "End it at once, without saving."},
     {NULL},
 };
 static const struct field log_query[] = {
@@ -275,10 +276,11 @@ static enum status lease_check(const struct request *r, int *ret_attempt, struct
 static enum status lease_heartbeat(struct request *r, struct response *response, struct error *err)
 {
     int attempt;
-    bool cancel;
+    enum stop_wish stop;
     TRY(lease_check(r, &attempt, err));
-    TRY(queue_heartbeat(api_store(r->api), r->args[0], attempt, clock_now_ms(), &cancel, err));
-    response_json(response, 200, json_pack("{s:b}", "cancel", (int)cancel));
+    TRY(queue_heartbeat(api_store(r->api), r->args[0], attempt, clock_now_ms(), &stop, err));
+    response_json(response, 200, json_pack("{s:b, s:b}", "cancel", (int)(stop != STOP_NOT), "force",
+                                           (int)(stop == STOP_AT_ONCE)));
     return OK;
 }
 

@@ -299,7 +299,7 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     TRY(insert_row(tx, &d, err));
     TRY(insert_references(tx, &d, new, now_ms, err));
     if (new->job && d.state != STATE_FAILED)
-        TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, err));
+        TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, now_ms, err));
     *ret_document = d;
     d.body = NULL;
     return OK;
@@ -319,6 +319,10 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     struct creation *c = opaque;
     document_list_release(&c->made);
     c->made.documents = xcalloc((size_t)c->n, sizeof(*c->made.documents));
+    int n_jobs = 0;
+    for (int i = 0; i < c->n; i++)
+        n_jobs += c->documents[i].job != NULL;
+    TRY(limit_check(tx, c->owner, n_jobs, err));
     for (; c->made.n < c->n; c->made.n++)
         TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n],
                             err));

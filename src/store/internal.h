@@ -94,11 +94,20 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
                             struct document *ret_document, struct error *err);
 
 /* -- enqueue.c -- */
+#define POSITION_GAP INT64_C(65536) /* a millisecond, in positions */
 /* What the `after` of a new job says: WAITING, READY, or FAILED with a reason (for the caller to free). */
 enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_job *job,
                             enum document_state *ret_state, char **ret_reason, struct error *err);
 enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
-                           enum document_state state, struct error *err);
+                           enum document_state state, int64_t now_ms, struct error *err);
+
+/* -- limits.c -- */
+/* Errors: LIMITED when the owner may not have n more jobs queued. */
+enum status limit_check(struct tx *tx, const char *owner, int n, struct error *err);
+
+/* -- cancel.c -- */
+enum status cancel_within(struct tx *tx, const char *owner, const char *id, const char *who, bool force,
+                          int64_t now_ms, enum document_state *ret_state, struct error *err);
 
 /* -- queue_end.c -- */
 struct ending {
@@ -111,7 +120,10 @@ struct ending {
 enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err);
 /* Recomputes a lane's head after adding `change` to its running jobs; stirs the pool when a job is there. */
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err);
-int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` failed ones: 5 s doubling */
+/* Before the attempt after `counted` failed ones. */
+int64_t queue_backoff_ms(int64_t first_ms, int counted);
+/* RFC 7396; patch's nested values are copied. */
+void merge_patch(json_t *target, const json_t *patch);
 
 /* -- queue.c -- */
 /* Errors: CONFLICT unless the attempt is the current one. */

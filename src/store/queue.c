@@ -11,6 +11,9 @@
 
 #include "store/internal.h"
 
+/* Getting its inputs and giving its results do not count: so much more until the server ends an attempt. */
+#define OVER_LIMIT_MS 300000
+
 static const char *const outcome_words[] = {
     [OUTCOME_NONE] = "",         [OUTCOME_DONE] = "done",         [OUTCOME_FAILED] = "failed",
     [OUTCOME_RETRY] = "retry",   [OUTCOME_RELEASED] = "released", [OUTCOME_CANCELLED] = "cancelled",
@@ -49,7 +52,7 @@ void job_list_release(struct job_list *l)
 
 #define COLUMNS                                                                                              \
     "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
-    " leased, expires, spec"
+    " leased, expires, spec, position"
 
 static enum status read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
 {
@@ -63,6 +66,7 @@ static enum status read_row(const struct rows *rows, int i, struct job *ret_job,
         .not_before_ms = row_int(rows, i, 11),
         .leased_ms = row_int(rows, i, 12),
         .expires_ms = row_int(rows, i, 13),
+        .position = row_int(rows, i, 15),
     };
     const char *spec = row_text(rows, i, 14);
     if (json_read(spec, strlen(spec), &j.spec, err) != OK)
@@ -120,7 +124,8 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     TRY(SQL(
         tx->db, &picked, err,
         "SELECT l.owner FROM lanes l WHERE l.pool = $1 AND l.head_job IS NOT NULL AND "
-        "l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_job LIMIT 1",
+        "l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_position, l.head_job"
+        " LIMIT 1",
         V(pool)));
     if (!picked.n)
         return OK;
@@ -130,15 +135,19 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     TRY(SQL(
         tx->db, &taken, err,
         "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
-        " expires = $4, lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7"
-        " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $6 AND owner = $7"
-        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " COLUMNS,
-        V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
+        " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"
+        " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"
+        " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"
+        " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " COLUMNS ", ends",
+        V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms),
+        V(l->now_ms + OVER_LIMIT_MS), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
     if (!taken.n)
         return OK;
     TRY(document_set_state(tx, owner, row_text(&taken, 0, 0), STATE_PROCESSING, l->now_ms, err));
     tx_due(tx, expires + 1);
+    if (!row_is_null(&taken, 0, 16))
+        tx_due(tx, row_int(&taken, 0, 16));
     *ret_found = true;
     return add_rows(tx, l, &taken, err);
 }
@@ -211,7 +220,7 @@ struct beat {
     const char *job;
     int attempt;
     int64_t now_ms;
-    bool cancel;
+    enum stop_wish stop;
 };
 
 static enum status beat(struct tx *tx, void *opaque, struct error *err)
@@ -225,61 +234,16 @@ static enum status beat(struct tx *tx, void *opaque, struct error *err)
         V(b->now_ms), V(b->job), V(b->attempt)));
     if (!rows.n)
         return no_lease(b->job, b->attempt, err);
-    b->cancel = row_int(&rows, 0, 0) != 0;
+    b->stop = (enum stop_wish)row_int(&rows, 0, 0);
     return OK;
 }
 
-enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms, bool *ret_cancel,
-                            struct error *err)
+enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms,
+                            enum stop_wish *ret_stop, struct error *err)
 {
     struct beat b = {.job = job, .attempt = attempt, .now_ms = now_ms};
     TRY(store_write(s, beat, &b, err));
-    *ret_cancel = b.cancel;
-    return OK;
-}
-
-/* -- cancel -- */
-
-struct cancelling {
-    const char *owner, *id, *who;
-    int64_t now_ms;
-    enum document_state state;
-};
-
-static enum status cancel(struct tx *tx, void *opaque, struct error *err)
-{
-    struct cancelling *c = opaque;
-    CLEANUP(document_release) struct document d = {0};
-    TRY(document_find(tx->db, c->owner, c->id, &d, err));
-    c->state = d.state;
-    if (d.state == STATE_CANCELLED)
-        return OK;
-    ROWS rows = {0};
-    if (d.state == STATE_PROCESSING) {
-        tx_stir(tx, "job", c->id);
-        return SQL(
-            tx->db, NULL, err,
-            "UPDATE jobs SET cancel = 1, cancelled_by = COALESCE(cancelled_by, $1) "
-            "WHERE id = $2 AND state = 2",
-            V(c->who), V(c->id));
-    }
-    if (d.state != STATE_WAITING && d.state != STATE_READY)
-        return error_set(err, CONFLICT, "'%s' cannot be cancelled: %s", c->id,
-                         d.state == STATE_NONE ? "it has no job" : "its job is over");
-    TRY(SQL(tx->db, &rows, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool",
-            V(c->id)));
-    CLEANUP(freep) char *reason = xasprintf("cancelled by %s", c->who);
-    struct ending e = {.id = c->id, .owner = d.owner, .state = c->state = STATE_CANCELLED, .reason = reason};
-    TRY(queue_end(tx, &e, c->now_ms, err));
-    return rows.n ? lane_update(tx, row_text(&rows, 0, 0), d.owner, 0, err) : OK;
-}
-
-enum status queue_cancel(struct store *s, const char *owner, const char *id, const char *who, int64_t now_ms,
-                         enum document_state *ret_state, struct error *err)
-{
-    struct cancelling c = {.owner = owner, .id = id, .who = who, .now_ms = now_ms};
-    TRY(store_write(s, cancel, &c, err));
-    *ret_state = c.state;
+    *ret_stop = b.stop;
     return OK;
 }
 

@@ -60,6 +60,7 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/blobs.h"
 #include "store/documents.h"
 #include "store/idempotency.h"
+#include "store/limits.h"
 #include "store/queue.h"
 #include "store/series.h"
 #include "store/users.h"

@@ -56,7 +56,7 @@ static void a_renewed_lease_says_that_its_worker_lives(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
     struct error err;
-    bool cancel;
+    enum stop_wish cancel;
     enqueue(s, ALICE, 1, (struct enqueue){0});
     ask(s, "a", 1, 1, T0);
     assert_ok(queue_heartbeat(s, id_of(1), 1, T0 + 15000, &cancel, &err));
@@ -67,7 +67,8 @@ static void a_drained_worker_gets_no_new_jobs_but_keeps_its_own(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
     struct error err;
-    bool cancel = true, drained = false;
+    enum stop_wish cancel = STOP_SAVING;
+    bool drained = false;
     enqueue(s, ALICE, 1, (struct enqueue){0});
     enqueue(s, ALICE, 2, (struct enqueue){0});
     assert_int_equal(ask(s, "a", 1, 2, T0), 1);
@@ -101,7 +102,7 @@ static void a_worker_is_forgotten_after_a_day_unless_it_runs_something(void **st
     struct error err;
     CLEANUP(worker_info_list_release) struct worker_info_list list = {0};
     const int64_t day = 24 * 3600 * 1000LL;
-    bool cancel;
+    enum stop_wish cancel;
     enqueue(s, ALICE, 1, (struct enqueue){0});
     ask(s, "busy", 1, 1, T0);
     ask(s, "idle", 1, 1, T0);
