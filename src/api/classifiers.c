@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "api/resource.h"
+#include "api/job_options.h"
 #include "api/specification.h"
 
 #define IMAGE_SIDE_MAX 16384
@@ -56,6 +56,7 @@ static const struct field classify_job_out[] = {
     {"scores", FIELD_OBJECT, READ_ONLY, "The same with the net's output for the label.",
      .fields = score_fields},
     {"skipped", FIELD_INT, READ_ONLY, "Images that could not be read."},
+    JOB_OPTION_OUT_ROWS,
     {NULL},
 };
 
@@ -66,6 +67,7 @@ static const struct field url_fields[] = {
 static const struct field classify_in[] = {
     {"urls", FIELD_ARRAY, 0, "Images to classify; in a form: repeated urls and files.", .max = IMAGES_MAX,
      .fields = url_fields},
+    JOB_OPTION_ROWS,
     {NULL},
 };
 
@@ -227,12 +229,14 @@ static enum status classify(struct request *r, struct response *response, struct
     TRY(batch_read(r, response, &batch, err));
     const char *training_job = json_get_string(classifier.body, "training-job-id", "");
     CLEANUP(json_decrefp) json_t *spec = classify_spec(&batch, &classifier, training_job);
-    CLEANUP(json_decrefp) json_t *body = json_object();
+    CLEANUP(json_decrefp) json_t *body = r->body ? json_copy(r->body) : json_object();
+    json_object_del(body, "urls");
     json_object_set_new(body, "classifier-id", json_string(classifier.id));
     json_object_set(body, "results", batch.results);
-    const char *after[] = {training_job};
     const char *refs[] = {classifier.id};
-    struct new_job job = {.kind = "classify", .spec = spec, .after = after, .n_after = 1};
+    struct new_job job = {.kind = "classify", .spec = spec};
+    CLEANUP(freep) const char **after = NULL;
+    TRY(job_options_read(r, response, r->body, &training_job, 1, &job, &after, err));
     struct new_document document = {
         .id = batch.id,
         .body = body,
@@ -264,7 +268,7 @@ const struct route classifier_routes[] = {
      "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
     {"DELETE", "/classify-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a classify job.", NULL,
      NULL, 204},
-    {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop classifying.", NULL,
+    {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop classifying.", cancel_in,
      cancel_fields, 200},
     {NULL},
 };

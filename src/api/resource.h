@@ -43,8 +43,8 @@ const struct resource *resource_of_request(const struct request *r);
     {"processing-log", FIELD_STRING, READ_ONLY, "Reason of a failure.", .otherwise = "\"\""}, \
     {"cancelled", FIELD_BOOL, READ_ONLY, "Ended because somebody cancelled it."}
 
-/* Answers to GET of a collection and to cancel; the query of the first. */
-extern const struct field list_fields[], list_query[], cancel_fields[];
+/* Answers to GET of a collection and to cancel; the query of the first, the body of the second. */
+extern const struct field list_fields[], list_query[], cancel_fields[], cancel_in[];
 
 /* A document as clients see it.  New. */
 json_t *resource_encode(const struct resource *resource, const struct document *document);
@@ -114,6 +114,7 @@ enum status specification_fetch(const struct request *r, struct response *respon
                                 struct error *err);
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
-    classifier_routes[], document_routes[], lease_routes[], worker_routes[];
+    classifier_routes[], document_routes[], lease_routes[], worker_routes[],
+    array_routes[], move_routes[], limit_routes[];
 
 #endif

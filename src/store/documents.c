@@ -74,7 +74,7 @@ void document_list_release(struct document_list *l)
     *l = (struct document_list){0};
 }
 
-#define COLUMNS "id, owner, type, rev, seq, state, created, updated, body"
+#define COLUMNS DOCUMENT_COLUMNS
 
 static enum status read_row(const struct rows *rows, int i, struct document *ret_document, struct error *err)
 {
@@ -95,8 +95,8 @@ static enum status read_row(const struct rows *rows, int i, struct document *ret
     return OK;
 }
 
-static enum status read_rows(const struct rows *rows, int limit, struct document_list *ret_list,
-                             struct error *err)
+enum status document_rows(const struct rows *rows, int limit, struct document_list *ret_list,
+                          struct error *err)
 {
     CLEANUP(document_list_release) struct document_list list = {.more = rows->n > limit};
     int n = MIN(rows->n, limit);
@@ -171,7 +171,7 @@ enum status documents_list(struct store *s, const struct document_filter *filter
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
     TRY(list_rows(reader.db, filter, states, limit + 1, &rows, err));
-    return read_rows(&rows, limit, ret_list, err);
+    return document_rows(&rows, limit, ret_list, err);
 }
 
 enum status feed_seq(struct store *s, const char *owner, int64_t *ret_seq, struct error *err)
@@ -194,7 +194,7 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
     TRY(SQL(reader.db, &rows, err,
             "SELECT " COLUMNS " FROM documents WHERE owner = $1 AND seq > $2 ORDER BY seq LIMIT $3", V(owner),
             V(since), V(limit + 1)));
-    return read_rows(&rows, limit, ret_list, err);
+    return document_rows(&rows, limit, ret_list, err);
 }
 
 enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err)
@@ -444,11 +444,20 @@ static enum status bury(struct tx *tx, void *opaque, struct error *err)
     TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(c->id)));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(c->id)));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM arrays WHERE id = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM schedules WHERE id = $1", V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM members WHERE parent = $1", V(c->id)));
     TRY(trash_add(tx, c->id, c->now_ms, err));
     c->result.state = STATE_DELETED;
     json_decref(c->result.body);
     c->result.body = json_object();
     return document_write(tx, &c->result, c->now_ms, err);
+}
+
+enum status document_bury(struct tx *tx, const char *owner, const char *id, int64_t now_ms, struct error *err)
+{
+    CLEANUP(change_release) struct change c = {.owner = owner, .id = id, .now_ms = now_ms};
+    return bury(tx, &c, err);
 }
 
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,

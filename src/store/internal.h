@@ -81,6 +81,12 @@ void timer_stop(struct timer *t);
 void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would sleep past due_ms */
 
 /* -- documents.c -- */
+#define DOCUMENT_COLUMNS "id, owner, type, rev, seq, state, created, updated, body"
+/* Rows whose first columns are those; at most limit, `more` when there is one above that. */
+enum status document_rows(const struct rows *rows, int limit, struct document_list *ret_list,
+                          struct error *err);
+/* document_delete within a write. */
+enum status document_bury(struct tx *tx, const char *owner, const char *id, int64_t now_ms, struct error *err);
 enum status document_find(struct connection *db, const char *owner, const char *id,
                           struct document *ret_document, struct error *err);
 /* Gives d a new revision and sequence number and writes its state and body. */
@@ -135,6 +141,10 @@ enum status worker_note(struct tx *tx, const struct lease_request *request, int6
                         struct error *err);
 /* Forgets those that are long gone. */
 enum status workers_expire(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- arrays.c -- */
+/* Goes on with arrays whose elements are not all there. */
+enum status arrays_tick(struct store *s, int64_t now_ms, struct error *err);
 
 /* -- attempt.c -- */
 /* At start: extends all leases by their lease time and counts the lanes anew. */

@@ -121,6 +121,7 @@ static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_nex
 {
     int64_t next_ms = 0;
     TRY(queue_tick(s, now_ms, &next_ms, err));
+    TRY(arrays_tick(s, now_ms, err));
     TRY(idempotency_expire(s, now_ms, err));
     TRY(workers_expire(s, now_ms, err));
     TRY(trash_empty(s, err));

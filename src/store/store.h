@@ -57,6 +57,7 @@ enum status store_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 /* A read and a write of nothing: is the database there?  For /readyz. */
 enum status store_check(struct store *s, struct error *err);
 
+#include "store/arrays.h"
 #include "store/blobs.h"
 #include "store/documents.h"
 #include "store/idempotency.h"

@@ -189,7 +189,7 @@ static void press(struct child *c, int64_t now)
         c->kill_at = now + CANCEL_GRACE_MS;
     }
     if (ending > c->asked) {
-        if (ending >= JOB_ABANDONED) {
+        if (ending >= JOB_KILLED) {
             kill(-c->pid, SIGKILL);
         } else if (c->asked == JOB_GOES_ON) {
             kill(-c->pid, SIGTERM);

@@ -192,7 +192,7 @@ static const char *choose_outcome(const struct job *job, enum status status)
     enum job_end ending = job_ending(job);
     if (status == OK)
         return "done";
-    if (status == CANCELLED && ending == JOB_CANCELLED)
+    if (status == CANCELLED && (ending == JOB_CANCELLED || ending == JOB_KILLED))
         return "cancelled";
     if (status == CANCELLED && ending == JOB_RELEASED)
         return "released";
