@@ -23,6 +23,6 @@ enum status array_create_request(struct request *r, struct response *response, c
 enum status members_get(struct request *r, struct response *response, struct error *err);
 extern const struct field members_query[];
 
-extern const struct resource resource_array;
+extern const struct resource resource_array, resource_schedule;
 
 #endif

@@ -38,7 +38,7 @@ const struct field cancel_fields[] = {
 static const struct resource *const resources[] = {
     &resource_user,         &resource_datafile,   &resource_dataset,      &resource_solver,
     &resource_training_job, &resource_classifier, &resource_classify_job,
-    &resource_array,
+    &resource_array,        &resource_schedule,
 };
 
 const struct resource *resource_of_type(const char *type)

@@ -115,6 +115,6 @@ enum status specification_fetch(const struct request *r, struct response *respon
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
     classifier_routes[], document_routes[], lease_routes[], worker_routes[],
-    array_routes[], move_routes[], limit_routes[];
+    array_routes[], move_routes[], limit_routes[], schedule_routes[], why_routes[];
 
 #endif

@@ -19,6 +19,8 @@ const struct route *const route_tables[] = {
     array_routes,
     move_routes,
     limit_routes,
+    schedule_routes,
+    why_routes,
     health_routes,
     docs_routes,
     NULL,

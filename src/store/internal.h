@@ -146,6 +146,10 @@ enum status workers_expire(struct store *s, int64_t now_ms, struct error *err);
 /* Goes on with arrays whose elements are not all there. */
 enum status arrays_tick(struct store *s, int64_t now_ms, struct error *err);
 
+/* -- schedules.c -- */
+/* ret_next_ms: INT64_MAX when there is nothing to come. */
+enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
+
 /* -- attempt.c -- */
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);

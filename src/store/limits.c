@@ -45,20 +45,15 @@ struct setting {
     const struct limits *limits;
 };
 
-static struct value number_or_null(int number)
-{
-    return number ? value_int(number) : value_text(NULL);
-}
-
 static enum status set(struct tx *tx, void *opaque, struct error *err)
 {
     const struct setting *args = opaque;
     const struct limits *l = args->limits;
     ROWS rows = {0};
     TRY(SQL(tx->db, NULL, err,
-            "INSERT INTO limits(owner, running, queued) VALUES ($1, $2, $3) ON CONFLICT (owner) DO UPDATE"
+            "INSERT INTO limits(owner, running, queued) VALUES ($1, NULLIF($2, 0), NULLIF($3, 0)) ON CONFLICT (owner) DO UPDATE"
             " SET running = excluded.running, queued = excluded.queued",
-            V(args->owner), number_or_null(l->running), number_or_null(l->queued)));
+            V(args->owner), V(l->running), V(l->queued)));
     TRY(SQL(tx->db, &rows, err,
             "UPDATE lanes SET max_running = $1 WHERE owner = $2 RETURNING pool, head_job",
             V(l->running ? l->running : NO_LIMIT), V(args->owner)));

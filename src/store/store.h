@@ -63,8 +63,10 @@ enum status store_check(struct store *s, struct error *err);
 #include "store/idempotency.h"
 #include "store/limits.h"
 #include "store/queue.h"
+#include "store/schedules.h"
 #include "store/series.h"
 #include "store/users.h"
+#include "store/why.h"
 #include "store/workers.h"
 
 #endif
