@@ -81,7 +81,8 @@ static enum status remove_one(struct client *c, const char *id, struct error *er
 {
     CLEANUP(freep) char *name = url_escape(id);
     CLEANUP(freep) char *path = xasprintf("/schedules/%s", name);
-    return client_json(c, "DELETE", path, NULL, NULL, err);
+    CLEANUP(json_decrefp) json_t *nothing = NULL;
+    return client_json(c, "DELETE", path, NULL, &nothing, err);
 }
 
 int command_schedule(int argc, char **argv)

@@ -272,5 +272,111 @@ class Arrays(Queue):
         self.assertEqual(len(self.client.get("/training-jobs").json["items"]), 2)
 
 
+class Schedules(Queue):
+    def make(self, solver, cron="*/5 * * * *", **more):
+        return self.chain.make("/schedules", {"cron": cron, "job": {"solver-id": solver}, **more})
+
+    def test_a_schedule_is_made_listed_paused_and_deleted(self):
+        solver = self.ready_solver()
+        made = self.make(solver, overlap="queue")
+        path = f"/schedules/{made['id']}"
+        self.assertEqual((made["of"], made["overlap"], made["paused"], made["runs"], made["timezone"]),
+                         ("training-job", "queue", False, 0, "UTC"))
+        self.assertRegex(made["next-run"], r"^20..-..-..T..:[0-5][05]:00.000Z$")
+        self.assertEqual([s["id"] for s in self.client.get("/schedules").json["items"]], [made["id"]])
+        self.assertIsNone(self.client.request("PATCH", path, {"paused": True}).json["next-run"])
+        changed = self.client.request("PATCH", path, {"paused": False, "cron": "@daily"}).json
+        self.assertRegex(changed["next-run"], "T00:00:00.000Z$")
+        self.assertEqual(self.client.get(path + "/jobs").json, {"items": [], "next_page_token": None})
+        self.refuse(self.client.delete(f"/solvers/{solver}"), 409, "used by")
+        self.assertEqual(self.new_user().get(path).status, 404)
+        self.assertEqual(self.client.delete(path).status, 204)
+        self.assertEqual(self.client.get(path).status, 404)
+
+    def test_what_cannot_be_repeated_says_why(self):
+        solver = self.ready_solver()
+        for body, pointer in (
+                ({"cron": "x * * * *", "job": {"solver-id": solver}}, "/cron"),
+                ({"cron": "0 0 30 2 *", "job": {"solver-id": solver}}, "/cron"),
+                ({"cron": "@daily", "job": {"solver-id": "0" * 32}}, "/job/solver-id"),
+                ({"cron": "@daily", "job": {}}, "/job/solver-id"),
+                ({"cron": "@daily", "job": {"solver-id": solver, "array": [{}]}}, "/job"),
+                ({"cron": "@daily", "job": {"solver-id": solver, "not-before": later(9)}}, "/job"),
+                ({"cron": "@daily", "timezone": "Europe/Rome", "job": {"solver-id": solver}}, "/timezone")):
+            self.assertEqual(self.refuse(self.client.post("/schedules", body), 400), pointer)
+        made = self.make(solver)
+        reply = self.client.request("PATCH", f"/schedules/{made['id']}", {"cron": "* *"})
+        self.assertEqual(self.refuse(reply, 400), "/cron")
+
+
+class Why(Queue):
+    def why(self, job, collection="training-jobs"):
+        reply = self.client.get(f"/{collection}/{job}/why")
+        self.assertEqual(reply.status, 200, reply)
+        return reply.json
+
+    def test_it_waits_for_documents_and_a_time(self):
+        job = self.chain.training_job()
+        answer = self.why(job["id"])
+        dataset = job["dataset-id"]
+        self.assertEqual((answer["state"], answer["needs"]),
+                         ("waiting", [{"id": dataset, "type": "dataset", "state": "ready"}]))
+        self.assertEqual(answer["why"], f"it waits for dataset {dataset} (ready)")
+        self.worker.split()
+        at = later(3600)
+        timed = self.chain.training_job(job["solver-id"], **{"not-before": at})["id"]
+        self.assertRegex(self.why(timed)["why"], "^it waits until 20.*Z, (59|60) min from now$")
+
+    def test_its_place_is_by_fair_share(self):
+        solver = self.ready_solver()
+        other = self.new_user()
+        other.chain = type(self.chain)(other, self.worker)
+        theirs = other.chain.solver()["id"]
+        self.worker.split()
+        mine = [self.chain.training_job(solver)["id"] for _ in range(3)]
+        other.chain.training_job(theirs)
+        # Mine, theirs, mine, mine: owners take turns.
+        self.assertEqual([(w["place"], w["ready"]) for w in map(self.why, mine)], [(1, 4), (3, 4), (4, 4)])
+        for document in other.get("/training-jobs").json["items"]:
+            other.post(f"/training-jobs/{document['id']}/cancel")
+
+    def test_a_limit_is_told(self):
+        solver = self.ready_solver()
+        self.admin.request("PUT", f"/users/{self.name}/limits", {"running": 1})
+        self.chain.training_job(solver)
+        second = self.chain.training_job(solver)["id"]
+        self.worker.lease()
+        answer = self.why(second)
+        self.assertEqual((answer["running"], answer["limit"], answer["starts"]), (1, 1, None))
+        self.assertIn("1 of your jobs run there, and 1 may", answer["why"])
+
+    def test_a_pool_without_workers_is_told(self):
+        self.worker.name = "none-" + self.name
+        job = self.chain.training_job(self.ready_solver(), gpu=True)["id"]
+        answer = self.why(job)
+        self.assertEqual((answer["pool"], answer["workers"]), ("gpu", 0))
+        self.assertIn("no worker serves that pool now", answer["why"])
+
+    def test_a_running_and_an_ended_one_say_so(self):
+        solver = self.ready_solver()
+        job = self.chain.training_job(solver)["id"]
+        lease = self.worker.lease()
+        answer = self.why(job)
+        self.assertEqual((answer["state"], answer["worker"]), ("leased", self.worker.name))
+        self.assertIn(f"it runs on worker '{self.worker.name}'", answer["why"])
+        lease.finish("failed", "NaN")
+        self.assertEqual(self.why(job)["why"], "it is over: it failed: NaN")
+        done = self.chain.training_job(solver)["id"]
+        self.worker.train()
+        self.assertEqual(self.why(done)["why"], "it is over: it finished well")
+        self.assertEqual(self.new_user().get(f"/training-jobs/{job}/why").status, 404)
+
+    def test_a_retry_tells_what_went_wrong(self):
+        job = self.chain.training_job(self.ready_solver(), **{"retry-delay-seconds": 600})["id"]
+        self.worker.lease().finish("retry", "disk full")
+        self.assertRegex(self.why(job)["why"],
+                         r"^it waits until .*, (9|10) min from now; attempt 1 of 6 ended: disk full$")
+
+
 if __name__ == "__main__":
     unittest.main()
