@@ -28,6 +28,7 @@ demo: all
 
 test: deps
 	@deps/install deps/test.txt deps/demo.txt
+	@deps/npm tests/e2e
 	@/usr/bin/python3 tests/run.py
 
 bench: all

@@ -8,12 +8,12 @@ _et() {
         COMPREPLY=($(compgen -W "$(et "$command" --help 2>/dev/null | grep -oE -- '--[a-z_-]+' | sort -u)" -- "$word"))
     else
         case $command in
-        status | logs | wait | get | classify | schedule)
+        status | logs | plot | wait | get | classify | schedule)
             COMPREPLY=($(compgen -W "$(et ps --all --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;
         cancel | why | move)
             COMPREPLY=($(compgen -W "$(et ps --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;
         esac
-        [ "$command" = classify ] || [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY+=($(compgen -f -- "$word"))
+        [ "$command" = classify ] || [ "$command" = run ] || [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY+=($(compgen -f -- "$word"))
     fi
 }
 complete -o filenames -F _et et

@@ -170,7 +170,7 @@ def work(client, user, images):
     print('POST /solvers        -> ' + solver['_id'])
 
     step('A training job; it waits for the split by itself')
-    job = client.request('POST', '/training-jobs', {'solver-id': solver['_id']})
+    job = client.request('POST', '/training-jobs', {'solver-id': solver['_id'], 'threads': os.cpu_count()})
     print('POST /training-jobs  -> ' + job['_id'])
     client.wait('/training-jobs/%s/status' % job['_id'], show_progress)
     print()

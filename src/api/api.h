@@ -11,7 +11,10 @@
 #define ET_API_H
 
 #include "api/fields.h"
+#include "base/address.h"
+#include "base/buf.h"
 #include "base/json.h"
+#include "base/pools.h"
 #include "store/store.h"
 
 struct api;
@@ -87,6 +90,7 @@ struct request {
 const struct upload *request_upload(const struct request *r, const char *part);
 const char *request_query(const struct request *r, const char *name);  /* NULL: absent */
 const char *request_header(const struct request *r, const char *name); /* NULL: absent */
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX]); /* returns out */
 bool request_client_gone(const struct request *r); /* asked before handing out something that would be lost */
 
 struct response;
@@ -102,15 +106,35 @@ void response_header(struct response *r, const char *name, const char *value);
  * deadline_ms (monotonic), whichever comes first.  Then request->waited is
  * true.  Several calls wait for any of several topics, till the earliest
  * deadline.  A stir while the handler ran is not missed.
- * Topics: "feed:OWNER", "pool:NAME", "job:ID", "worker:NAME".
+ * Topics: "feed:OWNER", "told:OWNER", "pool:NAME", "job:ID", "worker:NAME" (store_on_change).
  */
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
+/*
+ * An answer whose body is made as it goes out.  The source is called after
+ * the head is sent, and again each time that what it appended to `out` has
+ * gone out: so it runs no faster than the client reads, and keeps in
+ * request->state where it stands.  With nothing to say it calls
+ * response_wait() and appends nothing; the deadline is the time of its next
+ * heartbeat.  When request->last is true (the server stops) it ends or cuts.
+ *
+ * END: the body is whole (after what was appended).  CUT: the client shall
+ * see that it is not.
+ */
+enum stream_next { STREAM_MORE, STREAM_END, STREAM_CUT };
+typedef enum stream_next (*stream_source)(struct request *request, struct response *response,
+                                          struct buf *out);
+void response_stream(struct response *r, const char *content_type, stream_source source);
+#define STREAM_PIECE_BYTES (64 * 1024) /* enough for one call; out takes up to STREAM_PIECE_MAX */
+#define STREAM_PIECE_MAX   (64 * 1024 * 1024)
 /* Any thread: wakes who waits for the topic. */
 void api_stir(struct api *api, const char *topic);
 
 struct store *api_store(struct api *api);
 bool api_allows_private_urls(const struct api *api);
 int64_t api_lease_ms(const struct api *api);
+const struct pools *api_pools(const struct api *api);
+const char *api_scripts(const struct api *api); /* folder of installed scripts; NULL: none */
+bool api_scripts_network(const struct api *api);
 
 /*
  * A handler returns OK with the response filled, or an error that becomes a
@@ -142,6 +166,7 @@ struct route {
     const struct field *query; /* query parameters: FIELD_INT ones are checked; NULL: none */
     const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
                                   BODY_DOCUMENT a file stands for the field of its name */
+    bool cors; /* open to the pages of other sites, with the headers that say so; OPTIONS is 200 */
 };
 /* Resources' tables, put together in routes.c; each ends with a row whose method is NULL. */
 extern const struct route *const route_tables[];

@@ -20,6 +20,8 @@ struct body {
     bool multipart;
     struct buf text;            /* JSON, bytes, or the value of the part that is arriving */
     struct blob_writer *writer; /* of the file that is arriving */
+    struct quota_hold *hold;    /* of all files, until the answer; NULL: none came yet */
+    bool held_ahead;            /* all that the body's length says */
 
     struct MHD_PostProcessor *parts;
     bool in_part, part_is_file;
@@ -52,6 +54,55 @@ static char *plain_file_name(const char *s)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '_';
     return name;
+}
+
+/* ---- Files, within the quota of whose document they are for. ---- */
+
+static enum status owner_of_upload(struct exchange *x, char ret_owner[OWNER_MAX], struct error *err)
+{
+    if (x->match.route->scope != SCOPE_LEASE) {
+        snprintf(ret_owner, OWNER_MAX, "%.*s", OWNER_MAX - 1, x->request.who.owner);
+        return OK;
+    }
+    CLEANUP(job_release) struct job job = {0};
+    TRY(queue_job(x->api->store, x->match.args[0], &job, err));
+    snprintf(ret_owner, OWNER_MAX, "%s", job.owner);
+    return OK;
+}
+
+/* A worker is not to try again: its answer is 413, not 507. */
+static enum status over_quota(struct body *b, struct error *err)
+{
+    struct exchange *x = b->x;
+    int64_t used, quota;
+    quota_figures(b->hold, &used, &quota);
+    problem_member(&x->response, "used", json_integer(used));
+    problem_member(&x->response, "quota", json_integer(quota));
+    if (x->match.route->scope == SCOPE_LEASE)
+        err->status = TOO_LARGE;
+    return err->status;
+}
+
+static enum status hold_bytes(struct body *b, int64_t bytes, struct error *err)
+{
+    enum status status = quota_add(b->hold, bytes, err);
+    return status == NO_SPACE ? over_quota(b, err) : status;
+}
+
+static enum status file_begin(struct body *b, struct error *err)
+{
+    if (!b->hold) {
+        char owner[OWNER_MAX];
+        TRY(owner_of_upload(b->x, owner, err));
+        TRY(quota_begin(b->x->api->store, owner, &b->hold, err));
+    }
+    return blob_begin(b->x->api->store, &b->writer, err);
+}
+
+static enum status file_bytes(struct body *b, const char *bytes, size_t size, struct error *err)
+{
+    TRY(hold_bytes(b, (int64_t)size, err));
+    return blob_write(b->writer, bytes, size, err);
 }
 
 /* ---- Parts of a form, in the order in which they arrive. ---- */
@@ -117,7 +168,7 @@ static enum status part_begin(struct body *b, const char *name, const char *file
     if (b->kind == BODY_DOCUMENT && !is_file && b->document)
         return error_set(err, INVALID, "the form has two parts 'document'");
     if (is_file)
-        TRY(blob_begin(b->x->api->store, &b->writer, err));
+        TRY(file_begin(b, err));
     else
         buf_clear(&b->text);
     b->in_part = true;
@@ -132,7 +183,7 @@ static enum status part_bytes(struct body *b, const char *bytes, size_t size, st
 {
     b->part_size += (int64_t)size;
     if (b->part_is_file)
-        return size ? blob_write(b->writer, bytes, size, err) : OK;
+        return size ? file_bytes(b, bytes, size, err) : OK;
     buf_append(&b->text, bytes, size);
     if (b->text.overflowed || b->values_size + b->text.size > JSON_BODY_MAX)
         return error_set(err, TOO_LARGE, "the form's values are over 1 MiB: send files as files");
@@ -214,8 +265,13 @@ enum status body_begin(struct exchange *x, int64_t *ret_max, struct error *err)
     if (b->multipart)
         TRY(begin_parts(b, err));
     bool said = http_length(x->call) != 0 || http_header(x->call, "Content-Length");
-    if (b->kind == BODY_RAW && said)
-        TRY(blob_begin(x->api->store, &b->writer, err));
+    if (b->kind == BODY_RAW && said) {
+        TRY(file_begin(b, err));
+        /* What is said to come does not even begin when it does not fit. */
+        b->held_ahead = http_length(x->call) > 0;
+        if (b->held_ahead)
+            TRY(hold_bytes(b, http_length(x->call), err));
+    }
     *ret_max = b->multipart || b->kind == BODY_RAW ? x->api->options.max_upload : JSON_BODY_MAX;
     return OK;
 }
@@ -226,7 +282,7 @@ enum status body_write(struct exchange *x, const char *bytes, size_t size, struc
     if (b->kind == BODY_NONE)
         return OK;
     if (b->kind == BODY_RAW)
-        return blob_write(b->writer, bytes, size, err);
+        return b->held_ahead ? blob_write(b->writer, bytes, size, err) : file_bytes(b, bytes, size, err);
     if (!b->multipart) {
         buf_append(&b->text, bytes, size);
         return b->text.overflowed ? error_set(err, TOO_LARGE, "the body is over 1 MiB") : OK;
@@ -323,6 +379,7 @@ void body_free(struct body *b)
     if (b->parts)
         MHD_destroy_post_processor(b->parts);
     blob_abort(b->writer);
+    quota_end(b->hold);
     buf_release(&b->text);
     free(b->part);
     free(b->file_name);

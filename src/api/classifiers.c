@@ -141,6 +141,14 @@ static void batch_release(struct batch *b)
     free(b->blobs);
 }
 
+static void batch_init(struct batch *b, int n_files)
+{
+    b->images = json_array();
+    b->inputs = json_array();
+    b->results = json_object();
+    b->blobs = xcalloc((size_t)n_files + 1, sizeof *b->blobs);
+}
+
 /* False when the image is in the batch already. */
 static bool batch_add(struct batch *b, const char *sha1)
 {
@@ -175,10 +183,7 @@ static void batch_add_file(struct batch *b, const struct upload *file)
 static enum status batch_read(const struct request *r, struct response *response, struct batch *b,
                               struct error *err)
 {
-    b->images = json_array();
-    b->inputs = json_array();
-    b->results = json_object();
-    b->blobs = xcalloc((size_t)r->n_uploads + 1, sizeof *b->blobs);
+    batch_init(b, r->n_uploads);
     json_t *urls = json_object_get(r->body, "urls"), *url;
     size_t i, wanted = json_array_size(urls) + (size_t)r->n_values + (size_t)r->n_uploads;
     if (wanted > IMAGES_MAX)
@@ -220,6 +225,40 @@ static json_t *classify_spec(const struct batch *b, const struct document *class
     return json_pack("{s:o, s:O, s:s}", "spec", spec, "inputs", b->inputs, "labels-of", training_job);
 }
 
+/* The document of a classify job, with all that it lends; not to be moved. */
+struct classify_document {
+    struct new_document document;
+    struct new_job job;
+    const char *after[1], *refs[1];
+    json_t *spec, *body;
+};
+
+static void classify_document_release(struct classify_document *d)
+{
+    json_decref(d->spec);
+    json_decref(d->body);
+}
+
+static void classify_document_init(struct classify_document *d, const struct batch *b,
+                                   const struct document *classifier)
+{
+    const char *training_job = json_get_string(classifier->body, "training-job-id", "");
+    *d = (struct classify_document){.after = {training_job}, .refs = {classifier->id}};
+    d->spec = classify_spec(b, classifier, training_job);
+    d->body = json_pack("{s:s, s:O}", "classifier-id", classifier->id, "results", b->results);
+    d->job = (struct new_job){.kind = "classify", .spec = d->spec, .after = d->after, .n_after = 1};
+    d->document = (struct new_document){
+        .id = b->id,
+        .type = resource_classify_job.type,
+        .body = d->body,
+        .job = &d->job,
+        .refs = d->refs,
+        .n_refs = 1,
+        .blobs = b->blobs,
+        .n_blobs = b->n_blobs,
+    };
+}
+
 static enum status classify(struct request *r, struct response *response, struct error *err)
 {
     CLEANUP(document_release) struct document classifier = {0};
@@ -227,26 +266,43 @@ static enum status classify(struct request *r, struct response *response, struct
     CLEANUP(batch_release) struct batch batch = {0};
     id_new(batch.id);
     TRY(batch_read(r, response, &batch, err));
-    const char *training_job = json_get_string(classifier.body, "training-job-id", "");
-    CLEANUP(json_decrefp) json_t *spec = classify_spec(&batch, &classifier, training_job);
-    CLEANUP(json_decrefp) json_t *body = r->body ? json_copy(r->body) : json_object();
-    json_object_del(body, "urls");
-    json_object_set_new(body, "classifier-id", json_string(classifier.id));
-    json_object_set(body, "results", batch.results);
-    const char *refs[] = {classifier.id};
-    struct new_job job = {.kind = "classify", .spec = spec};
+    CLEANUP(classify_document_release) struct classify_document made;
     CLEANUP(freep) const char **after = NULL;
-    TRY(job_options_read(r, response, r->body, &training_job, 1, &job, &after, err));
-    struct new_document document = {
-        .id = batch.id,
-        .body = body,
-        .job = &job,
-        .refs = refs,
-        .n_refs = 1,
-        .blobs = batch.blobs,
-        .n_blobs = batch.n_blobs,
-    };
-    return resource_create(r, response, &resource_classify_job, &document, err);
+    classify_document_init(&made, &batch, &classifier);
+    TRY(job_options_read(r, response, r->body, made.after, 1, &made.job, &after, err));
+    if (r->body)
+        json_object_update_missing(made.body, r->body);
+    json_object_del(made.body, "urls");
+    return resource_create(r, response, &resource_classify_job, &made.document, err);
+}
+
+enum status classifier_check(struct store *store, const char *owner, const char *id, struct error *err)
+{
+    CLEANUP(document_release) struct document d = {0};
+    enum status status = document_get(store, owner, id, &d, err);
+    if (status != OK && status != NOT_FOUND)
+        return status;
+    if (status == NOT_FOUND || strcmp(d.type, resource_classifier.type) != 0 || d.state == STATE_DELETED)
+        return error_set(err, NOT_FOUND, "'%s' has no classifier '%.64s'", owner, id);
+    return OK;
+}
+
+enum status classify_picture(struct store *store, const char *owner, const char *classifier_id,
+                             const struct upload *picture, int64_t now_ms, char ret_job[ID_MAX],
+                             struct error *err)
+{
+    CLEANUP(document_release) struct document classifier = {0};
+    TRY(classifier_check(store, owner, classifier_id, err));
+    TRY(document_get(store, owner, classifier_id, &classifier, err));
+    CLEANUP(batch_release) struct batch batch = {0};
+    id_new(batch.id);
+    batch_init(&batch, 1);
+    batch_add_file(&batch, picture);
+    CLEANUP(classify_document_release) struct classify_document made;
+    classify_document_init(&made, &batch, &classifier);
+    TRY(documents_create(store, owner, &made.document, 1, NULL, now_ms, NULL, err));
+    memcpy(ret_job, batch.id, ID_MAX);
+    return OK;
 }
 
 const struct route classifier_routes[] = {

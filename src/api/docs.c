@@ -154,7 +154,7 @@ static void put_route(struct buf *b, const struct route *r)
     buf_puts(b, "</section>");
 }
 
-static char *page_text(size_t *ret_size)
+static char *page_text(const struct route *const *tables, size_t *ret_size)
 {
     struct buf b;
     buf_init(&b, PAGE_MAX);
@@ -168,7 +168,7 @@ static char *page_text(size_t *ret_size)
         style, ET_VERSION);
     const char *section = "";
     size_t length = 0;
-    for (const struct route *const *t = route_tables; *t; t++) {
+    for (const struct route *const *t = tables; *t; t++) {
         for (const struct route *r = *t; r->method; r++) {
             size_t n = strcspn(r->path + 1, "/");
             if (n != length || strncmp(section, r->path + 1, n)) {
@@ -200,9 +200,9 @@ static void allow_style_only(struct response *response)
 
 static enum status docs(struct request *r, struct response *response, struct error *err)
 {
-    (void)r, (void)err;
+    (void)err;
     size_t size;
-    char *text = page_text(&size);
+    char *text = page_text(r->api->tables, &size);
     allow_style_only(response);
     response_text(response, 200, "text/html; charset=utf-8", text, size);
     return OK;

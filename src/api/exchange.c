@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #define IGNORED_BODY_MAX (64 * 1024)
+#define RECHECK_MS 5000
 
 struct exchange *exchange_of(const struct request *r)
 {
@@ -48,7 +49,7 @@ static struct exchange *exchange_new(struct api *api, struct http_call *call)
     x->request.method = http_method(call);
     x->request.path = x->path;
     x->request.now_ms = clock_now_ms();
-    x->request.arrived_ms = clock_monotonic_ms();
+    x->request.arrived_ms = x->allowed_ms = clock_monotonic_ms();
     atomic_fetch_add(&api->meters.running, 1);
     http_set_user(call, x);
     return x;
@@ -83,7 +84,7 @@ static void exchange_free(struct exchange *x)
 
 static enum status find_route(struct exchange *x, struct error *err)
 {
-    switch (route_find(route_tables, http_method(x->call), x->path, &x->match)) {
+    switch (route_find(x->api->tables, http_method(x->call), x->path, &x->match)) {
     case ROUTE_FOUND:
         break;
     case ROUTE_NO_PATH:
@@ -129,7 +130,7 @@ static enum status check_query(struct exchange *x, struct error *err)
 static enum status check_origin(struct exchange *x, struct error *err)
 {
     const char *method = http_method(x->call), *site = http_header(x->call, "Sec-Fetch-Site");
-    bool writes = strcmp(method, "GET") && strcmp(method, "HEAD");
+    bool writes = strcmp(method, "GET") && strcmp(method, "HEAD") && !x->match.route->cors;
     if (writes && site && strcmp(site, "same-origin") && strcmp(site, "none"))
         return error_set(err, DENIED, "another site's page may not do this");
     return OK;
@@ -245,12 +246,20 @@ static void finish(struct exchange *x, enum status status, const struct error *e
     struct error failed = *err;
     if (status == OK && x->response.blob[0])
         status = blob_answer(x, &failed);
-    if (status != OK)
+    if (status != OK) {
+        reply->streams = false;
         problem_reply(x, &failed);
+    }
     end_idempotent(x);
     if (reply->status >= 500) {
         char text[LOG_VALUE_MAX];
         log_event("request.failed", "request=%s error=%s", x->id, log_value(failed.message, text));
+    }
+    if (x->match.other && x->match.other->cors) {
+        http_reply_header(reply, "Access-Control-Allow-Origin", "*");
+        http_reply_header(reply, "Access-Control-Allow-Headers",
+                          "Origin, X-Requested-With, Content-Type, Accept");
+        http_reply_header(reply, "Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS");
     }
     http_reply_header(reply, "X-Request-Id", x->id);
     http_reply_header(reply, "X-Content-Type-Options", "nosniff");
@@ -293,6 +302,65 @@ static enum http_next handle(struct exchange *x)
     }
 }
 
+/*
+ * A stream outlives the moment in which its token was good: one that was
+ * revoked or has expired ends it.  A password is not asked again: that costs
+ * what logging in does.
+ */
+static bool is_still_allowed(struct exchange *x)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    struct error err;
+    if (!x->request.who.token_id[0] || now_ms - x->allowed_ms < RECHECK_MS)
+        return true;
+    x->allowed_ms = now_ms;
+    return auth_check(x, x->match.route->scope, &err) != DENIED;
+}
+
+/* The next piece of a stream. */
+static enum http_next produce(struct exchange *x)
+{
+    struct request *r = &x->request;
+    if (x->response.end != STREAM_MORE)
+        return x->response.end == STREAM_END ? HTTP_END : HTTP_CUT;
+    for (;;) {
+        x->stamp = waits_stamp(x->api->waits);
+        r->last = atomic_load(&x->api->stopping);
+        r->now_ms = clock_now_ms();
+        x->response.waits = false;
+        x->waiter.n_topics = 0;
+        if (!is_still_allowed(x))
+            return HTTP_CUT;
+        CLEANUP(buf_release) struct buf out;
+        buf_init(&out, STREAM_PIECE_MAX);
+        enum stream_next next = x->response.source(r, &x->response, &out);
+        if (out.overflowed)
+            return HTTP_CUT;
+        if (out.size) {
+            struct http_reply *reply = x->response.reply;
+            size_t size;
+            reply->bytes = buf_take(&out, &size);
+            reply->size = (int64_t)size;
+            x->sent += reply->size;
+            x->response.end = next;
+            return HTTP_PIECE_READY;
+        }
+        if (next != STREAM_MORE || r->last || !x->response.waits)
+            return next == STREAM_END ? HTTP_END : HTTP_CUT;
+        r->waited = true;
+        atomic_fetch_add(&x->api->meters.waiting, 1);
+        if (waits_add(x->api->waits, &x->waiter, x->stamp))
+            return HTTP_WAIT;
+        atomic_fetch_sub(&x->api->meters.waiting, 1);
+    }
+}
+
+static enum http_next on_more(void *context, struct http_call *call)
+{
+    (void)context;
+    return produce(http_user(call));
+}
+
 static enum http_next on_end(void *context, struct http_call *call)
 {
     (void)context;
@@ -312,10 +380,10 @@ static enum http_next on_begin(void *context, struct http_call *call)
     struct exchange *x = exchange_new(context, call);
     struct error err = {0};
     if (!strcmp(http_method(call), "OPTIONS") && http_length(call) == 0) {
-        enum route_result found = route_find(route_tables, "OPTIONS", x->path, &x->match);
+        enum route_result found = route_find(x->api->tables, "OPTIONS", x->path, &x->match);
         if (found == ROUTE_FOUND || found == ROUTE_NO_METHOD) {
             http_reply_header(x->response.reply, "Allow", x->match.allow);
-            response_empty(&x->response, 204);
+            response_empty(&x->response, x->match.other->cors ? 200 : 204);
             return fail(x, OK, &err);
         }
     }
@@ -340,6 +408,8 @@ static enum http_next on_again(void *context, struct http_call *call)
     (void)context;
     struct exchange *x = http_user(call);
     atomic_fetch_sub(&x->api->meters.waiting, 1);
+    if (x->response.source)
+        return http_gone(call) ? HTTP_CUT : produce(x);
     if (!http_gone(call))
         return handle(x);
     struct error err = {0};
@@ -390,6 +460,7 @@ const struct http_callbacks exchange_callbacks = {
     .body = on_body,
     .end = on_end,
     .again = on_again,
+    .more = on_more,
     .refuse = on_refuse,
     .done = on_done,
 };

@@ -80,12 +80,29 @@ static void put_requests(struct buf *b, const struct meters *m)
     put_one(b, "et_http_requests_waiting", "gauge", "Long polls.", atomic_load(&m->waiting));
 }
 
+static enum status put_kept(struct buf *b, struct store *store, struct error *err)
+{
+    struct blob_counts blobs;
+    int64_t pending;
+    TRY(blob_count(store, &blobs, err));
+    TRY(outbox_count(store, &pending, err));
+    put(b, "et_blobs", "gauge", "Blobs by state.");
+    buf_printf(b, "et_blobs{state=\"live\"} %lld\net_blobs{state=\"deleting\"} %lld\n", (long long)blobs.live,
+               (long long)blobs.deleting);
+    put(b, "et_blob_bytes", "gauge", "Their bytes.");
+    buf_printf(b, "et_blob_bytes{state=\"live\"} %lld\net_blob_bytes{state=\"deleting\"} %lld\n",
+               (long long)blobs.live_bytes, (long long)blobs.deleting_bytes);
+    put_one(b, "et_blob_damage", "gauge", "Blobs that had lost their bytes at the last sweep.", blobs.damaged);
+    put_one(b, "et_webhook_deliveries_pending", "gauge", "Deliveries still to be made.", pending);
+    return OK;
+}
+
 static enum status metrics(struct request *r, struct response *response, struct error *err)
 {
     struct api *api = r->api;
     struct queue_counts jobs;
     TRY(queue_count(api->store, &jobs, err));
-    struct buf b;
+    CLEANUP(buf_release) struct buf b;
     buf_init(&b, 64 * 1024);
     put(&b, "et_info", "gauge", "Version of the server.");
     buf_printf(&b, "et_info{version=\"%s\"} 1\n", ET_VERSION);
@@ -96,6 +113,7 @@ static enum status metrics(struct request *r, struct response *response, struct 
         &b,
         "et_jobs{state=\"waiting\"} %lld\net_jobs{state=\"ready\"} %lld\net_jobs{state=\"leased\"} %lld\n",
         (long long)jobs.waiting, (long long)jobs.ready, (long long)jobs.leased);
+    TRY(put_kept(&b, api->store, err));
     struct statvfs disk;
     if (api->options.data && !statvfs(api->options.data, &disk))
         put_one(&b, "et_data_free_bytes", "gauge", "Free space where the data is.",
@@ -106,7 +124,6 @@ static enum status metrics(struct request *r, struct response *response, struct 
     buf_printf(&b, "process_start_time_seconds %.3f\n", (double)api->started_ms / 1000);
     size_t size;
     char *text = buf_take(&b, &size);
-    buf_release(&b);
     response_text(response, 200, "text/plain; version=0.0.4; charset=utf-8", text, size);
     return OK;
 }

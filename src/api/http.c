@@ -18,10 +18,12 @@
 #include "base/clock.h"
 #include "base/file.h"
 
-#define CONNECTION_BYTES (32 * 1024)
+/* Holds a head, and the library clears half of it: ten thousand watchers pay for each byte. */
+#define CONNECTION_BYTES (24 * 1024)
 #define HEAD_LINES_MAX 100
 /* A refused body of up to this many bytes is read and dropped, and the connection lives on. */
 #define SWALLOW_MAX (1024 * 1024)
+#define STREAM_BLOCK 1024 /* for HTTP/1.0; chunks go straight into the connection's memory */
 /* One that is longer is answered at once; then the client has this long to read that before the connection is
  * cut. */
 #define DRAIN_MS 10000
@@ -46,6 +48,7 @@ struct http_server {
  *   without a body: HEAD -> WHOLE -> BEGIN -> ANSWERED; the library closes a
  *   connection that is answered at its head, so one waits for the second call
  *   refused with a body under way: -> SWALLOW -> ANSWERED, or DRAIN (already answered)
+ *   a stream is ANSWERED from its head on
  */
 enum step {
     STEP_HEAD,
@@ -158,6 +161,12 @@ static void run_piece(struct pool_job *job)
     job_over(c, give_piece(c));
 }
 
+static void run_more(struct pool_job *job)
+{
+    struct http_call *c = call_of(job);
+    job_over(c, c->server->options.callbacks->more(c->server->options.context, c));
+}
+
 static void run_end(struct pool_job *job)
 {
     struct http_call *c = call_of(job);
@@ -199,11 +208,40 @@ static enum MHD_Result suspend_for(struct http_call *c, enum step step, void (*r
 
 /* ---- Answers. ---- */
 
+/* The library asks for bytes of a stream: those of the piece at hand, or the call goes to look for more. */
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t max)
+{
+    (void)position;
+    struct http_call *c = context;
+    struct http_reply *r = &c->reply;
+    if (c->next == HTTP_PIECE_READY) {
+        size_t n = MIN((size_t)(r->size - r->offset), max);
+        memcpy(out, r->bytes + r->offset, n);
+        if (!r->offset)
+            peer_phase(c->conn, PHASE_PIECE, clock_monotonic_ms() + c->server->options.idle_ms);
+        r->offset += (int64_t)n;
+        if (r->offset == r->size) {
+            freep(&r->bytes);
+            r->offset = r->size = 0;
+            c->next = HTTP_WAIT;
+        }
+        return (ssize_t)n;
+    }
+    if (c->next == HTTP_END)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (c->next == HTTP_CUT || suspend_for(c, STEP_ANSWERED, run_more) != MHD_YES)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    return 0;
+}
+
 static enum MHD_Result queue_reply(struct http_call *c)
 {
     struct http_reply *r = &c->reply;
     struct MHD_Response *response;
-    if (r->fd >= 0 && r->size > 0) {
+    if (r->streams) {
+        c->next = HTTP_WAIT;
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, c, NULL);
+    } else if (r->fd >= 0 && r->size > 0) {
         response = MHD_create_response_from_fd_at_offset64((uint64_t)r->size, r->fd, (uint64_t)r->offset);
         if (response)
             r->fd = -1;
@@ -586,6 +624,13 @@ const char *http_header(const struct http_call *c, const char *name)
 int64_t http_length(const struct http_call *c)
 {
     return c->length;
+}
+
+const char *http_client_address(const struct http_call *c, char out[ADDRESS_TEXT_MAX])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return address_text(info->client_addr, out);
 }
 
 bool http_from_loopback(const struct http_call *c)

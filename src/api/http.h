@@ -10,8 +10,17 @@
  *   WAIT: nothing happens until http_again(), then again (pool)
  *   ANSWER: the reply is sent (network), then done (network)
  *
+ * An answer may be a stream: its head goes out, then its body in pieces,
+ *
+ *   more (pool) --PIECE--> the piece is sent (network) --> more (pool) ...
+ *      |--WAIT--> nothing until http_again(), then again (pool), which answers as more does
+ *      '--END--> the body ends        '--CUT--> the connection is cut: the client knows that there is more
+ *
+ * so a client is told no faster than it reads, and one that has not taken a
+ * piece within idle_ms is cut.
+ *
  * While a step runs on the pool its connection is suspended: a call is never
- * in two threads.  Bodies come in pieces of up to HTTP_PIECE bytes, and a
+ * in two threads.  Request bodies come in pieces of up to HTTP_PIECE bytes, and a
  * client is read no faster than they are taken.
  *
  * Against slow clients: a head has head_ms from its connection's start; a body
@@ -20,6 +29,7 @@
 #ifndef ET_HTTP_H
 #define ET_HTTP_H
 
+#include "base/address.h"
 #include "base/base.h"
 
 #define HTTP_PIECE (256 * 1024)
@@ -28,7 +38,7 @@
 struct http_server;
 struct http_call;
 
-enum http_next { HTTP_ANSWER, HTTP_BODY, HTTP_WAIT };
+enum http_next { HTTP_ANSWER, HTTP_BODY, HTTP_WAIT, HTTP_PIECE_READY, HTTP_END, HTTP_CUT };
 
 #define HTTP_REPLY_HEADERS 20
 
@@ -41,6 +51,7 @@ struct http_reply {
     char *bytes;          /* owned; or NULL */
     int fd;               /* owned; -1: none */
     int64_t offset, size; /* of the bytes, or in the file */
+    bool streams;         /* the body comes from more(): bytes and size are its current piece */
 };
 void http_reply_init(struct http_reply *r);
 void http_reply_release(struct http_reply *r);
@@ -53,6 +64,8 @@ struct http_callbacks {
     enum http_next (*body)(void *context, struct http_call *c, const char *bytes, size_t size);
     enum http_next (*end)(void *context, struct http_call *c);
     enum http_next (*again)(void *context, struct http_call *c);
+    /* The last piece of a stream is out: puts the next one into the reply's bytes and size (PIECE_READY). */
+    enum http_next (*more)(void *context, struct http_call *c);
     /* A head that is refused here: fills the reply of status 400, 413 or 503. */
     void (*refuse)(void *context, struct http_call *c, int status, const char *why);
     /* The call is over (sent: the whole answer went out); its user pointer goes with it. */
@@ -95,6 +108,7 @@ const char *http_method(const struct http_call *c);
 const char *http_uri(const struct http_call *c); /* as sent: path and query, not decoded */
 const char *http_header(const struct http_call *c, const char *name);
 int64_t http_length(const struct http_call *c); /* of the body; HTTP_UNKNOWN_LENGTH when chunked */
+const char *http_client_address(const struct http_call *c, char out[ADDRESS_TEXT_MAX]); /* returns out */
 bool http_from_loopback(const struct http_call *c);
 bool http_gone(const struct http_call *c);        /* the client has closed its side */
 int64_t http_received(const struct http_call *c); /* bytes of the body so far */

@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/boss.h"
 #include "api/resource.h"
+#include "api/server.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -55,7 +57,7 @@ static const struct field heartbeat_out[] = {
     {"force", FIELD_BOOL, READ_ONLY, "End it at once, without saving."},
     {NULL},
 };
-static const struct field log_query[] = {
+static const struct field lease_log_query[] = {
     {"stream", FIELD_STRING, REQUIRED, "Which.", .words = "stdout|stderr"},
     {"offset", FIELD_INT, REQUIRED, "Where in the attempt's stream the bytes begin."},
     {NULL},
@@ -116,25 +118,17 @@ static enum status inputs_resolve(struct store *store, const json_t *inputs, jso
 {
     size_t i;
     json_t *input;
-    CLEANUP(json_decrefp) json_t *optional = json_array();
-    bool all = true;
     json_array_foreach ((json_t *)inputs, i, input) {
         struct blob blob;
         const char *name = json_get_string(input, "name", "");
-        bool is_optional = json_get_bool(input, "optional", false);
         enum status status = input_blob(store, input, &blob, err);
-        if (status == NOT_FOUND && is_optional) {
-            all = false;
+        if (status == NOT_FOUND && json_get_bool(input, "optional", false))
             continue;
-        }
         if (status != OK)
             return error_context(err, "input '%s'", name);
-        json_array_append_new(
-            is_optional ? optional : out,
-            json_pack("{s:s, s:I, s:s}", "name", name, "size", (json_int_t)blob.size, "sha256", blob.sha256));
+        json_array_append_new(out, json_pack("{s:s, s:I, s:s}", "name", name, "size", (json_int_t)blob.size,
+                                             "sha256", blob.sha256));
     }
-    if (all)
-        json_array_extend(out, optional);
     return OK;
 }
 
@@ -163,8 +157,8 @@ static enum status job_encode(struct request *r, const struct job *job, json_t *
     TRY(inputs_resolve(store, json_object_get(job->spec, "inputs"), inputs, err));
     TRY(spec_add_labels(store, job, spec, err));
     *ret_json =
-        json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
-                  job->attempt, "token", job->token, "kind", job->kind, "heartbeat_ms",
+        json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
+                  job->attempt, "token", job->token, "kind", job->kind, "pool", job->pool, "heartbeat_ms",
                   (json_int_t)(api_lease_ms(r->api) / HEARTBEATS),
                   "lease_ms", (json_int_t)api_lease_ms(r->api), "max_seconds",
                   (json_int_t)json_get_int(job->spec, "max_seconds", 0),
@@ -398,8 +392,10 @@ static const struct kind {
     {"split",
      {"training", "test", "labels", "image-shape", "skipped"},
      {"training.tar.gz", "testing.tar.gz"}},
-    {"train", {"labels", "skipped", "accuracy"}, {"trained.caffemodel"}},
+    {"train", {"labels", "skipped", "accuracy", "layer-times"}, {"trained.caffemodel"}},
     {"classify", {"scores", "skipped"}, {NULL}},
+    {"script", {"exit-status", "signal", "result"}, {NULL}},
+    {"order", {"exit-status", "signal"}, {NULL}},
     {"", {NULL}, {NULL}},
 };
 
@@ -466,14 +462,36 @@ static void patch_labels(json_t *patch, const struct job *job, const json_t *res
     json_object_set_new(patch, "results", results);
 }
 
+/* The files that a script left, of those that have come. */
+static void patch_artifacts(struct store *store, json_t *patch, const char *id, const json_t *names)
+{
+    json_t *artifacts = json_array(), *name;
+    size_t i;
+    json_array_foreach ((json_t *)names, i, name) {
+        struct blob blob;
+        const char *text = json_string_value(name);
+        if (!text || blob_ref_get(store, id, text, &blob, NULL) != OK)
+            continue;
+        CLEANUP(freep) char *url = blob_url(id, text);
+        json_array_append_new(artifacts, json_pack("{s:s, s:s, s:I}", "name", text, "url", url, "size",
+                                                   (json_int_t)blob.size));
+    }
+    json_object_set_new(patch, "artifacts", artifacts);
+}
+
 /* What an ended attempt changes in the document: a merge patch.  New. */
 static json_t *finish_patch(struct store *store, const struct job *job, enum outcome outcome,
-                            const json_t *result)
+                            const char *reason, const json_t *result)
 {
-    bool done = outcome == OUTCOME_DONE;
-    json_t *patch = done ? result_known(kind_of(job), result) : json_object();
+    bool done = outcome == OUTCOME_DONE, order = !strcmp(job->kind, "order");
+    bool script = order || !strcmp(job->kind, "script");
+    json_t *patch = done || script ? result_known(kind_of(job), result) : json_object();
     bool train = !strcmp(job->kind, "train"), classify = !strcmp(job->kind, "classify");
-    if (train || classify) {
+    if (order)
+        json_object_update_new(patch, boss_order_patch(job, done, reason, result));
+    if (script)
+        patch_artifacts(store, patch, job->id, json_object_get(result, "artifacts"));
+    if (train || classify || script) {
         patch_blob_url(store, patch, job->id, "std-out-url", "std-out.txt");
         patch_blob_url(store, patch, job->id, "std-err-url", "std-err.txt");
     }
@@ -498,7 +516,8 @@ static enum status lease_finish(struct request *r, struct response *response, st
         TRY(queue_job(store, r->args[0], &job, err));
         if (outcome == OUTCOME_DONE)
             TRY(check_done(store, &job, err));
-        patch = finish_patch(store, &job, outcome, json_object_get(r->body, "result"));
+        patch = finish_patch(store, &job, outcome, json_get_string(r->body, "reason", ""),
+                             json_object_get(r->body, "result"));
     }
     struct finish finish = {
         .job = r->args[0],
@@ -521,7 +540,7 @@ const struct route lease_routes[] = {
     {"POST", "/leases/{job}/{attempt}/heartbeat", lease_heartbeat, SCOPE_LEASE, BODY_JSON, "Keep the lease.",
      heartbeat_in, heartbeat_out, 200},
     {"PUT", "/leases/{job}/{attempt}/log", lease_log, SCOPE_LEASE, BODY_BYTES, "Append to a stream.", NULL,
-     log_out, 200, log_query},
+     log_out, 200, lease_log_query},
     {"POST", "/leases/{job}/{attempt}/metrics", lease_metrics, SCOPE_LEASE, BODY_JSON, "Store metrics.",
      metrics_in, empty_out, 200},
     {"PUT", "/leases/{job}/{attempt}/blobs/{name}", lease_blob, SCOPE_LEASE, BODY_RAW,

@@ -54,5 +54,6 @@ const struct route move_routes[] = {
     MOVE("training-jobs"),
     MOVE("classify-jobs"),
     MOVE("datasets"),
+    MOVE("jobs"),
     {NULL},
 };

@@ -204,10 +204,10 @@ static json_t *operation(const struct route *r)
     return o;
 }
 
-char *openapi_text(void)
+char *openapi_text(const struct route *const *tables)
 {
     json_t *paths = json_object();
-    for (const struct route *const *t = route_tables; *t; t++) {
+    for (const struct route *const *t = tables; *t; t++) {
         for (const struct route *r = *t; r->method; r++) {
             json_t *path = json_object_get(paths, r->path);
             if (!path) {

@@ -47,6 +47,7 @@ static bool is_over(const struct peers *ps, struct peer *c, int64_t now_ms)
     case PHASE_HEAD:
     case PHASE_IDLE:
     case PHASE_DRAIN:
+    case PHASE_PIECE:
         return now_ms >= atomic_load(&c->deadline_ms);
     case PHASE_BODY: {
         if (peer_at_end(c))

@@ -5,6 +5,7 @@
  * all of them about once a second, and shuts down (the library closes) one
  *
  *   in HEAD, IDLE or DRAIN   past the phase's deadline
+ *   in PIECE                 the same: a piece of a stream that is not taken
  *   in BODY                  that brought less than body_rate bytes a second
  *                            over body_window_ms, or whose client is gone: an
  *                            end that comes together with the last bytes is
@@ -19,7 +20,7 @@
 
 #include "base/base.h"
 
-enum phase { PHASE_HEAD, PHASE_IDLE, PHASE_BODY, PHASE_DRAIN, PHASE_BUSY, PHASE_SEND };
+enum phase { PHASE_HEAD, PHASE_IDLE, PHASE_BODY, PHASE_DRAIN, PHASE_BUSY, PHASE_SEND, PHASE_PIECE };
 
 struct peer {
     struct peer *next, **link; /* in the list, under its lock */

@@ -37,7 +37,8 @@ const struct field cancel_fields[] = {
 
 static const struct resource *const resources[] = {
     &resource_user,         &resource_datafile,   &resource_dataset,      &resource_solver,
-    &resource_training_job, &resource_classifier, &resource_classify_job,
+    &resource_training_job, &resource_classifier, &resource_classify_job, &resource_boss_job,
+    &resource_order,        &resource_worker_node, &resource_job,
     &resource_array,        &resource_schedule,
 };
 

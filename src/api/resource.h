@@ -18,7 +18,8 @@ struct resource {
     bool processed;             /* has a processing-state; a job, unless it was made finished */
 };
 extern const struct resource resource_user, resource_datafile, resource_dataset, resource_solver,
-    resource_training_job, resource_classifier, resource_classify_job;
+    resource_training_job, resource_classifier, resource_classify_job, resource_job, resource_boss_job,
+    resource_order, resource_worker_node;
 
 const struct resource *resource_of_type(const char *type); /* NULL: none */
 /* The one whose collection the request's path begins with. */
@@ -45,6 +46,8 @@ const struct resource *resource_of_request(const struct request *r);
 
 /* Answers to GET of a collection and to cancel; the query of the first, the body of the second. */
 extern const struct field list_fields[], list_query[], cancel_fields[], cancel_in[];
+/* Of logs and metrics. */
+extern const struct field log_query[], metrics_out[], metrics_query[];
 
 /* A document as clients see it.  New. */
 json_t *resource_encode(const struct resource *resource, const struct document *document);
@@ -84,9 +87,19 @@ enum status resource_list(struct request *r, struct response *response, struct e
 enum status resource_delete(struct request *r, struct response *response, struct error *err);
 enum status resource_cancel(struct request *r, struct response *response, struct error *err);
 enum status resource_logs(struct request *r, struct response *response, struct error *err);
+enum status resource_metrics(struct request *r, struct response *response, struct error *err);
+
+/* Has the caller's job ended, or is it gone?  False also when the store does not say. */
+bool job_is_over(const struct request *r, const char *id);
+
+/* A number, or "NaN", "Infinity", "-Infinity".  New. */
+json_t *number_or_word(double value);
 
 /* "cbfs://ID/NAME", for the caller to free. */
 char *blob_url(const char *id, const char *name);
+
+/* The user whom the path's first argument names: the caller, or for the operator anybody.  Errors: NOT_FOUND. */
+enum status user_of_path(const struct request *r, char ret_owner[OWNER_MAX], struct error *err);
 
 /* A whole number in the query.  Errors: INVALID outside [min, max]; absent: otherwise. */
 enum status query_int(const struct request *r, const char *name, int64_t min, int64_t max, int64_t otherwise,
@@ -113,8 +126,18 @@ enum status specification_fetch(const struct request *r, struct response *respon
                                 const char *inline_field, char **ret_bytes, size_t *ret_size,
                                 struct error *err);
 
+/* Is there such a classifier of the owner's?  Errors: NOT_FOUND. */
+enum status classifier_check(struct store *store, const char *owner, const char *id, struct error *err);
+/*
+ * Queues a classify job for one picture whose bytes are a blob already; its
+ * label will be in the job's results under picture->sha1.  Errors: NOT_FOUND.
+ */
+enum status classify_picture(struct store *store, const char *owner, const char *classifier_id,
+                             const struct upload *picture, int64_t now_ms, char ret_job[ID_MAX],
+                             struct error *err);
+
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
-    classifier_routes[], document_routes[], lease_routes[], worker_routes[],
-    array_routes[], move_routes[], limit_routes[], schedule_routes[], why_routes[];
+    classifier_routes[], document_routes[], change_routes[], event_routes[], job_routes[], worker_routes[],
+    lease_routes[], array_routes[], move_routes[], limit_routes[], schedule_routes[], why_routes[];
 
 #endif

@@ -45,6 +45,16 @@ void response_blob(struct response *r, const char *sha256, const char *content_t
     http_reply_header(r->reply, "Content-Type", content_type);
 }
 
+void response_stream(struct response *r, const char *content_type, stream_source source)
+{
+    r->reply->status = 200;
+    r->reply->streams = true;
+    r->source = source;
+    r->waiter->is_patient = true;
+    http_reply_header(r->reply, "Content-Type", content_type);
+    http_reply_header(r->reply, "X-Accel-Buffering", "no"); /* nginx: pass it on as it comes */
+}
+
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms)
 {
     waiter_topic_add(r->waiter, topic);

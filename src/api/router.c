@@ -109,6 +109,7 @@ enum route_result route_find(const struct route *const *tables, const char *meth
             uint32_t bits;
             if (!path_matches(r->path, path, &bits))
                 continue;
+            ret_match->other = r;
             if (!strstr(ret_match->allow, r->method))
                 allow_add(ret_match, r->method);
             if (!strcmp(r->method, wanted) && (!best || bits > best_bits)) {

@@ -4,7 +4,7 @@
 #ifndef ET_SERVE_H
 #define ET_SERVE_H
 
-#include "base/base.h"
+#include "base/pools.h"
 
 struct api;
 struct store;
@@ -13,14 +13,23 @@ struct api_options {
     const char *listen;      /* "127.0.0.1:8080"; port 0: a free one */
     const char *data;        /* folder whose free space /metrics tells; NULL: none */
     bool allow_private_urls; /* users' URLs may lead to private addresses */
+    struct pools pools;      /* that jobs are given to; none: cpu and gpu, of any size */
+    const char *scripts;     /* folder of scripts that users may run by name; NULL: none */
+    bool scripts_network;    /* scripts may ask for the network */
     bool registration_open;  /* anyone may POST /users */
     int64_t lease_ms;        /* a worker that is silent so long has lost its jobs; 0: 20 s */
     int64_t max_upload;      /* bytes of one request's body; 0: 16 GiB */
-    int max_connections;     /* 0: 10000 */
+    int max_connections;     /* 0: 16384 */
     int64_t head_ms;         /* a request's head must be there; 0: 10 s */
     int64_t body_window_ms;  /* a body must bring body_rate bytes a second over this time; 0: 30 s */
     int64_t body_rate;       /* 0: 1024 */
     int64_t idle_ms;         /* a connection without a request lives; 0: 75 s */
+
+    const char *boss_user;    /* serves the Boss in this user's name; NULL: not at all */
+    int64_t order_timeout_ms; /* an Order that a node holds lapses after it */
+    const char *buckets;      /* request queues: "NAME:USER[:CLASSIFIER]" by spaces; NULL: none; need data */
+    int64_t item_ms;          /* their items expire after it; 0: 30 min */
+    int64_t item_lease_ms;    /* a worker that posts no progress for so long has lost its item; 0: 5 min */
 };
 
 /*

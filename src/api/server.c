@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define LEASE_MS        20000
 #define HANDLER_THREADS 16
@@ -11,7 +12,12 @@
 static void on_change(void *context, const char *topic)
 {
     struct api *api = context;
-    waits_stir(api->waits, topic);
+    if (!strncmp(topic, "outbox:", 7))
+        sender_wake(api->sender);
+    else if (!strncmp(topic, "damage:", 7))
+        log_event("blob.damaged", "sha256=%s", topic + 7);
+    else
+        waits_stir(api->waits, topic);
 }
 
 static void options_copy(struct api_options *to, const struct api_options *from)
@@ -19,9 +25,15 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     *to = *from;
     to->listen = xstrdup(from->listen);
     to->data = from->data ? xstrdup(from->data) : NULL;
+    to->scripts = from->scripts ? xstrdup(from->scripts) : NULL;
+    to->pools = (struct pools){0};
+    pools_put(&to->pools, &(struct pool_size){.name = "cpu"});
+    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1});
+    for (int i = 0; i < from->pools.n; i++)
+        pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
     to->lease_ms = from->lease_ms ? from->lease_ms : LEASE_MS;
-    to->max_connections = from->max_connections ? from->max_connections : 10000;
+    to->max_connections = from->max_connections ? from->max_connections : 16384;
     to->head_ms = from->head_ms ? from->head_ms : 10000;
     to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
     to->body_rate = from->body_rate ? from->body_rate : 1024;
@@ -31,9 +43,13 @@ static void options_copy(struct api_options *to, const struct api_options *from)
 void api_free(struct api *api)
 {
     http_free(api->http);
+    legacy_free(api->legacy); /* its threads stir topics */
+    sender_free(api->sender);
     waits_free(api->waits);
     free((char *)api->options.listen);
     free((char *)api->options.data);
+    free((char *)api->options.scripts);
+    pools_release(&api->options.pools);
     free(api->openapi);
     free(api);
 }
@@ -45,9 +61,14 @@ enum status api_start(const struct api_options *options, struct store *store, st
     options_copy(&api->options, options);
     api->store = store;
     api->started_ms = clock_now_ms();
-    api->openapi = openapi_text();
     enum status status = waits_new(&api->waits, err);
+    if (status == OK)
+        status = legacy_new(api, options, &api->legacy, err);
+    if (status == OK)
+        status = sender_start(store, api->options.allow_private_urls, &api->sender, err);
     if (status == OK) {
+        api->tables = legacy_tables(api->legacy);
+        api->openapi = openapi_text(api->tables);
         store_on_change(store, on_change, api);
         const struct http_options http = {
             .listen = api->options.listen,
@@ -62,9 +83,15 @@ enum status api_start(const struct api_options *options, struct store *store, st
         };
         status = http_new(&http, &api->http, err);
         if (status == OK)
+            status = legacy_start(api->legacy, err);
+        if (status == OK)
             status = http_serve(api->http, err);
     }
     if (status != OK) {
+        atomic_store(&api->stopping, true);
+        if (api->waits)
+            waits_end(api->waits);
+        legacy_stop(api->legacy);
         store_on_change(store, NULL, NULL);
         return api_free(api), status;
     }
@@ -82,7 +109,10 @@ bool api_stop(struct api *api, int64_t grace_ms)
     atomic_store(&api->stopping, true);
     http_quiesce(api->http);
     waits_end(api->waits);
-    return http_stop(api->http, grace_ms);
+    legacy_stop(api->legacy);
+    bool ended = http_stop(api->http, grace_ms);
+    sender_stop(api->sender);
+    return ended;
 }
 
 void api_stir(struct api *api, const char *topic)
@@ -105,6 +135,21 @@ int64_t api_lease_ms(const struct api *api)
     return api->options.lease_ms;
 }
 
+const struct pools *api_pools(const struct api *api)
+{
+    return &api->options.pools;
+}
+
+const char *api_scripts(const struct api *api)
+{
+    return api->options.scripts;
+}
+
+bool api_scripts_network(const struct api *api)
+{
+    return api->options.scripts_network;
+}
+
 const char *request_query(const struct request *r, const char *name)
 {
     return query_get(&exchange_of(r)->query, name);
@@ -118,6 +163,11 @@ const char *request_header(const struct request *r, const char *name)
 bool request_client_gone(const struct request *r)
 {
     return http_gone(exchange_of(r)->call);
+}
+
+const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX])
+{
+    return http_client_address(exchange_of(r)->call, out);
 }
 
 const struct upload *request_upload(const struct request *r, const char *part)

@@ -14,7 +14,9 @@
 
 #include "api/api.h"
 #include "api/http.h"
+#include "api/legacy.h"
 #include "api/router.h"
+#include "api/sender.h"
 #include "api/serve.h"
 #include "api/waits.h"
 
@@ -33,6 +35,9 @@ struct api {
     struct store *store;
     struct http_server *http;
     struct waits *waits;
+    struct sender *sender; /* of webhooks */
+    const struct route *const *tables; /* of all that this server answers: routes.c, and legacy's */
+    struct legacy *legacy;
     struct meters meters;
     atomic_bool stopping;
     atomic_ullong n_requests;
@@ -45,6 +50,8 @@ struct response {
     char blob[65]; /* response_blob: sent at the end; "" else */
     struct waiter *waiter;
     bool waits;
+    stream_source source; /* response_stream; NULL else */
+    enum stream_next end; /* of a stream whose last piece is on its way */
 
     /* When the handler fails. */
     char pointer[FIELD_POINTER_MAX];
@@ -70,7 +77,8 @@ struct exchange {
     uint64_t stamp;  /* of the waits, when the handler began */
     bool idempotent; /* the key is ours until the end */
     char request_hash[65];
-    int64_t sent; /* bytes of the answer's body */
+    int64_t sent;       /* bytes of the answer's body */
+    int64_t allowed_ms; /* when the caller was last found allowed, monotonic */
 };
 
 struct exchange *exchange_of(const struct request *r);
@@ -94,12 +102,13 @@ const char *http_phrase(int status);
 /* response_blob's answer, with what the client asked for: range, cached already. */
 enum status blob_answer(struct exchange *x, struct error *err);
 
-/* /openapi.json, from the tables of routes and fields.  New. */
-char *openapi_text(void);
+/* /openapi.json, from tables of routes and their fields.  New. */
+char *openapi_text(const struct route *const *tables);
 
 void response_release(struct response *r);
 
 extern const struct http_callbacks exchange_callbacks;
-extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[];
+extern const struct route user_routes[], token_routes[], blob_routes[], health_routes[], docs_routes[],
+    boss_routes[], queue_page_routes[], usage_routes[], webhook_routes[];
 
 #endif

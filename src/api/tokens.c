@@ -46,15 +46,16 @@ static json_t *token_json(const struct token *token)
                      token->expires_ms ? json_string(clock_text(token->expires_ms, expires)) : json_null());
 }
 
-/* A repeated request must not make a second token, but the secret is kept nowhere. */
-static void save_without_secret(const struct request *r, json_t *json)
+/* The answer that is kept for an Idempotency-Key: the secret is in no second place. */
+static char *kept_answer(void *context, const struct document_list *made, int *ret_http_status)
 {
-    if (!r->idempotency_key)
-        return;
+    (void)made;
+    json_t *json = token_json(context);
     json_object_set_new(json, "token", json_null());
-    CLEANUP(freep) char *text = json_text(json);
-    idempotency_save(api_store(r->api), r->who.owner, r->idempotency_key, r->request_hash, 201, text,
-                     r->now_ms, NULL);
+    char *text = json_text(json);
+    json_decref(json);
+    *ret_http_status = 201;
+    return text;
 }
 
 static enum status tokens_create(struct request *r, struct response *response, struct error *err)
@@ -70,10 +71,14 @@ static enum status tokens_create(struct request *r, struct response *response, s
     int64_t seconds = json_get_int(r->body, "expires-in", 0);
     struct token token;
     char secret[TOKEN_SECRET_MAX];
-    TRY(token_create(api_store(r->api), r->who.owner, scope, json_get_string(r->body, "name", ""),
-                     seconds ? r->now_ms + seconds * 1000 : 0, r->now_ms, &token, secret, err));
+    struct idempotency once = {.owner = r->who.owner,
+                               .key = r->idempotency_key,
+                               .request_hash = r->request_hash,
+                               .answer = kept_answer};
+    TRY(token_create_once(api_store(r->api), r->who.owner, scope, json_get_string(r->body, "name", ""),
+                          seconds ? r->now_ms + seconds * 1000 : 0, r->idempotency_key ? &once : NULL,
+                          r->now_ms, &token, secret, err));
     json_t *json = token_json(&token);
-    save_without_secret(r, json);
     json_object_set_new(json, "token", json_string(secret));
     response_json(response, 201, json);
     return OK;

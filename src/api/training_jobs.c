@@ -1,7 +1,6 @@
 /*
  * training_jobs.c - a solver, run against its dataset by a worker.
  */
-#include <math.h>
 #include <string.h>
 
 #include "api/arrays.h"
@@ -22,6 +21,18 @@ static const struct field training_job_in[] = {
     {NULL},
 };
 
+static const struct field layer_time_out[] = {
+    {"layer", FIELD_STRING, READ_ONLY, "Name of the layer."},
+    {"type", FIELD_STRING, READ_ONLY, "Its type."},
+    {"forward-us", FIELD_NUMBER, READ_ONLY, "Microseconds of a forward pass, reorders included."},
+    {"backward-us", FIELD_NUMBER, READ_ONLY, "Microseconds of a backward pass."},
+    {NULL},
+};
+static const struct field layer_time_rows[] = {
+    {"*", FIELD_OBJECT, READ_ONLY, "A layer.", .fields = layer_time_out},
+    {NULL},
+};
+
 static const struct field training_job_out[] = {
     DOCUMENT_ROWS,
     PROCESSED_ROWS,
@@ -33,6 +44,8 @@ static const struct field training_job_out[] = {
     {"labels", FIELD_ARRAY, READ_ONLY | NULLABLE, "Labels, in the order of their numbers."},
     {"accuracy", FIELD_NUMBER, READ_ONLY | NULLABLE, "Of the last test, when the net computes one."},
     {"skipped", FIELD_INT, READ_ONLY, "Images that could not be read."},
+    {"layer-times", FIELD_ARRAY, READ_ONLY | NULLABLE, "Average time of each layer, when it is finished.",
+     .fields = layer_time_rows},
     JOB_OPTION_OUT_ROWS,
     {"parameters", FIELD_OBJECT, READ_ONLY, "Solver fields that an array gave this job."},
     {"threads", FIELD_INT, READ_ONLY, "Threads asked for; 0 is the worker's choice."},
@@ -71,8 +84,7 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
     json_array_append_new(inputs, job_input(SOLVER_NET_PROTOTXT, solver->id, SOLVER_NET_PROTOTXT, false));
     json_array_append_new(inputs, job_input("training.tar.gz", dataset, "training.tar.gz", false));
     json_array_append_new(inputs, job_input("testing.tar.gz", dataset, "testing.tar.gz", false));
-    json_array_append_new(inputs, job_input("snapshot.caffemodel", id, "snapshot.caffemodel", true));
-    json_array_append_new(inputs, job_input("snapshot.solverstate", id, "snapshot.solverstate", true));
+    json_array_append_new(inputs, job_input("snapshot.tar", id, "snapshot.tar", true));
 
     int layer_type = (int)json_get_int(solver->body, "LayerType", 0);
     json_t *spec = json_object();
@@ -142,13 +154,6 @@ static enum status training_job_create(struct request *r, struct response *respo
     if (elements)
         return array_create_request(r, response, &training_job_maker, &plan, elements, err);
     return resource_create(r, response, &resource_training_job, &plan.document, err);
-}
-
-static json_t *number_or_word(double value)
-{
-    return isnan(value)   ? json_string("NaN")
-           : isinf(value) ? json_string(value > 0 ? "Infinity" : "-Infinity")
-                          : json_real(value);
 }
 
 static enum status latest_metrics(struct store *store, const char *job, json_t **ret_metrics,
@@ -224,7 +229,9 @@ const struct route training_job_routes[] = {
     {"GET", "/training-jobs/{id}/status", training_job_status, SCOPE_USER, BODY_NONE, "How far it has come.",
      NULL, status_out, 200},
     {"GET", "/training-jobs/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
-     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
+     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200, log_query},
+    {"GET", "/training-jobs/{id}/metrics", resource_metrics, SCOPE_USER, BODY_NONE,
+     "What it measured: as told, what is new, or thinned for a plot.", NULL, metrics_out, 200, metrics_query},
     {"DELETE", "/training-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a training job.", NULL,
      NULL, 204},
     {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop training.", cancel_in,

@@ -39,6 +39,17 @@ static enum status may_register(struct request *r, struct error *err)
     return auth_check(x, SCOPE_ADMIN, err);
 }
 
+/* The answer that is kept for an Idempotency-Key. */
+static char *created_answer(void *context, const struct document_list *made, int *ret_http_status)
+{
+    (void)context;
+    json_t *shown = resource_encode(&resource_user, &made->documents[0]);
+    char *text = json_text(shown);
+    json_decref(shown);
+    *ret_http_status = 201;
+    return text;
+}
+
 static enum status users_create(struct request *r, struct response *response, struct error *err)
 {
     TRY(may_register(r, err));
@@ -50,7 +61,12 @@ static enum status users_create(struct request *r, struct response *response, st
                           "'username' is '%.64s': expected 1 to 64 of letters, digits and . _ -", name);
     CLEANUP(json_decrefp) json_t *body = user_body(name, r->body);
     CLEANUP(document_release) struct document document = {0};
-    enum status status = user_create(api_store(r->api), name, password, body, r->now_ms, &document, err);
+    struct idempotency once = {.owner = r->who.owner,
+                               .key = r->idempotency_key,
+                               .request_hash = r->request_hash,
+                               .answer = created_answer};
+    enum status status = user_create_once(api_store(r->api), name, password, body,
+                                     r->idempotency_key ? &once : NULL, r->now_ms, &document, err);
     if (status == CONFLICT)
         return problem_at(response, "/username", err, CONFLICT, "the user name '%s' is taken", name);
     if (status != OK)
@@ -95,10 +111,21 @@ static enum status users_change(struct request *r, struct response *response, st
     return OK;
 }
 
+static enum status users_delete(struct request *r, struct response *response, struct error *err)
+{
+    char owner[OWNER_MAX];
+    TRY(user_of_path(r, owner, err));
+    TRY(user_delete(api_store(r->api), r->args[0], r->now_ms, err));
+    response_empty(response, 204);
+    return OK;
+}
+
 const struct route user_routes[] = {
     {"POST", "/users", users_create, SCOPE_NONE, BODY_JSON, "Register a user.", user_in, .success = 201},
     {"GET", "/users/{username}", users_get, SCOPE_USER, BODY_NONE, "Your own user.", .success = 200},
     {"PATCH", "/users/{username}", users_change, SCOPE_USER, BODY_JSON, "Change your password or address.",
      user_change, .success = 200},
+    {"DELETE", "/users/{username}", users_delete, SCOPE_ANY, BODY_NONE,
+     "Delete a user and all that is theirs: yourself, or as the operator anybody.", .success = 204},
     {NULL},
 };

@@ -7,6 +7,10 @@
 
 #define N_BUCKETS 1024
 #define CHECK_GONE_MS 1000
+#define CHECK_GONE_PATIENT_MS 5000
+/* A stir waits for the lock, so few are asked (a system call each) at a time. */
+#define CHECK_GONE_AT_ONCE 200
+#define CHECK_GONE_REST_MS 20
 
 struct bucket {
     struct waiter_topic *topics;
@@ -58,13 +62,28 @@ static int64_t due_ms(const struct waiter *waiter)
     return MIN(waiter->deadline_ms, waiter->fallback_ms);
 }
 
-/* Wakes who is due, and when asked who has gone; sets the time of the next look. */
-static void look(struct waits *w, int64_t now_ms, bool check_gone)
+static void ask_gone_later(struct waiter *waiter, int64_t now_ms)
 {
+    waiter->ask_gone_ms = now_ms + (waiter->is_patient ? CHECK_GONE_PATIENT_MS : CHECK_GONE_MS);
+}
+
+/* Wakes who is due and who has gone; sets the time of the next look. */
+static void look(struct waits *w, int64_t now_ms)
+{
+    int asked = 0;
     w->next_ms = now_ms + CHECK_GONE_MS;
     for (struct waiter *waiter = w->waiters, *next; waiter; waiter = next) {
         next = waiter->next;
-        if (due_ms(waiter) <= now_ms || (check_gone && waiter->is_gone(waiter)))
+        bool ask = waiter->ask_gone_ms <= now_ms;
+        if (ask && asked == CHECK_GONE_AT_ONCE) {
+            ask = false;
+            w->next_ms = MIN(w->next_ms, now_ms + CHECK_GONE_REST_MS);
+        }
+        if (ask) {
+            asked++;
+            ask_gone_later(waiter, now_ms);
+        }
+        if (due_ms(waiter) <= now_ms || (ask && waiter->is_gone(waiter)))
             wake(waiter);
         else
             w->next_ms = MIN(w->next_ms, due_ms(waiter));
@@ -74,7 +93,6 @@ static void look(struct waits *w, int64_t now_ms, bool check_gone)
 static void *waits_thread(void *context)
 {
     struct waits *w = context;
-    int64_t checked_ms = clock_monotonic_ms();
     pthread_mutex_lock(&w->lock);
     while (!w->freeing) {
         int64_t now_ms = clock_monotonic_ms();
@@ -83,10 +101,7 @@ static void *waits_thread(void *context)
             pthread_cond_timedwait(&w->earlier, &w->lock, &at);
             continue;
         }
-        bool check_gone = now_ms - checked_ms >= CHECK_GONE_MS;
-        if (check_gone)
-            checked_ms = now_ms;
-        look(w, now_ms, check_gone);
+        look(w, now_ms);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -163,7 +178,9 @@ bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)
     if (waiter->next)
         waiter->next->link = &waiter->next;
     w->waiters = waiter;
-    waiter->fallback_ms = clock_monotonic_ms() + WAITS_FALLBACK_MS;
+    int64_t now_ms = clock_monotonic_ms();
+    waiter->fallback_ms = waiter->is_patient ? waiter->deadline_ms : now_ms + WAITS_FALLBACK_MS;
+    ask_gone_later(waiter, now_ms);
     if (due_ms(waiter) < w->next_ms) {
         w->next_ms = due_ms(waiter);
         pthread_cond_signal(&w->earlier);
@@ -180,12 +197,14 @@ void waits_stir(struct waits *w, const char *topic)
     b->stirred = ++w->stamp;
     struct waiter_topic *t = b->topics;
     while (t) {
-        if (t->hash == hash) {
-            wake(t->waiter);
-            t = b->topics; /* the waiter may have had several topics in here */
-        } else {
+        struct waiter *waiter = t->waiter;
+        bool matches = t->hash == hash;
+        t = t->next;
+        if (!matches)
+            continue;
+        while (t && t->waiter == waiter) /* its topics in one bucket are neighbours, and all go */
             t = t->next;
-        }
+        wake(waiter);
     }
     pthread_mutex_unlock(&w->lock);
 }

@@ -3,7 +3,9 @@
  *
  * A waiter is part of its owner's struct.  It is woken once: when one of its
  * topics stirs, at its deadline, after WAITS_FALLBACK_MS (a topic may stir in
- * another process), when its client has gone, or when all are woken.
+ * another process), when its client has gone, or when all are woken.  There
+ * may be ten thousand patient ones: their deadline (a heartbeat) is their
+ * fallback, and they are asked less often whether they have gone.
  */
 #ifndef ET_WAITS_H
 #define ET_WAITS_H
@@ -27,9 +29,10 @@ struct waiter {
     int n_topics;
     int64_t deadline_ms;               /* monotonic */
     void (*wake)(struct waiter *w);    /* not linked any more; quick, calls no waits_ function */
-    bool (*is_gone)(struct waiter *w); /* asked every second */
+    bool (*is_gone)(struct waiter *w); /* asked every second, of a patient one every five */
+    bool is_patient;
     struct waiter *next, **link;
-    int64_t fallback_ms;
+    int64_t fallback_ms, ask_gone_ms;
 };
 
 enum status waits_new(struct waits **ret_waits, struct error *err);

@@ -1,8 +1,11 @@
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+static atomic_llong correction_ms;
 
 static int64_t read_ms(clockid_t id)
 {
@@ -13,7 +16,17 @@ static int64_t read_ms(clockid_t id)
 
 int64_t clock_now_ms(void)
 {
-    return read_ms(CLOCK_REALTIME);
+    return read_ms(CLOCK_REALTIME) + clock_correction_ms();
+}
+
+void clock_correct(int64_t by_ms)
+{
+    atomic_fetch_add(&correction_ms, by_ms);
+}
+
+int64_t clock_correction_ms(void)
+{
+    return atomic_load_explicit(&correction_ms, memory_order_relaxed);
 }
 
 int64_t clock_monotonic_ms(void)

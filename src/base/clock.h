@@ -4,8 +4,12 @@
 
 #include "base/base.h"
 
-int64_t clock_now_ms(void);       /* since 1970, UTC */
+int64_t clock_now_ms(void);       /* since 1970, UTC, with all corrections */
 int64_t clock_monotonic_ms(void); /* for measuring and waiting; arbitrary origin */
+
+/* For a process that goes by another machine's clock: clock_now_ms tells by_ms more from now on. */
+void clock_correct(int64_t by_ms);
+int64_t clock_correction_ms(void); /* the sum of all */
 
 #define CLOCK_TEXT_MAX 32
 /* "2026-11-21T13:40:00.123Z".  Returns out. */

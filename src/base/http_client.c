@@ -41,7 +41,7 @@ struct transfer {
     struct http_response response;
     struct error error;
     enum status failed;             /* what a callback stopped the transfer with */
-    bool cut;                       /* an error's body passed what is kept: the rest is not read */
+    bool cut;                       /* the body passed what is wanted: the rest is not read */
     int64_t received;               /* bytes of body */
     int64_t sent;                   /* bytes of the request's body */
     int64_t body_start;             /* place of body_fd; -1: cannot seek */
@@ -163,6 +163,13 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
         t->cut = size > room;
         return t->cut ? 0 : size;
     }
+    if (q->enough_bytes && !q->sink) {
+        int64_t room = q->enough_bytes - t->received;
+        buf_append(&t->response.body, bytes, (size_t)MIN((int64_t)size, room));
+        t->received += MIN((int64_t)size, room);
+        t->cut = (int64_t)size >= room;
+        return t->cut ? 0 : size;
+    }
     int64_t max = q->max_bytes ? q->max_bytes : to_sink ? INT64_MAX : BODY_MAX;
     if ((int64_t)size > max - t->received) {
         t->failed = error_set(&t->error, TOO_LARGE, "the answer of '%s' has more than %lld bytes", q->url,
@@ -276,8 +283,14 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    if (q->may_be_silent) {
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, STALL_SECONDS);
+        curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, STALL_SECONDS / 3);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    }
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -293,7 +306,7 @@ static void set_options(CURL *easy, struct transfer *t, struct curl_slist *heade
         curl_easy_setopt(easy, CURLOPT_USERNAME, q->user);
         curl_easy_setopt(easy, CURLOPT_PASSWORD, q->password ? q->password : "");
     }
-    if (q->guarded || q->follow) {
+    if ((q->guarded || q->follow) && !q->no_redirects) {
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
         curl_easy_setopt(easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
     }

@@ -2,7 +2,8 @@
  * http_client.h - requests to other servers, by libcurl.
  *
  * One client a thread; it keeps its connections.  Nothing waits for ever:
- * connecting takes at most 5 s, and a transfer under 1 byte/s for 30 s ends.
+ * connecting takes at most 5 s, and a transfer under 1 byte/s for 30 s ends,
+ * unless it may be silent: then the system's keep-alive finds a dead server.
  */
 #ifndef ET_HTTP_CLIENT_H
 #define ET_HTTP_CLIENT_H
@@ -33,12 +34,16 @@ struct http_request {
     void *context;
     int64_t max_bytes; /* of the answer; 0: 16 MiB without a sink, else no limit */
 
+    int64_t enough_bytes; /* of the answer: what comes after them is not read; 0: all of it is (no sink) */
+
+    bool may_be_silent; /* a stream: no limit to the time between two bytes */
     int64_t timeout_ms; /* whole request; 0: none but the stall limit */
     bool guarded;       /* a URL that a user gave: http and https only, at most 5 redirects,
                            no address that is private, loopback, link-local or multicast,
                            checked at connect time for every hop */
     bool (*allow_address)(const struct sockaddr *address); /* the guard's rule; NULL: address_is_public() */
     bool follow;               /* follow up to 5 redirects; a guarded request always does */
+    bool no_redirects;         /* but not this one: a redirect is an answer like any other */
     const atomic_bool *stop; /* becomes true: give up soon with CANCELLED; may be NULL */
 };
 

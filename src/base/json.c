@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The parser, and whatever walks a value, recurses; threads that do have small stacks. */
 #define DEPTH_MAX 100
@@ -73,4 +74,41 @@ bool json_get_bool(const json_t *object, const char *key, bool otherwise)
 {
     json_t *value = json_object_get(object, key);
     return json_is_boolean(value) ? json_boolean_value(value) : otherwise;
+}
+
+/* The size of the UTF-8 character at bytes (Unicode's table 3-7); 0: there is none. */
+static size_t utf8_size(const unsigned char *s, size_t left)
+{
+    static const struct {
+        unsigned char first, last, from, to; /* of the first byte; of the second */
+        size_t size;
+    } rows[] = {
+        {0x00, 0x7f, 0x00, 0xff, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (s[0] < rows[i].first || s[0] > rows[i].last)
+            continue;
+        if (left < rows[i].size || (rows[i].size > 1 && (s[1] < rows[i].from || s[1] > rows[i].to)))
+            return 0;
+        for (size_t k = 2; k < rows[i].size; k++)
+            if (s[k] < 0x80 || s[k] > 0xbf)
+                return 0;
+        return rows[i].size;
+    }
+    return 0;
+}
+
+json_t *json_of_bytes(const char *bytes, size_t size)
+{
+    CLEANUP(freep) char *text = xmalloc(3 * size + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < size;) {
+        size_t c = utf8_size((const unsigned char *)bytes + i, size - i);
+        memcpy(text + n, c ? bytes + i : "\xef\xbf\xbd", c ? c : 3);
+        n += c ? c : 3;
+        i += c ? c : 1;
+    }
+    return json_stringn(text, n);
 }

@@ -20,6 +20,9 @@ enum status json_read(const char *text, size_t size, json_t **ret_json, struct e
 /* Compact text with sorted keys, for the caller to free. */
 char *json_text(const json_t *json);
 
+/* A string of any bytes: what is not UTF-8 becomes U+FFFD.  New. */
+json_t *json_of_bytes(const char *bytes, size_t size);
+
 /* The string at key, or otherwise when it is absent or no string.  Lent. */
 const char *json_get_string(const json_t *object, const char *key, const char *otherwise);
 int64_t json_get_int(const json_t *object, const char *key, int64_t otherwise);

@@ -29,6 +29,7 @@ enum flag {
     FLAG_SOLVER,
     FLAG_STAGE,
     FLAG_THREADS,
+    FLAG_TRACE,
     FLAG_WEIGHTS,
 };
 
@@ -49,6 +50,7 @@ static const struct option options[] = {
     {"solver", required_argument, NULL, FLAG_SOLVER},
     {"stage", required_argument, NULL, FLAG_STAGE},
     {"threads", required_argument, NULL, FLAG_THREADS},
+    {"trace", required_argument, NULL, FLAG_TRACE},
     {"weights", required_argument, NULL, FLAG_WEIGHTS},
     /* glog's, which scripts give: the log goes to stderr anyway. */
     {"alsologtostderr", optional_argument, NULL, FLAG_LOGGING},
@@ -111,6 +113,8 @@ static const char *take_flag(enum flag flag, const char *value, struct caffe_fla
         return f->weights = *value ? value : NULL, NULL;
     case FLAG_SERVICE_SNAPSHOT:
         return f->service_snapshot = value, NULL;
+    case FLAG_TRACE:
+        return f->trace = value, NULL;
     case FLAG_PHASE:
         f->phase = *value ? value : NULL;
         return !*value || !strcmp(value, "TRAIN") || !strcmp(value, "TEST") ? NULL : "TRAIN or TEST";
@@ -217,7 +221,12 @@ enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, boo
         .n_stages = (int)n_own + f->n_stages,
         .stages = stages,
     };
-    const struct net_options net_options = {.threads = f->threads, .seed = 1, .inference = inference};
+    const struct net_options net_options = {
+        .threads = f->threads,
+        .seed = 1,
+        .inference = inference,
+        .keep_blobs = f->keep_blobs,
+    };
     CLEANUP(net_freep) struct net *net = NULL;
     if (net_create(param, &state, &net_options, &net, err) != OK)
         return error_context(err, "'%s'", f->model);

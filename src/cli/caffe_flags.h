@@ -25,6 +25,9 @@ struct caffe_flags {
     int snapshot_every_s;         /* 0: never */
     const char *service_snapshot; /* prefix */
     int progress_fd;              /* -1: none */
+    const char *trace;            /* file for `time`; NULL: none */
+
+    bool keep_blobs;              /* every blob of the net can be read; not a flag */
 
     char *stage_text; /* what stages point into */
 };

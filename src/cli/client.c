@@ -302,6 +302,7 @@ const char *client_collection(const char *type)
         {"datafile", "datafiles"},         {"dataset", "datasets"},       {"solver", "solvers"},
         {"training-job", "training-jobs"}, {"classifier", "classifiers"}, {"classify-job", "classify-jobs"},
         {"array", "arrays"},               {"schedule", "schedules"},
+        {"job", "jobs"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (!strcmp(type, rows[i][0]))

@@ -33,7 +33,7 @@ static enum status list(struct client *c, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *workers = NULL;
     TRY(client_json(c, "GET", "/workers", NULL, &workers, err));
-    const json_t *items = json_object_get(workers, "items");
+    const json_t *items = json_object_get(workers, "workers");
     if (c->as_json) {
         client_print(c, items, " ");
         return OK;

@@ -33,9 +33,19 @@ static enum status spawn(struct local_worker *w, struct error *err)
 {
     char slots[16];
     snprintf(slots, sizeof(slots), "%d", w->slots);
-    const char *const argv[] = {
-        "et",     "worker",  "--server", w->server, "--token-file",       w->token_file,
-        "--work", w->folder, "--slots",  slots,     "--exit-with-parent", NULL};
+    const char *argv[20] = {"et",     "worker",  "--server", w->server, "--token-file",      w->token_file,
+                            "--work", w->folder, "--slots",  slots,     "--exit-with-parent"};
+    int n = 11;
+    if (w->pools) {
+        argv[n++] = "--pool";
+        argv[n++] = w->pools;
+    }
+    if (w->scripts) {
+        argv[n++] = "--scripts";
+        argv[n++] = w->scripts;
+    }
+    if (w->unsafe_scripts)
+        argv[n++] = "--unsafe-scripts";
     CLEANUP(fd_closep) int read_end = -1;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC))

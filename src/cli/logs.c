@@ -1,59 +1,47 @@
-/* logs.c - `et logs`: what a training job printed, and what it prints now. */
-#include <string.h>
-#include <unistd.h>
-
+/* logs.c - `et logs`: what a job printed, and what it prints now. */
 #include "cli/commands.h"
+#include "cli/follow.h"
 #include "cli/job.h"
 
 static const char help[] = "usage: et logs [-f] [options] ID\n\n"
-                           "Prints the log of a training job, all attempts.\n\n"
-                           "  -f, --follow           go on until the job has ended\n" CLIENT_OPTIONS_HELP
+                           "Prints the log of a training job, a script or a classification, all attempts.\n\n"
+                           "  -f, --follow           go on until the job has ended, whatever comes between\n" CLIENT_OPTIONS_HELP
                            "\nexample:\n"
                            "  et logs -f 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
-static enum status print_part(void *context, const void *bytes, size_t size, struct error *err)
-{
-    int64_t *offset = context;
-    if (fwrite(bytes, 1, size, stdout) != size || fflush(stdout))
-        return error_set(err, FAILED, "cannot write to standard output");
-    *offset += (int64_t)size;
-    return OK;
-}
-
-/* Everything past *offset. */
-static enum status print_rest(struct client *c, const char *id, int64_t *offset, struct error *err)
-{
-    CLEANUP(freep) char *path = xasprintf("/training-jobs/%s/logs", id);
-    CLEANUP(freep) char *range = xasprintf("Range: bytes=%lld-", (long long)*offset);
-    const char *const headers[] = {range, NULL};
-    struct http_request request = {.headers = *offset ? headers : NULL, .sink = print_part, .context = offset};
-    CLEANUP(freep) char *url = xasprintf("%s%s", c->server, path);
-    request.url = url;
-    request.bearer = c->token;
-    struct http_response response;
-    TRY(http_perform(c->http, &request, &response, err));
-    int status = response.status;
-    http_response_release(&response);
-    if (status == 416) /* nothing new */
-        return OK;
-    if (status == 404)
-        return error_set(err, NOT_FOUND, "there is no training job '%s' on %s", id, c->server);
-    if (status >= 400)
-        return error_set(err, status == 401 || status == 403 ? DENIED : INVALID, "%s answered with status %d",
-                         c->server, status);
-    return OK;
-}
-
-struct follow {
-    const char *id;
-    int64_t offset;
+struct printing {
+    struct client *client;
+    const char *collection, *id;
+    bool follows;
+    int64_t offset; /* of the bytes printed */
 };
 
-static enum status follow_more(void *context, struct client *c, const json_t *document, struct error *err)
+static enum status print_part(void *context, const void *bytes, size_t size, struct error *err)
 {
-    (void)document;
-    struct follow *f = context;
-    return print_rest(c, f->id, &f->offset, err);
+    struct printing *p = context;
+    if (fwrite(bytes, 1, size, stdout) != size || fflush(stdout))
+        return error_set(err, FAILED, "cannot write to standard output");
+    p->offset += (int64_t)size;
+    return OK;
+}
+
+/* Everything past the offset; when following, what comes until the job is over. */
+static enum status print_rest(void *context, bool *ret_progress, struct error *err)
+{
+    struct printing *p = context;
+    int64_t before = p->offset;
+    CLEANUP(freep)
+    char *path = xasprintf("/%s/%s/logs%s", p->collection, p->id, p->follows ? "?follow=1" : "");
+    CLEANUP(freep) char *range = xasprintf("Range: bytes=%lld-", (long long)p->offset);
+    const char *const headers[] = {range, NULL};
+    struct http_request request = {
+        .headers = p->offset ? headers : NULL, .sink = print_part, .context = p, .may_be_silent = p->follows};
+    struct http_response response;
+    enum status status = client_perform(p->client, &request, path, &response, err);
+    *ret_progress = p->offset > before;
+    if (status == OK)
+        http_response_release(&response);
+    return status;
 }
 
 int command_logs(int argc, char **argv)
@@ -64,13 +52,22 @@ int command_logs(int argc, char **argv)
         return end;
     struct error err = {0};
     CLEANUP(client_release) struct client c = {0};
-    if (client_open(&arguments.settings, true, &c, &err) != OK)
-        return command_fail(&err);
-    struct follow follow = {.id = arguments.id};
-    if (!arguments.has_extra)
-        return print_rest(&c, arguments.id, &follow.offset, &err) == OK ? EXIT_DONE : command_fail(&err);
     CLEANUP(json_decrefp) json_t *document = NULL;
-    if (job_wait(&c, arguments.id, follow_more, &follow, &document, &err) != OK)
+    struct printing printing = {.client = &c, .id = arguments.id, .follows = arguments.has_extra};
+    bool progress;
+    if (client_open(&arguments.settings, true, &c, &err) != OK ||
+        client_document(&c, arguments.id, &document, &err) != OK)
+        return command_fail(&err);
+    printing.collection = client_collection(json_get_string(document, "type", ""));
+    if (!printing.collection) {
+        error_set(&err, INVALID, "'%s' is no job", arguments.id);
+        return command_fail(&err);
+    }
+    json_decref(TAKE(document));
+    if (!printing.follows)
+        return print_rest(&printing, &progress, &err) == OK ? EXIT_DONE : command_fail(&err);
+    if (follow(print_rest, &printing, true, &err) != OK ||
+        job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
         return command_fail(&err);
     return job_exit_status(document);
 }

@@ -12,7 +12,8 @@ static const char help[] =
     "usage: et ps [--all] [--type TYPE] [--state STATE] [options]\n\n"
     "Lists your training jobs that have not ended; with --all, the ended ones too.\n\n"
     "  -a, --all              ended jobs too\n"
-    "      --type TYPE        training-job (default), classify-job, dataset, datafile, solver, classifier\n"
+    "      --type TYPE        training-job (default), job (a script), classify-job, dataset, datafile,\n"
+    "                         solver, classifier\n"
     "      --state STATE      waiting, ready, leased, finished, failed, cancelled;\n"
     "                         or pending, processing, finished_successfully\n" CLIENT_OPTIONS_HELP
     "\nexample:\n"

@@ -35,12 +35,25 @@ static const char help[] =
     "  --data DIR               where everything is kept ($XDG_DATA_HOME/et)\n"
     "  --listen ADDR:PORT       where to listen (127.0.0.1:8080); port 0 takes a free one\n"
     "  --workers N              jobs that this machine runs at once (2); 0: none\n"
-    "  --database URL           the database (sqlite:DIR/et.db)\n"
+    "  --database URL           sqlite:PATH or postgres://USER@HOST/NAME (sqlite:DIR/et.db)\n"
+    "  --blobs DIR              folder of files, shared by all servers of a database (DIR/blobs)\n"
     "  --registration open|closed  may anyone make a user (open when on loopback only)\n"
     "  --allow-private-urls     users' URLs may lead to private addresses\n"
+    "  --pool NAME:cpus=N,memory=SIZE,gpus=N\n"
+    "                           a pool that jobs are given to, repeated (cpu: this machine by its workers;\n"
+    "                           gpu: one GPU)\n"
+    "  --scripts DIR            scripts that users, and Orders of the Boss, may run by name\n"
+    "  --script-network         scripts may ask for the network\n"
+    "  --unsafe-scripts         run scripts without bubblewrap\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
+    "  --quota BYTES            what a user's files and logs may take together (no limit)\n"
+    "  --keep-days N            ended jobs, and what only they use, go after so long (0: never)\n"
     "  --max-upload BYTES       largest body of a request (16G)\n"
-    "  --max-connections N      (10000)\n"
+    "  --max-connections N      (16384)\n"
+    "  --boss-api USER          serve the Boss's API, without a password, in this user's name\n"
+    "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
+    "                           workers from outside, or by a classifier of the user's\n"
+    "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -50,9 +63,10 @@ static const char help[] =
 struct serving {
     struct setting *settings;
     struct api_options api;
-    char *data, *database, *blobs, *token_file, *work, *server;
+    char *data, *database, *blobs, *token_file, *work, *server, *local_pools;
     int lock;
     int workers;
+    struct store_options store;
     struct local_worker worker;
 };
 
@@ -65,6 +79,8 @@ static void serving_release(struct serving *s)
     free(s->token_file);
     free(s->work);
     free(s->server);
+    free(s->local_pools);
+    pools_release(&s->api.pools);
     fd_closep(&s->lock);
 }
 
@@ -91,11 +107,43 @@ static enum status read_registration(const struct setting *settings, struct api_
     return OK;
 }
 
+/*
+ * The pools that there are, and those of them that this machine can hold:
+ * its own worker offers these.
+ */
+static enum status read_pools(struct serving *s, int workers, struct error *err)
+{
+    const char *pools = setting_text(s->settings, "pool");
+    const int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    struct pool_size cpu = {.name = "cpu"};
+    if (workers) {
+        cpu.cpus = MAX(cores / workers, 1);
+        cpu.memory_bytes = memory / workers;
+    }
+    pools_put(&s->api.pools, &cpu);
+    if (pools)
+        TRY(pools_add_all(&s->api.pools, pools, err));
+    struct buf words;
+    buf_init(&words, 1 << 16);
+    for (int i = 0; i < s->api.pools.n; i++) {
+        const struct pool_size *p = &s->api.pools.items[i];
+        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+            continue;
+        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        if (p->memory_bytes)
+            buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
+    }
+    s->local_pools = buf_take(&words, NULL);
+    return OK;
+}
+
 static enum status read_settings(struct serving *s, struct error *err)
 {
     const struct setting *settings = s->settings;
     const char *data = setting_text(settings, "data"), *database = setting_text(settings, "database");
-    int64_t workers, connections, lease_seconds;
+    const char *blobs = setting_text(settings, "blobs");
+    int64_t workers, connections, lease_seconds, order_seconds;
     s->api.listen = setting_text(settings, "listen");
     s->api.allow_private_urls = setting_is_on(settings, "allow-private-urls");
     TRY(read_registration(settings, &s->api, err));
@@ -108,11 +156,25 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
+    TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
+    TRY(setting_int(settings, "item-ms", 1, 86400000, &s->api.item_ms, err));
+    TRY(setting_int(settings, "item-lease-ms", 1, 86400000, &s->api.item_lease_ms, err));
+    s->api.buckets = setting_text(settings, "bucket");
+    s->api.boss_user = setting_text(settings, "boss-api");
+    s->api.order_timeout_ms = 1000 * order_seconds;
+    if (setting_text(settings, "quota"))
+        TRY(setting_size(settings, "quota", &s->store.quota_bytes, err));
+    TRY(setting_int(settings, "keep-days", 0, 36500, &s->store.keep_days, err));
+    TRY(setting_int(settings, "blob-grace-ms", 1, INT64_MAX / 2, &s->store.blob_grace_ms, err));
+    TRY(setting_int(settings, "sweep-ms", 1, INT64_MAX / 2, &s->store.sweep_ms, err));
     s->workers = (int)workers;
     s->api.max_connections = (int)connections;
+    s->api.scripts = setting_text(settings, "scripts");
+    s->api.scripts_network = setting_is_on(settings, "script-network");
+    TRY(read_pools(s, (int)workers, err));
     s->data = data ? xstrdup(data) : usual_data();
     s->database = database ? xstrdup(database) : xasprintf("sqlite:%s/et.db", s->data);
-    s->blobs = path_join(s->data, "blobs");
+    s->blobs = blobs ? xstrdup(blobs) : path_join(s->data, "blobs");
     s->token_file = path_join(s->data, "worker-token");
     s->work = path_join(s->data, "work");
     s->api.data = s->data;
@@ -226,7 +288,9 @@ static void stop_worker(struct serving *s, int signals)
 /* Everything between the first request and the last. */
 static enum status serve(struct serving *s, int signals, struct error *err)
 {
-    const struct store_options options = {.blobs = s->blobs, .now_ms = clock_now_ms()};
+    struct store_options options = s->store;
+    options.blobs = s->blobs;
+    options.now_ms = clock_now_ms();
     struct store *store = NULL;
     struct api *api = NULL;
     TRY(store_open(s->database, &options, &store, err));
@@ -238,6 +302,9 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 
     s->server = local_url(api_address(api));
     local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
+    s->worker.pools = s->local_pools;
+    s->worker.scripts = s->api.boss_user ? s->api.scripts : NULL;
+    s->worker.unsafe_scripts = setting_is_on(s->settings, "unsafe-scripts");
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
     printf("listening on http://%s\n", api_address(api));
@@ -278,11 +345,27 @@ int command_serve(int argc, char **argv)
         {"listen", .otherwise = "127.0.0.1:8080"},
         {"workers", .otherwise = "2"},
         {"database"},
+        {"blobs"},
         {"registration"},
         {"allow-private-urls", .is_switch = true},
+        {"pool", .repeats = true},
+        {"scripts"},
+        {"script-network", .is_switch = true},
+        {"unsafe-scripts", .is_switch = true},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
-        {"max-connections", .otherwise = "10000"},
+        {"max-connections", .otherwise = "16384"},
+        {"boss-api"},
+        {"order-timeout", .otherwise = "86400"},
+        {"bucket", .repeats = true},
+        /* For tests: times of a bucket's items. */
+        {"item-ms", .otherwise = "1800000"},
+        {"item-lease-ms", .otherwise = "300000"},
+        {"quota"},
+        {"keep-days", .otherwise = "0"},
+        /* How long unused blobs stay, and how often they are looked for: a day. */
+        {"blob-grace-ms", .otherwise = "86400000"},
+        {"sweep-ms", .otherwise = "86400000"},
         /* For tests: deadlines against slow clients. */
         {"head-ms", .otherwise = "10000"},
         {"body-window-ms", .otherwise = "30000"},

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
+
 #define HELP_OPTION 1000
 #define CONFIG_OPTION 1001
 
@@ -18,7 +20,11 @@ static struct setting *find(struct setting *table, const char *name)
     return NULL;
 }
 
-static enum status set(struct setting *s, const char *value, const char *where, struct error *err)
+/* Where a value comes from; a later one takes the place of all of an earlier. */
+enum place { FROM_NOWHERE, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAGS };
+
+static enum status set(struct setting *s, const char *value, enum place place, const char *where,
+                       struct error *err)
 {
     if (s->is_switch) {
         static const char *const on[] = {"true", "yes", "on", "1"}, *const off[] = {"false", "no", "off",
@@ -34,8 +40,11 @@ static enum status set(struct setting *s, const char *value, const char *where, 
             return error_set(err, INVALID, "%s is '%s': expected true or false", where, value);
         value = word;
     }
+    bool adds = s->repeats && s->value && s->place == (int)place;
+    char *whole = adds ? xasprintf("%s %s", s->value, value) : xstrdup(value);
     free(s->value);
-    s->value = xstrdup(value);
+    s->value = whole;
+    s->place = place;
     return OK;
 }
 
@@ -56,7 +65,7 @@ static int on_key(void *context, const char *section, const char *key, const cha
         error_set(r->err, INVALID, "%s is no setting", where);
         return 0;
     }
-    return set(s, value, where, r->err) == OK;
+    return set(s, value, FROM_FILE, where, r->err) == OK;
 }
 
 static enum status read_file(struct setting *table, const char *path, struct error *err)
@@ -82,7 +91,7 @@ static enum status read_environment(struct setting *table, struct error *err)
             *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
         const char *value = getenv(variable);
         if (value && *value)
-            TRY(set(s, value, variable, err));
+            TRY(set(s, value, FROM_ENVIRONMENT, variable, err));
     }
     return OK;
 }
@@ -109,7 +118,7 @@ static enum status read_flags(struct setting *table, int argc, char **argv, bool
         else if (c == '?')
             return error_set(err, INVALID, "no option '%s'", argv[optind - 1]);
         else if (!only_config)
-            TRY(set(&table[c], optarg ? optarg : "true", table[c].name, err));
+            TRY(set(&table[c], optarg ? optarg : "true", FROM_FLAGS, table[c].name, err));
     }
     if (optind < argc)
         return error_set(err, INVALID, "what is '%s'?", argv[optind]);
@@ -167,15 +176,8 @@ enum status setting_int(const struct setting *table, const char *name, int64_t m
 
 enum status setting_size(const struct setting *table, const char *name, int64_t *ret_bytes, struct error *err)
 {
-    static const char units[] = "KMGT";
     const char *text = setting_text(table, name);
-    char *end;
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    int shift = unit ? (int)(unit - units + 1) * 10 : 0;
-    if (end == text || errno || n < 1 || (*end && (!unit || end[1])) || n > (INT64_MAX >> shift))
+    if (!size_read(text, ret_bytes))
         return error_set(err, INVALID, "'%s' is '%s': expected bytes, as 16G, 512M or 1000", name, text);
-    *ret_bytes = n << shift;
     return OK;
 }

@@ -13,7 +13,9 @@ struct setting {
     const char *name;      /* "allow-private-urls"; NULL ends a table */
     bool is_switch;        /* a flag without a value; elsewhere true or false */
     const char *otherwise; /* NULL: stays unset */
+    bool repeats;          /* several values, joined by a space */
     char *value;           /* owned; of a switch "true" or "false" */
+    int place;             /* settings.c's own */
 };
 
 #define SETTINGS_MAX 32

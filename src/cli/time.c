@@ -5,6 +5,7 @@
 
 #include "cli/caffe_flags.h"
 #include "cli/commands.h"
+#include "cli/layer_times.h"
 #include "engine/caffe_log.h"
 
 static const char help[] =
@@ -13,8 +14,11 @@ static const char help[] =
     "  --model=FILE        the net (prototxt)\n"
     "  --weights=F,F       its weights; random without\n"
     "  --phase=PHASE       TRAIN (default) or TEST\n"
-    "  --iterations=N      passes to run (50)\n" CAFFE_FLAGS_HELP CAFFE_EXTENSIONS_HELP "\nexample:\n"
-    "  et time --model=lenet_train_test.prototxt --iterations=100\n";
+    "  --iterations=N      passes to run (50)\n" CAFFE_FLAGS_HELP CAFFE_EXTENSIONS_HELP
+    "  --trace=FILE        write a span for each layer and reorder, for Chrome's and Perfetto's viewers\n"
+    "\nexample:\n"
+    "  et time --model=lenet_train_test.prototxt --iterations=100\n"
+    "  et time --model=lenet_train_test.prototxt --iterations=5 --trace=lenet.json\n";
 
 static double now_us(void)
 {
@@ -57,6 +61,17 @@ static enum status time_pass(struct net *net, struct times *t, struct error *err
     return OK;
 }
 
+static enum status write_trace(const struct trace *trace, const char *path, struct error *err)
+{
+    int64_t n_left_out;
+    TRY(trace_write(trace, path, &n_left_out, err));
+    caffe_log('I', "caffe.cpp:416", "Trace is in %s", path);
+    if (n_left_out)
+        caffe_log('W', "caffe.cpp:416", "%lld spans at the end are left out: run fewer iterations",
+                  (long long)n_left_out);
+    return OK;
+}
+
 static enum status time_net(const struct caffe_flags *f, struct error *err)
 {
     caffe_flags_log_device(f, false);
@@ -78,10 +93,14 @@ static enum status time_net(const struct caffe_flags *f, struct error *err)
         .forward = xcalloc((size_t)def->n_layers + 1, sizeof(double)),
         .backward = xcalloc((size_t)def->n_layers + 1, sizeof(double)),
     };
+    CLEANUP(trace_freep) struct trace *trace = f->trace ? trace_new(net) : NULL;
     double begin = now_us();
     for (int i = 0; i < f->iterations; i++) {
         double pass = now_us();
+        int64_t pass_ns = trace_now_ns();
         TRY(time_pass(net, &t, err));
+        if (trace)
+            trace_span(trace, "iteration", i + 1, pass_ns, trace_now_ns());
         caffe_log('I', "caffe.cpp:394", "Iteration: %d forward-backward time: " CAFFE_FLOAT " ms.", i + 1,
                   (now_us() - pass) / 1e3);
     }
@@ -99,7 +118,7 @@ static enum status time_net(const struct caffe_flags *f, struct error *err)
               total_ms / f->iterations);
     caffe_log('I', "caffe.cpp:414", "Total Time: " CAFFE_FLOAT " ms.", total_ms);
     caffe_log('I', "caffe.cpp:415", "*** Benchmark ends ***");
-    return OK;
+    return trace ? write_trace(trace, f->trace, err) : OK;
 }
 
 int command_time(int argc, char **argv)

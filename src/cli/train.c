@@ -58,6 +58,7 @@ static enum status train(const struct caffe_flags *f, struct train_watch *watch,
     train_watch_begin(watch, solver);
     caffe_log('I', "caffe.cpp:239", "Starting Optimization");
     enum status status = solver_solve(solver, err);
+    train_watch_end(watch);
     if (status == CANCELLED)
         train_watch_save(watch);
     return status;

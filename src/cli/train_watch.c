@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "cli/layer_times.h"
 #include "engine/caffe_log.h"
 
 #define PROGRESS_EVERY_MS 200
@@ -16,6 +17,7 @@
 struct train_watch {
     const struct caffe_flags *flags;
     struct solver *solver;
+    struct layer_times *times; /* NULL: nobody wants to know */
     int stopped_by;
     int64_t saved_at_ms;
     int64_t saved_iteration;
@@ -237,6 +239,18 @@ void train_watch_begin(struct train_watch *w, struct solver *solver)
     w->solver = solver;
     w->saved_iteration = solver_iteration(solver);
     w->saved_at_ms = w->said_at_ms = clock_monotonic_ms();
+    if (w->flags->progress_fd >= 0)
+        w->times = layer_times_new(solver_net(solver));
+}
+
+void train_watch_end(struct train_watch *w)
+{
+    if (!w->times)
+        return;
+    json_t *line = json_object();
+    json_object_set_new(line, "layer_times", layer_times_json(w->times));
+    layer_times_free(TAKE(w->times));
+    say(w, line);
 }
 
 int train_watch_stopped_by(const struct train_watch *w)

@@ -12,12 +12,15 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/size.h"
 #include "cli/commands.h"
 #include "worker/classify.h"
+#include "worker/sandbox.h"
 #include "worker/worker.h"
 
 #define MAX_SLOTS 1024
-#define MAX_POOLS 32
+#define MAX_POOLS 16
+#define MAX_PROCESSES 100000
 #define MAX_GIB 1048576
 
 static const char help[] =
@@ -28,8 +31,16 @@ static const char help[] =
     "  --token-file=FILE    holds a token of scope worker (or ET_TOKEN_FILE; the token itself: ET_TOKEN)\n"
     "  --work=DIR           folder for jobs (or ET_WORK; default $XDG_CACHE_HOME/et/work)\n"
     "  --slots=N            jobs at a time (or ET_SLOTS; default 1)\n"
-    "  --pool=NAME          pool to take jobs from, repeated in order of preference; default cpu\n"
+    "  --pool=NAME[:cpus=N,memory=SIZE,gpus=N]\n"
+    "                       pool to take jobs from, and what a job in it may use; repeated in order of\n"
+    "                       preference (or ET_POOL; default cpu, with cores and memory divided by slots)\n"
     "  --max-fetch=GIB      largest file that a URL may bring (or ET_MAX_FETCH; default 64)\n"
+    "  --scripts=DIR        run Orders of a Boss: their scripts are files in this folder (or ET_SCRIPTS)\n"
+    "  --script-disk=SIZE   what a script may write (or ET_SCRIPT_DISK; default 8G)\n"
+    "  --script-log=SIZE    what is kept of each stream that it prints (or ET_SCRIPT_LOG; default 64M)\n"
+    "  --script-processes=N that it may have at a time (or ET_SCRIPT_PROCESSES; default 512)\n"
+    "  --unsafe-scripts     run scripts without bubblewrap: as this worker's user, with its files\n"
+    "                       (or ET_UNSAFE_SCRIPTS=1)\n"
     "  --exit-when-drained  end with exit status 0 once 'et drain' was said and the last job is done\n"
     "  --exit-with-parent   stop when the process that started this one is gone\n"
     "\nexample:\n"
@@ -37,12 +48,18 @@ static const char help[] =
 
 struct settings {
     struct worker_options worker;
-    const char *pools[MAX_POOLS];
+    struct pools pools;
     const char *token_file;
     bool exit_with_parent;
 };
 
-enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, EXIT_WHEN_DRAINED };
+static void settings_free(struct settings *s)
+{
+    pools_release(&s->pools);
+}
+
+enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, EXIT_WHEN_DRAINED, SCRIPT_DISK, SCRIPT_LOG,
+       SCRIPT_PROCESSES, SCRIPTS, UNSAFE_SCRIPTS };
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
 static int read_number(const char *flag, const char *text, long max, long *ret_number)
@@ -54,6 +71,23 @@ static int read_number(const char *flag, const char *text, long max, long *ret_n
         return command_usage("worker", "%s takes a number from 1 to %ld, not '%s'", flag, max, text);
     *ret_number = n;
     return -1;
+}
+
+struct script_settings {
+    const char *disk, *log, *processes, *unsafe; /* as given; NULL: the usual */
+};
+
+/* An exit status, or -1 to go on. */
+static int read_scripts(const struct script_settings *given, struct script_limits *limits)
+{
+    long processes = 0;
+    if ((given->disk && !size_read(given->disk, &limits->disk_bytes)) ||
+        (given->log && !size_read(given->log, &limits->log_bytes)))
+        return command_usage("worker", "--script-disk and --script-log take bytes, as 16G, 512M or 1000");
+    int end = given->processes ? read_number("--script-processes", given->processes, MAX_PROCESSES, &processes) : -1;
+    limits->processes = (int)processes;
+    limits->unsafe = given->unsafe && *given->unsafe && strcmp(given->unsafe, "0") && strcmp(given->unsafe, "false");
+    return end;
 }
 
 /* An exit status, or -1 to go on. */
@@ -68,12 +102,20 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"max-fetch", required_argument, NULL, MAX_FETCH},
         {"exit-when-drained", no_argument, NULL, EXIT_WHEN_DRAINED},
         {"exit-with-parent", no_argument, NULL, EXIT_WITH_PARENT},
+        {"script-disk", required_argument, NULL, SCRIPT_DISK},
+        {"script-log", required_argument, NULL, SCRIPT_LOG},
+        {"script-processes", required_argument, NULL, SCRIPT_PROCESSES},
+        {"scripts", required_argument, NULL, SCRIPTS},
+        {"unsafe-scripts", no_argument, NULL, UNSAFE_SCRIPTS},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    const char *slots = getenv("ET_SLOTS"), *max_fetch = getenv("ET_MAX_FETCH");
+    const char *folder = getenv("ET_SCRIPTS"), *slots = getenv("ET_SLOTS"), *max_fetch = getenv("ET_MAX_FETCH");
     s->worker = (struct worker_options){
-        .server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK"), .pools = s->pools};
+        .server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK")};
+    struct script_settings scripts = {
+        getenv("ET_SCRIPT_DISK"), getenv("ET_SCRIPT_LOG"), getenv("ET_SCRIPT_PROCESSES"), getenv("ET_UNSAFE_SCRIPTS")};
+    struct error err = {0};
     s->token_file = getenv("ET_TOKEN_FILE");
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
@@ -93,10 +135,23 @@ static int read_settings(int argc, char **argv, struct settings *s)
             max_fetch = optarg;
             break;
         case POOL:
-            if (s->worker.n_pools == MAX_POOLS || !*optarg || strpbrk(optarg, ":,= "))
-                return command_usage("worker", "--pool takes a name, at most %d times, not '%s'", MAX_POOLS,
-                                     optarg);
-            s->pools[s->worker.n_pools++] = optarg;
+            if (pools_add_all(&s->pools, optarg, &err) != OK)
+                return command_usage("worker", "%s", err.message);
+            break;
+        case SCRIPT_DISK:
+            scripts.disk = optarg;
+            break;
+        case SCRIPT_LOG:
+            scripts.log = optarg;
+            break;
+        case SCRIPT_PROCESSES:
+            scripts.processes = optarg;
+            break;
+        case SCRIPTS:
+            folder = optarg;
+            break;
+        case UNSAFE_SCRIPTS:
+            scripts.unsafe = "1";
             break;
         case EXIT_WHEN_DRAINED:
             s->worker.exit_when_drained = true;
@@ -119,6 +174,15 @@ static int read_settings(int argc, char **argv, struct settings *s)
     int end = slots ? read_number("--slots", slots, MAX_SLOTS, &n_slots) : -1;
     if (end < 0 && max_fetch)
         end = read_number("--max-fetch", max_fetch, MAX_GIB, &gib);
+    if (end < 0)
+        end = read_scripts(&scripts, &s->worker.scripts);
+    const char *pools = getenv("ET_POOL");
+    if (pools && !s->pools.n && pools_add_all(&s->pools, pools, &err) != OK)
+        return command_usage("worker", "%s", err.message);
+    if (s->pools.n > MAX_POOLS)
+        return command_usage("worker", "a worker has at most %d pools", MAX_POOLS);
+    s->worker.pools = &s->pools;
+    s->worker.scripts.folder = folder && *folder ? folder : NULL;
     s->worker.slots = (int)n_slots;
     s->worker.max_fetch_bytes = (int64_t)gib << 30;
     return end;
@@ -203,7 +267,7 @@ static enum status run(struct worker *worker, pid_t parent, struct error *err)
 int command_worker(int argc, char **argv)
 {
     pid_t parent = getppid();
-    struct settings s = {0};
+    CLEANUP(settings_free) struct settings s = {0};
     int end = read_settings(argc, argv, &s);
     if (end >= 0)
         return end;
@@ -226,4 +290,9 @@ int command_classify_images(int argc, char **argv)
     if (argc != 2)
         return command_usage("classify-images", "classify-images takes one file: its specification in JSON");
     return classify_main(argv[1]);
+}
+
+int command_sandbox_exec(int argc, char **argv)
+{
+    return sandbox_exec_main(argc, argv);
 }

@@ -74,6 +74,7 @@ struct layer {
     Caffe__Phase phase;
     struct rng *rng;      /* the layer's own */
     int threads;
+    bool caller_feeds;    /* net_options': the caller writes MemoryData's tops */
     const char *folder;   /* relative file names start here; NULL: current folder.  Lent for the net's life */
     void *scratch;        /* what plan_scratch asked for; any content; shared by all layers */
     void *workspace;      /* what plan_workspace asked for; kept from forward to backward */
@@ -117,6 +118,8 @@ struct layer_ops {
     /* Data layers only: where the layer stands, for a snapshot. */
     void (*tell)(struct layer *l, struct source_position *ret_position);
     enum status (*seek)(struct layer *l, const struct source_position *position, struct error *err);
+    /* Layers whose next pass starts from values of the last: these values, lent, for a snapshot; NULL: none. */
+    float *(*carried)(const struct layer *l, size_t *ret_n_floats);
 };
 
 const struct layer_ops *layer_ops_find(const char *type); /* NULL: not in this build */

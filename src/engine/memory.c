@@ -139,7 +139,7 @@ static void place_by_lifetime(struct memory *m, struct buffer **order, int n)
     }
 }
 
-enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
+enum status memory_lay_out(struct memory *m, bool reuse, struct error *err)
 {
     CLEANUP(freep) struct buffer **order = xcalloc((size_t)m->n + 1, sizeof(*order));
     int n = 0;
@@ -156,6 +156,12 @@ enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
         place_by_lifetime(m, order, n);
     else
         m->total = sum;
+    return OK;
+}
+
+enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
+{
+    TRY(memory_lay_out(m, reuse, err));
     m->pages = memory_pages(m->total);
     if (!m->pages) {
         size_t total = m->total;

@@ -31,7 +31,12 @@ void memory_fix(struct memory *m, int id);
  */
 bool memory_merge(struct memory *m, int buffer, int next, int time);
 
-/* reuse false: every buffer has its own place.  Errors: TOO_LARGE, with the bytes. */
+/*
+ * Decides the places; memory_total knows then.  reuse false: every buffer has
+ * its own.  Errors: TOO_LARGE.
+ */
+enum status memory_lay_out(struct memory *m, bool reuse, struct error *err);
+/* memory_lay_out, and the memory itself.  Errors: TOO_LARGE, with the bytes. */
 enum status memory_allocate(struct memory *m, bool reuse, struct error *err);
 void *memory_at(const struct memory *m, int id);
 size_t memory_total(const struct memory *m);

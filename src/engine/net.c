@@ -1,11 +1,14 @@
 #include "engine/net.h"
 
 #include <assert.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/net_internal.h"
+#include "engine/net_tail.h"
 
 /* ---- making ---- */
 
@@ -28,7 +31,10 @@ static enum status read_source_shapes(const Caffe__NetParameter *param, const st
         if (!source_ops_find(layer->type))
             continue;
         struct source_options source = {
-            .param = layer, .phase = state->phase, .folder = options->folder, .threads = 1,
+            .param = layer,
+            .phase = state->phase,
+            .folder = options->folder,
+            .threads = 1,
         };
         if (source_shapes(&source, &shapes[n], err) != OK)
             return error_context(err, "layer '%s'", layer->name);
@@ -83,10 +89,14 @@ static enum status make_layer(struct net *net, int index, struct rng *rng, struc
         .phase = ld->phase,
         .rng = &lp->rng,
         .threads = net->options.threads,
+        .caller_feeds = net->options.feeds_memory,
         .folder = net->folder,
     };
     make_views(net, &lp->layer);
-    return ops->setup ? ops->setup(&lp->layer, err) : OK;
+    bool is_outside = ld->type->is_data || strcmp(ops->type, "HDF5Output") == 0;
+    if (!ops->setup || (net->options.plan_only && is_outside))
+        return OK;
+    return ops->setup(&lp->layer, err);
 }
 
 static enum status make_layers(struct net *net, struct rng *rng, struct error *err)
@@ -123,8 +133,10 @@ enum status net_create_from_def(struct netdef *def, const struct net_options *op
     TRY(net_params_create(net, err));
     TRY(make_layers(net, &rng, err));
     TRY(net_plan(net, err));
+    net->tail = tail_create(net);
     TRY(net_params_allocate(net, err));
-    TRY(net_params_fill(net, &fill, err));
+    if (!options->plan_only)
+        TRY(net_params_fill(net, &fill, err));
     *ret_net = TAKE(net);
     return OK;
 }
@@ -134,8 +146,10 @@ enum status net_create(const Caffe__NetParameter *param, const struct netdef_opt
 {
     CLEANUP(sources_freep) struct source_shape *sources = NULL;
     struct netdef_options known = *state;
-    TRY(read_source_shapes(param, state, options, &sources, &known.n_sources, err));
-    known.sources = sources;
+    if (!options->plan_only) {
+        TRY(read_source_shapes(param, state, options, &sources, &known.n_sources, err));
+        known.sources = sources;
+    }
     struct netdef *def = NULL;
     TRY(netdef_create(param, &known, &def, err));
     return net_create_from_def(def, options, ret_net, err);
@@ -155,6 +169,7 @@ void net_free(struct net *net)
 {
     if (!net)
         return;
+    tail_free(net->tail);
     for (int i = 0; i < net->n_layers; i++)
         layer_release(&net->layers[i].layer);
     net_plan_release(net);
@@ -172,20 +187,42 @@ void net_freep(struct net **net)
 
 /* ---- running ---- */
 
-static void run_reorders(const struct net *net, struct reorder *list)
+static int64_t step_begin(const struct net *net)
 {
-    for (struct reorder *r = list; r; r = r->next)
+    struct timespec now;
+    if (!net->watch.step)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void step_end(const struct net *net, enum net_step step, int layer, int64_t begin_ns)
+{
+    if (net->watch.step)
+        net->watch.step(net->watch.context, step, layer, begin_ns, step_begin(net));
+}
+
+static void run_reorders(const struct net *net, struct reorder *list, enum net_step step, int layer)
+{
+    for (struct reorder *r = list; r; r = r->next) {
+        int64_t begin_ns = step_begin(net);
         KERNEL_RUN(&r->kernel, net->scratch, r->from_data, r->to_data);
+        step_end(net, step, layer, begin_ns);
+    }
 }
 
 static enum status forward_layer(struct net *net, int layer, struct error *err)
 {
     struct layer_plan *lp = &net->layers[layer];
-    run_reorders(net, lp->before_forward);
+    run_reorders(net, lp->before_forward, NET_REORDER_FORWARD, layer);
+    if (tail_has_layer(net, layer))
+        return tail_forward_layer(net, layer, err);
     if (lp->forward_is_done_above || !lp->layer.ops->forward)
         return OK;
-    if (lp->layer.ops->forward(&lp->layer, err) != OK)
+    int64_t begin_ns = step_begin(net);
+    if (lp->layer.ops->forward(&lp->layer, err) != OK || tail_choose(net, layer, err) != OK)
         return error_context(err, "layer '%s'", lp->layer.def->name);
+    step_end(net, NET_FORWARD, layer, begin_ns);
     return OK;
 }
 
@@ -194,15 +231,26 @@ static void backward_layer(struct net *net, int layer)
     struct layer_plan *lp = &net->layers[layer];
     if (!lp->runs_backward)
         return;
-    run_reorders(net, lp->before_backward);
+    if (tail_has_layer(net, layer)) {
+        tail_backward_layer(net, layer);
+        return;
+    }
+    run_reorders(net, lp->before_backward, NET_REORDER_BACKWARD, layer);
     if (!lp->layer.ops->backward)
         return;
     float *bottom = lp->overwrites_bottom ? lp->layer.bottoms[0].data : NULL;
     if (bottom)
         lp->layer.bottoms[0].data = lp->layer.tops[0].data;
+    int64_t begin_ns = step_begin(net);
     lp->layer.ops->backward(&lp->layer);
+    step_end(net, NET_BACKWARD, layer, begin_ns);
     if (bottom)
         lp->layer.bottoms[0].data = bottom;
+}
+
+void net_set_watch(struct net *net, struct net_watch watch)
+{
+    net->watch = watch;
 }
 
 enum status net_forward_layer(struct net *net, int layer, struct error *err)
@@ -217,9 +265,12 @@ void net_backward_layer(struct net *net, int layer)
     backward_layer(net, layer);
 }
 
-/* What the layer's tops add to the loss; padding is 0 and adds nothing. */
-static double layer_loss(const struct layer *l)
+/* Padding is 0 and adds nothing. */
+double net_layer_loss(const struct net *net, int layer)
 {
+    if (tail_has_layer(net, layer))
+        return tail_layer_loss(net, layer);
+    const struct layer *l = &net->layers[layer].layer;
     double loss = 0;
     for (int t = 0; t < l->n_tops; t++) {
         if (l->def->loss_weights[t] == 0)
@@ -238,7 +289,7 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err)
     omp_set_num_threads(net->options.threads);
     for (int i = 0; i < net->n_layers; i++) {
         TRY(forward_layer(net, i, err));
-        loss += layer_loss(&net->layers[i].layer);
+        loss += net_layer_loss(net, i);
     }
     if (ret_loss)
         *ret_loss = loss;
@@ -251,6 +302,50 @@ void net_backward(struct net *net)
     omp_set_num_threads(net->options.threads);
     for (int i = net->n_layers - 1; i >= 0; i--)
         backward_layer(net, i);
+}
+
+/* ---- the search for a value that is not finite ---- */
+
+static bool all_finite(const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+static bool params_are_finite(const struct layer *l)
+{
+    for (int i = 0; i < l->n_params; i++)
+        if (!all_finite(l->params[i]->data, l->params[i]->n_floats))
+            return false;
+    return true;
+}
+
+static bool tops_are_finite(const struct layer *l)
+{
+    for (int t = 0; t < l->n_tops; t++)
+        if (!all_finite(l->tops[t].data, l->tops[t].n_floats))
+            return false;
+    return true;
+}
+
+/* Tops are looked at before their memory is used again.  Layers without bottoms keep theirs: the batch. */
+int net_find_not_finite(struct net *net, bool *ret_is_parameter)
+{
+    struct error ignored;
+    omp_set_num_threads(net->options.threads);
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct layer *l = &net->layers[i].layer;
+        *ret_is_parameter = !params_are_finite(l);
+        if (*ret_is_parameter)
+            return i;
+        if (l->n_bottoms && l->n_tops && forward_layer(net, i, &ignored) != OK)
+            continue;
+        if (!tops_are_finite(l))
+            return i;
+    }
+    return -1;
 }
 
 /* ---- looking ---- */
@@ -268,8 +363,16 @@ static void convert(const dnnl_memory_desc_t *from_desc, const float *from, cons
     (void)status;
 }
 
+void net_blob_shape(const struct net *net, int blob, struct shape *ret_shape)
+{
+    if (!tail_blob_shape(net, blob, ret_shape))
+        *ret_shape = net->def->blobs[blob].shape;
+}
+
 void net_blob_read(struct net *net, int blob, float *ret_plain)
 {
+    if (tail_blob_read(net, blob, ret_plain))
+        return;
     const struct value *value = &net->values[net->blob_value[blob]];
     const struct representation *r = &net->values[value->root].representations[0];
     dnnl_memory_desc_t plain;
@@ -279,6 +382,9 @@ void net_blob_read(struct net *net, int blob, float *ret_plain)
 
 bool net_blob_diff_read(struct net *net, int blob, float *ret_plain)
 {
+    bool has_diff;
+    if (tail_blob_diff_read(net, blob, ret_plain, &has_diff))
+        return has_diff;
     const struct value *value = &net->values[net->blob_value[blob]];
     if (!value->has_diff)
         return false;
@@ -297,11 +403,27 @@ void net_blob_write(struct net *net, int blob, const float *plain)
             memcpy(l->tops[t].data, plain, l->tops[t].n_floats * sizeof(float));
 }
 
+static int64_t bytes_ahead(const struct net *net)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct layer_def *layer = &net->def->layers[i];
+        for (int t = 0; t < layer->n_tops && source_ops_find(layer->type->name); t++)
+            bytes += source_n_ahead(layer->param) * shape_count(&net->def->blobs[layer->tops[t]].shape) *
+                     (int64_t)sizeof(float);
+    }
+    return bytes;
+}
+
 struct net_memory net_memory(const struct net *net)
 {
-    return (struct net_memory){
+    struct net_memory sum = {
         .blobs = (int64_t)memory_total(net->memory),
         .params = (int64_t)net->param_bytes,
-        .scratch = (int64_t)(net->scratch_bytes + net->kept_bytes),
+        .scratch = (int64_t)(net->scratch_bytes + net->kept_bytes - net->spare_bytes),
+        .spare = (int64_t)net->spare_bytes,
+        .ahead = bytes_ahead(net),
     };
+    tail_add_memory(net->tail, &sum);
+    return sum;
 }

@@ -20,7 +20,14 @@ struct net_options {
     const char *folder;    /* relative file names of data layers start here; NULL: current folder */
     struct net *share;     /* parameters are those of this net where layer names agree (test nets) */
     bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
+    bool feeds_memory;     /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
     bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
+    /*
+     * Plans, to ask for net_memory and nothing else: no data is opened (the
+     * state's sources are all that is known of it), no file made, no memory
+     * for blobs and parameters taken.
+     */
+    bool plan_only;
 };
 
 /*
@@ -42,6 +49,25 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err);
 void net_backward(struct net *net);
 void net_clear_diffs(struct net *net); /* of the parameters */
 
+/*
+ * After a forward pass whose loss is not finite: the first layer whose
+ * parameters or, computed once more from the same batch, whose tops are not
+ * finite.  Chance (Dropout) may fall differently.  -1: none found, so it was
+ * chance.  *ret_is_parameter says which of the two.
+ */
+int net_find_not_finite(struct net *net, bool *ret_is_parameter);
+
+/*
+ * What the net spends its time on: told after each step, on the thread that
+ * runs the net.  Times are monotonic, in nanoseconds.
+ */
+enum net_step { NET_FORWARD, NET_BACKWARD, NET_REORDER_FORWARD, NET_REORDER_BACKWARD };
+struct net_watch {
+    void (*step)(void *context, enum net_step step, int layer, int64_t begin_ns, int64_t end_ns);
+    void *context;
+};
+void net_set_watch(struct net *net, struct net_watch watch); /* step NULL: none, which costs nothing */
+
 /* One layer alone with the reorders before it, for `et time`. */
 enum status net_forward_layer(struct net *net, int layer, struct error *err);
 void net_backward_layer(struct net *net, int layer);
@@ -54,15 +80,18 @@ struct param *net_param(struct net *net, int index); /* index of netdef's params
 void param_export(const struct param *p, const float *values, float *ret_plain);
 void param_import(const struct param *p, const float *plain, float *ret_values);
 
+/* A blob's shape after a forward pass: behind a Filter it may be less than the definition's. */
+void net_blob_shape(const struct net *net, int blob, struct shape *ret_shape);
+
 /*
  * Blob values in plain order after a forward pass; copies shape_count
- * floats.  For the net's outputs, blobs of layers without bottoms, and with
+ * floats of the definition, 0 beyond net_blob_shape.  For the net's outputs, blobs of layers without bottoms, and with
  * keep_blobs all.
  */
 void net_blob_read(struct net *net, int blob, float *ret_plain);
 /* The gradient of a blob after a backward pass, with keep_blobs.  false when none flows there. */
 bool net_blob_diff_read(struct net *net, int blob, float *ret_plain);
-/* Writes an input blob (Input layer) before a forward pass. */
+/* Writes an input blob (Input or MemoryData layer) before a forward pass. */
 void net_blob_write(struct net *net, int blob, const float *plain);
 
 /*
@@ -83,11 +112,12 @@ enum status net_save_weights(struct net *net, const char *path, bool with_diff, 
 enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err);
 
 /*
- * Bytes reserved for activations and their gradients, parameters with their
- * gradients, and scratch (of which what no step touches costs nothing).
+ * Bytes for activations and their gradients, parameters with their
+ * gradients, scratch, batches that data layers read ahead, and what is
+ * reserved but touched only when a step adds up several gradients.
  */
 struct net_memory {
-    int64_t blobs, params, scratch;
+    int64_t blobs, params, scratch, ahead, spare;
 };
 struct net_memory net_memory(const struct net *net);
 

@@ -68,6 +68,7 @@ struct kept {
 struct net {
     struct netdef *def;
     struct net_options options;
+    struct net_watch watch;
     char *folder;
     int n_layers;
     struct layer_plan *layers;
@@ -81,15 +82,19 @@ struct net {
     size_t param_bytes;
     struct memory *memory;
     struct kept *kept;
-    size_t kept_bytes;
+    size_t kept_bytes, spare_bytes; /* spare: a part of kept */
     bool kept_failed;
     void *scratch;
     size_t scratch_bytes;
+    struct tail *tail; /* NULL: no Filter */
 };
 
 /* Takes def, also on failure: what net_create does once the shapes of the data are known. */
 enum status net_create_from_def(struct netdef *def, const struct net_options *options, struct net **ret_net,
                                 struct error *err);
+
+/* What the tops of a layer add to the loss of the last pass. */
+double net_layer_loss(const struct net *net, int layer);
 
 /* plan.c: everything between the definition and the pointers in the views.  Params exist, without data. */
 enum status net_plan(struct net *net, struct error *err);

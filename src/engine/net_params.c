@@ -101,11 +101,13 @@ enum status net_params_allocate(struct net *net, struct error *err)
         if (net->param_is_own[i])
             total +=
                 (net->options.inference ? 1 : 2) * kernel_align(net->params[i]->n_floats * sizeof(float));
+    net->param_bytes = total;
+    if (net->options.plan_only)
+        return OK;
     char *at = memory_pages(total);
     if (!at)
         return error_set(err, TOO_LARGE, "the net's parameters need %zu bytes of memory", total);
     net->param_pages = at;
-    net->param_bytes = total;
     for (int i = 0; i < n; i++) {
         if (!net->param_is_own[i])
             continue;

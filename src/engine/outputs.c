@@ -26,6 +26,7 @@ void outputs_init(struct outputs *o, struct net *net)
             .name = def->blobs[blob].name,
             .blob = blob,
             .n = (size_t)shape_count(&def->blobs[blob].shape),
+            .n_max = (size_t)shape_count(&def->blobs[blob].shape),
             .loss_weight = loss_weight_of(def, blob),
         };
         o->n_values += o->each[i].n;
@@ -44,7 +45,10 @@ void outputs_read(struct outputs *o, struct net *net)
 {
     float *at = o->values;
     for (int i = 0; i < o->n; i++) {
+        struct shape shape;
+        net_blob_shape(net, o->each[i].blob, &shape);
         net_blob_read(net, o->each[i].blob, at);
+        o->each[i].n = (size_t)shape_count(&shape);
         at += o->each[i].n;
     }
 }
@@ -53,7 +57,7 @@ void outputs_add(struct outputs *o, struct net *net)
 {
     float *at = o->values;
     for (int i = 0; i < o->n; i++) {
-        CLEANUP(freep) float *values = xcalloc(o->each[i].n + 1, sizeof(float));
+        CLEANUP(freep) float *values = xcalloc(o->each[i].n_max + 1, sizeof(float));
         net_blob_read(net, o->each[i].blob, values);
         for (size_t k = 0; k < o->each[i].n; k++)
             *at++ += values[k];

@@ -13,6 +13,7 @@ struct output {
     const char *name; /* of the blob; lent by the net */
     int blob;
     size_t n;          /* elements */
+    size_t n_max;      /* behind a Filter n may be less */
     float loss_weight; /* of the last layer that writes it */
 };
 

@@ -81,7 +81,8 @@ enum status weights_gradient_plan(struct weights_gradient *g, struct planner *pl
 {
     g->n_floats = dnnl_memory_desc_get_size(written) / sizeof(float);
     g->same_layout = dnnl_memory_desc_equal(&p->desc, written);
-    g->own = plan_keep(planner, g->n_floats * sizeof(float));
+    size_t bytes = g->n_floats * sizeof(float);
+    g->own = g->same_layout ? plan_keep_spare(planner, bytes) : plan_keep(planner, bytes);
     if (g->same_layout)
         return OK;
     TRY(change_plan(&g->overwrite, planner, written, plain, &p->desc, &p->plain, false, err));

@@ -172,6 +172,12 @@ void *plan_keep(struct planner *p, size_t bytes)
     return kept->pages;
 }
 
+void *plan_keep_spare(struct planner *p, size_t bytes)
+{
+    p->net->spare_bytes += bytes;
+    return plan_keep(p, bytes);
+}
+
 /* Users of one parameter that are layers of different types agree on plain only. */
 static bool users_differ(const struct net *net, int owner)
 {
@@ -524,6 +530,8 @@ enum status net_plan(struct net *net, struct error *err)
     TRY(plan_diffs(net, err));
     if (!net->options.keep_blobs)
         merge_in_place(net);
+    if (net->options.plan_only)
+        return memory_lay_out(net->memory, !net->options.keep_blobs, err);
     TRY(memory_allocate(net->memory, !net->options.keep_blobs, err));
     net->scratch = memory_pages(net->scratch_bytes);
     if (!net->scratch)

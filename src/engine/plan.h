@@ -49,6 +49,8 @@ void plan_workspace(struct planner *p, size_t bytes);
  * use while running.  Pages that are never touched cost nothing.
  */
 void *plan_keep(struct planner *p, size_t bytes);
+/* The same, for what only a second gradient of one step touches (iter_size, shared parameters). */
+void *plan_keep_spare(struct planner *p, size_t bytes);
 
 /*
  * Proposes the representation of a parameter's values and gradient; `plain`

@@ -216,12 +216,14 @@ static enum status check_loss(struct solver *s, double loss, struct error *err)
 {
     if (isfinite(loss))
         return OK;
-    const char *layer = solver_find_not_finite(s);
-    if (layer)
+    bool is_parameter;
+    int layer = net_find_not_finite(s->net, &is_parameter);
+    if (layer >= 0)
         return error_set(err, INVALID,
-                         "the loss is %g at iteration %lld: values of layer '%s' are not finite; "
+                         "the loss is %g at iteration %lld: %s of layer '%s' are not finite; "
                          "a smaller base_lr may help",
-                         loss, (long long)s->iteration, layer);
+                         loss, (long long)s->iteration, is_parameter ? "parameters" : "values",
+                         net_def(s->net)->layers[layer].name);
     return error_set(err, INVALID, "the loss is %g at iteration %lld; a smaller base_lr may help", loss,
                      (long long)s->iteration);
 }

@@ -41,12 +41,6 @@ char *solver_path(const struct solver *s, const char *path);
 /* ---- solver_nets.c ---- */
 
 enum status solver_make_nets(struct solver *s, struct error *err);
-/*
- * After a loss that is not finite: the first layer whose parameters, or else
- * whose data or outputs, are not finite either; NULL: none found.  Blobs
- * between are not looked at: their memory is used again.
- */
-const char *solver_find_not_finite(struct solver *s);
 
 /* ---- solver_snapshot.c ---- */
 

@@ -6,7 +6,6 @@
  * test_iter has further values.  State: the phase's default, then the net's
  * own, then train_state or test_state.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -14,38 +13,7 @@
 #include "engine/caffe_log.h"
 #include "engine/net_log.h"
 #include "engine/solver_internal.h"
-
-/* ---- state ---- */
-
-struct net_state {
-    Caffe__Phase phase;
-    int level;
-    const char **stages;
-    int n_stages;
-};
-
-static void net_state_release(struct net_state *s)
-{
-    free(s->stages);
-}
-
-static void net_state_stages(struct net_state *s, const char *const *stages, size_t n)
-{
-    s->stages = xrealloc(s->stages, ((size_t)s->n_stages + n + 1) * sizeof(*s->stages));
-    for (size_t i = 0; i < n; i++)
-        s->stages[s->n_stages++] = stages[i];
-}
-
-static void net_state_merge(struct net_state *s, const Caffe__NetState *with)
-{
-    if (!with)
-        return;
-    if (with->has_phase)
-        s->phase = with->phase;
-    if (with->has_level)
-        s->level = with->level;
-    net_state_stages(s, (const char *const *)with->stage, with->n_stage);
-}
+#include "netdef/state.h"
 
 /* ---- where a net's definition is ---- */
 
@@ -114,14 +82,9 @@ static enum status make_net(struct solver *s, const struct net_place *place, int
     } else if (test < 0) {
         net_state_merge(&state, s->param->train_state);
         state.level = s->options.level;
-        net_state_stages(&state, s->options.stages, (size_t)s->options.n_stages);
+        net_state_add_stages(&state, s->options.stages, (size_t)s->options.n_stages);
     }
-    const struct netdef_options keep = {
-        .phase = state.phase,
-        .level = state.level,
-        .n_stages = state.n_stages,
-        .stages = state.stages,
-    };
+    const struct netdef_options keep = net_state_options(&state);
     const struct net_options options = {
         .threads = s->options.threads,
         /* A net's seed must differ from its neighbours', not from its neighbour's in another run. */
@@ -222,52 +185,4 @@ enum status solver_make_nets(struct solver *s, struct error *err)
     TRY(make_train_net(s, err));
     outputs_init(&s->outputs, s->net);
     return make_test_nets(s, err);
-}
-
-/* ---- the search for a value that is not finite ---- */
-
-static bool all_finite(const float *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
-}
-
-static bool blob_is_finite(struct net *net, int blob)
-{
-    size_t n = (size_t)shape_count(&net_def(net)->blobs[blob].shape);
-    CLEANUP(freep) float *values = xcalloc(n + 1, sizeof(float));
-    net_blob_read(net, blob, values);
-    return all_finite(values, n);
-}
-
-static const char *layer_with_bad_parameters(struct net *net)
-{
-    for (int i = 0; i < net_n_params(net); i++) {
-        const struct param *p = net_param(net, i);
-        if (!all_finite(p->data, p->n_floats))
-            return net_def(net)->layers[p->def->layer].name;
-    }
-    return NULL;
-}
-
-/* Blobs from outside, and outputs: these are kept after a forward pass. */
-static const char *layer_with_bad_blob(struct net *net)
-{
-    const struct netdef *def = net_def(net);
-    for (int l = 0; l < def->n_layers; l++)
-        for (int t = 0; t < def->layers[l].n_tops && !def->layers[l].n_bottoms; t++)
-            if (!blob_is_finite(net, def->layers[l].tops[t]))
-                return def->layers[l].name;
-    for (int i = 0; i < def->n_outputs; i++)
-        if (!blob_is_finite(net, def->outputs[i]))
-            return def->layers[def->blobs[def->outputs[i]].producer].name;
-    return NULL;
-}
-
-const char *solver_find_not_finite(struct solver *s)
-{
-    const char *name = layer_with_bad_parameters(s->net);
-    return name ? name : layer_with_bad_blob(s->net);
 }

@@ -49,6 +49,9 @@ const struct source_ops *source_ops_find(const char *type); /* NULL: not a data 
 enum status source_shapes(const struct source_options *options, struct source_shape *ret_shapes,
                           struct error *err);
 
+/* Batches that a data layer reads ahead: data_param's prefetch, for ImageData too, as in Caffe. */
+int source_n_ahead(const Caffe__LayerParameter *param);
+
 /*
  * feed - a source read ahead by its own thread; n_ahead batches at most
  * (prefetch, default 4 as in Caffe's data_param).

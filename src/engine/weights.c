@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,7 @@ enum status net_load_weights(struct net *net, const char *path, struct error *er
         return error_set(err, status_from_errno(errno), "cannot open weights '%s': %s", path,
                          strerror(errno));
     enum status status = hdf5_is_hdf5(path) ? load_hdf5(net, path, err) : load_binary(net, path, err);
+    malloc_trim(0); /* the file's values came in pieces that the allocator would keep */
     return status == OK ? OK : error_context(err, "weights '%s'", path);
 }
 

@@ -65,8 +65,8 @@ enum status layers_filter(const Caffe__NetParameter *net, const struct netdef_op
     if (net->name)
         kept->name = xstrdup(net->name);
     for (size_t i = 0; i < net->n_layer; i++) {
-        bool is_kept;
-        TRY(layer_kept(net, net->layer[i], options, &is_kept, err));
+        bool is_kept = true;
+        TRY(problems_note(options->problems, layer_kept(net, net->layer[i], options, &is_kept, err), err));
         if (!is_kept)
             continue;
         Caffe__LayerParameter without_blobs = *net->layer[i];

@@ -82,6 +82,15 @@ static const struct layer_row rows[] = {
     SOURCE("WindowData", shape_window_data, 2, 2),
 };
 
+static enum status shape_nothing(struct shaping *s)
+{
+    (void)s;
+    return OK;
+}
+
+const struct layer_row layer_row_unknown = {
+    .type = {.name = "", COUNTS(0, -1, 0, -1)}, .shape = shape_nothing, .in_place = true};
+
 enum status layer_row_find(const char *type, const struct layer_row **ret_row, struct error *err)
 {
     if (strcmp(type, "Python") == 0)

@@ -40,6 +40,9 @@ struct layer_row {
     int unforced_bottom;  /* force_backward does not reach this bottom, from 1; 0: reaches all */
 };
 
+/* Any counts, shapes unknown: stands in for a type that cannot be used, so that the rest can be looked at. */
+extern const struct layer_row layer_row_unknown;
+
 /* UNSUPPORTED for Python layers; INVALID with the nearest name for unknown types. */
 enum status layer_row_find(const char *type, const struct layer_row **ret_row, struct error *err);
 

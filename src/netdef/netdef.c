@@ -12,7 +12,7 @@ static enum status build(struct netdef *def, const Caffe__NetParameter *net,
     Caffe__NetParameter *param = NULL;
     TRY(layers_filter(net, options, &param, err));
     def->param = param;
-    TRY(layers_split(param, err));
+    TRY(layers_split(param, options->problems, err));
     def->name = text_or_empty(param->name);
     def->phase = options->phase;
     def->force_backward = net->force_backward;
@@ -81,9 +81,8 @@ enum status netdef_data_layers(const Caffe__NetParameter *net, const struct netd
         TRY(layer_kept(net, layer, options, &kept, err));
         if (!kept)
             continue;
-        if (layer_row_find(text_or_empty(layer->type), &row, err) != OK)
-            return error_context(err, "layer '%s'", text_or_empty(layer->name));
-        if (row->type.is_data)
+        /* netdef_create tells of unknown types. */
+        if (layer_row_find(text_or_empty(layer->type), &row, NULL) == OK && row->type.is_data)
             layers[n++] = (int)i;
     }
     *ret_layers = TAKE(layers);

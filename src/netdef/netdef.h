@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/problems.h"
 #include "netdef/caffe.pb-c.h"
 
 /* ---- shapes ---- */
@@ -58,6 +59,15 @@ enum status net_read_file(const char *path, Caffe__NetParameter **ret_net, struc
 enum status solver_read_file(const char *path, Caffe__SolverParameter **ret_solver, struct error *err);
 
 /*
+ * The same, going on after unknown fields and values that do not fit, which
+ * are left out and noted.  Fails only where nothing can be made of the rest.
+ */
+enum status net_read_file_noting(const char *path, struct problems *problems, Caffe__NetParameter **ret_net,
+                                 struct error *err);
+enum status solver_read_file_noting(const char *path, struct problems *problems,
+                                    Caffe__SolverParameter **ret_solver, struct error *err);
+
+/*
  * Binary caffemodel (at most 2 GiB), upgraded; layers carry their blobs.
  * Repeated floats may be packed or not; double_data and legacy
  * num/channels/height/width are kept as they are for the reader of blobs.
@@ -71,6 +81,9 @@ void message_print_text(const ProtobufCMessage *message, struct buf *out);
 /* Any message of caffe.proto from text; not upgraded. */
 enum status message_read_text(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
                               const char *name, ProtobufCMessage **ret_message, struct error *err);
+enum status message_read_text_noting(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
+                                     const char *name, struct problems *problems,
+                                     ProtobufCMessage **ret_message, struct error *err);
 
 /*
  * Sets fields of a solver: {"base_lr": 0.1, "stepvalue": [100, 200],
@@ -165,6 +178,13 @@ struct netdef_options {
     const char *const *stages;
     int n_sources;
     const struct source_shape *sources; /* what is not listed stays unknown, and so does what depends on it */
+    /*
+     * NULL: the first mistake ends netdef_create.  Else mistakes are noted
+     * here and OK comes with a definition to look at: what a wrong layer
+     * makes is of unknown shape, an unknown type has the name "".  It may be
+     * run only when none was noted.
+     */
+    struct problems *problems;
 };
 
 /*
@@ -176,6 +196,21 @@ enum status netdef_create(const Caffe__NetParameter *net, const struct netdef_op
                           struct netdef **ret_def, struct error *err);
 void netdef_free(struct netdef *def);
 void netdef_freep(struct netdef **def);
+
+/*
+ * Some layers of a definition as one of their own, for blobs of other shapes
+ * than the whole has: layer 0 delivers the inputs, layer i + 1 is layers[i].
+ * Which gradients are wanted stays as it is in the whole.
+ */
+struct netdef_part {
+    int n_layers;
+    const int *layers; /* indices, ascending */
+    int n_inputs;
+    const int *inputs; /* the blobs that these layers read and do not make */
+    const struct shape *shapes; /* an input */
+};
+enum status netdef_part(const struct netdef *def, const struct netdef_part *part, struct netdef **ret_def,
+                        struct error *err);
 
 /* Index of the first layer or blob of that name, or -1. */
 int netdef_find_layer(const struct netdef *def, const char *name);

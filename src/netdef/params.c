@@ -77,7 +77,7 @@ enum status params_share(struct wiring *w)
         int owner = *p->name ? names_get(&owners, p->name) : -1;
         p->owner = owner < 0 ? i : owner;
         if (p->owner != i) {
-            TRY(share(w, p, said));
+            TRY(problems_note(w->options->problems, share(w, p, said), w->err));
             continue;
         }
         if (*p->name)

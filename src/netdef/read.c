@@ -8,44 +8,79 @@
 enum { TEXT_FILE_MAX = 64 << 20 };
 static const size_t binary_max = (size_t)2 << 30;
 
-enum status net_read_text(const char *text, size_t size, const char *name,
-                          Caffe__NetParameter **ret_net, struct error *err)
+static enum status upgrade(ProtobufCMessage *message, struct error *err)
 {
-    CLEANUP(message_freep) ProtobufCMessage *net = NULL;
-    TRY(message_read_text(&caffe__net_parameter__descriptor, text, size, name, &net, err));
-    if (net_upgrade((Caffe__NetParameter *)net, err) != OK)
+    if (message->descriptor == &caffe__net_parameter__descriptor)
+        return net_upgrade((Caffe__NetParameter *)message, err);
+    return solver_upgrade((Caffe__SolverParameter *)message, err);
+}
+
+static enum status read_text(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
+                             const char *name, struct problems *problems, ProtobufCMessage **ret_message,
+                             struct error *err)
+{
+    CLEANUP(message_freep) ProtobufCMessage *message = NULL;
+    TRY(message_read_text_noting(type, text, size, name, problems, &message, err));
+    if (upgrade(message, err) != OK)
         return error_context(err, "%s", name);
-    *ret_net = (Caffe__NetParameter *)TAKE(net);
+    *ret_message = TAKE(message);
+    return OK;
+}
+
+static enum status read_file(const ProtobufCMessageDescriptor *type, const char *path,
+                             struct problems *problems, ProtobufCMessage **ret_message, struct error *err)
+{
+    CLEANUP(freep) char *text = NULL;
+    size_t size;
+    TRY(file_read(path, TEXT_FILE_MAX, &text, &size, err));
+    CLEANUP(freep) char *name = xasprintf("file '%s'", path);
+    return read_text(type, text, size, name, problems, ret_message, err);
+}
+
+enum status net_read_text(const char *text, size_t size, const char *name, Caffe__NetParameter **ret_net,
+                          struct error *err)
+{
+    ProtobufCMessage *message;
+    TRY(read_text(&caffe__net_parameter__descriptor, text, size, name, NULL, &message, err));
+    *ret_net = (Caffe__NetParameter *)message;
     return OK;
 }
 
 enum status solver_read_text(const char *text, size_t size, const char *name,
                              Caffe__SolverParameter **ret_solver, struct error *err)
 {
-    CLEANUP(message_freep) ProtobufCMessage *solver = NULL;
-    TRY(message_read_text(&caffe__solver_parameter__descriptor, text, size, name, &solver, err));
-    if (solver_upgrade((Caffe__SolverParameter *)solver, err) != OK)
-        return error_context(err, "%s", name);
-    *ret_solver = (Caffe__SolverParameter *)TAKE(solver);
+    ProtobufCMessage *message;
+    TRY(read_text(&caffe__solver_parameter__descriptor, text, size, name, NULL, &message, err));
+    *ret_solver = (Caffe__SolverParameter *)message;
+    return OK;
+}
+
+enum status net_read_file_noting(const char *path, struct problems *problems, Caffe__NetParameter **ret_net,
+                                 struct error *err)
+{
+    ProtobufCMessage *message;
+    TRY(read_file(&caffe__net_parameter__descriptor, path, problems, &message, err));
+    *ret_net = (Caffe__NetParameter *)message;
+    return OK;
+}
+
+enum status solver_read_file_noting(const char *path, struct problems *problems,
+                                    Caffe__SolverParameter **ret_solver, struct error *err)
+{
+    ProtobufCMessage *message;
+    TRY(read_file(&caffe__solver_parameter__descriptor, path, problems, &message, err));
+    *ret_solver = (Caffe__SolverParameter *)message;
     return OK;
 }
 
 enum status net_read_file(const char *path, Caffe__NetParameter **ret_net, struct error *err)
 {
-    CLEANUP(freep) char *text = NULL;
-    size_t size;
-    TRY(file_read(path, TEXT_FILE_MAX, &text, &size, err));
-    CLEANUP(freep) char *name = xasprintf("file '%s'", path);
-    return net_read_text(text, size, name, ret_net, err);
+    return net_read_file_noting(path, NULL, ret_net, err);
 }
 
 enum status solver_read_file(const char *path, Caffe__SolverParameter **ret_solver, struct error *err)
 {
-    CLEANUP(freep) char *text = NULL;
-    size_t size;
-    TRY(file_read(path, TEXT_FILE_MAX, &text, &size, err));
-    CLEANUP(freep) char *name = xasprintf("file '%s'", path);
-    return solver_read_text(text, size, name, ret_solver, err);
+    return solver_read_file_noting(path, NULL, ret_solver, err);
 }
 
 /* Three bytes can ask for a struct of 700: unpacking stops at what honest files never need. */

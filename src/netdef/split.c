@@ -23,7 +23,8 @@ struct splitting {
     int *first_top;       /* a layer: the number of its first top */
     int *top_layer;       /* a top: its layer */
     struct use *uses;     /* a top */
-    int *sources;         /* a bottom, by its number among all bottoms: the top that it reads */
+    int *sources;         /* a bottom, by its number among all bottoms: the top that it reads; -1: none */
+    struct problems *problems;
 };
 
 static void splitting_release(struct splitting *s)
@@ -85,9 +86,10 @@ static enum status count_uses(struct splitting *s, struct error *err)
         for (size_t j = 0; j < layer->n_bottom; j++) {
             int top = names_get(&s->writers, layer->bottom[j]);
             if (top < 0)
-                return unknown_bottom(s, i, layer->bottom[j], err);
+                TRY(problems_note(s->problems, unknown_bottom(s, i, layer->bottom[j], err), err));
+            else
+                s->uses[top].n_uses++;
             s->sources[bottom++] = top;
-            s->uses[top].n_uses++;
         }
         for (size_t j = 0; j < layer->n_top; j++)
             names_put(&s->writers, layer->top[j], s->first_top[i] + (int)j);
@@ -131,7 +133,7 @@ static void add_with_splits(struct splitting *s, size_t layer_index, int *bottom
     Caffe__LayerParameter *layer = s->net->layer[layer_index];
     for (size_t j = 0; j < layer->n_bottom; j++) {
         int top = s->sources[(*bottom)++];
-        if (s->uses[top].n_uses < 2)
+        if (top < 0 || s->uses[top].n_uses < 2)
             continue;
         CLEANUP(freep) char *name = split_name(s, top, layer->bottom[j]);
         free(layer->bottom[j]);
@@ -150,10 +152,11 @@ static void add_with_splits(struct splitting *s, size_t layer_index, int *bottom
     }
 }
 
-enum status layers_split(Caffe__NetParameter *net, struct error *err)
+enum status layers_split(Caffe__NetParameter *net, struct problems *problems, struct error *err)
 {
     CLEANUP(splitting_release) struct splitting s;
     splitting_init(&s, net);
+    s.problems = problems;
     TRY(count_uses(&s, err));
     size_t n_list = 0;
     int bottom = 0;

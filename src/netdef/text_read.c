@@ -25,6 +25,7 @@ enum {
 struct reader {
     struct tokens tokens;
     size_t message_bytes;
+    struct problems *problems; /* NULL: the first mistake is the end */
 };
 
 static enum status read_fields(struct reader *r, ProtobufCMessage *message, char closer);
@@ -291,6 +292,30 @@ static enum status read_value(struct reader *r, const ProtobufCFieldDescriptor *
     }
 }
 
+/* Past one value of any kind, and past lists and messages with all that is in them. */
+static enum status skip_value(struct reader *r)
+{
+    int depth = 0;
+    do {
+        const struct token *now = &r->tokens.now;
+        bool is_string = now->kind == TOKEN_STRING, is_sign = token_is(now, '-');
+        if (now->kind == TOKEN_END)
+            return unexpected(r, "a value");
+        if (token_is(now, '{') || token_is(now, '<') || token_is(now, '['))
+            depth++;
+        else if (token_is(now, '}') || token_is(now, '>') || token_is(now, ']'))
+            depth--;
+        if (depth < 0)
+            return unexpected(r, "a value");
+        TRY(tokens_advance(&r->tokens));
+        while (is_string && r->tokens.now.kind == TOKEN_STRING)
+            TRY(tokens_advance(&r->tokens));
+        if (is_sign && r->tokens.now.kind != TOKEN_SYMBOL && r->tokens.now.kind != TOKEN_END)
+            TRY(tokens_advance(&r->tokens));
+    } while (depth > 0);
+    return OK;
+}
+
 static enum status read_one(struct reader *r, ProtobufCMessage *message,
                             const ProtobufCFieldDescriptor *field)
 {
@@ -336,30 +361,59 @@ static enum status find_field(struct reader *r, const ProtobufCMessage *message,
     return OK;
 }
 
+/* The value, or values, after the name and the colon. */
+static enum status read_field_value(struct reader *r, ProtobufCMessage *message,
+                                    const ProtobufCFieldDescriptor *field, bool colon)
+{
+    if (!colon && field->type != PROTOBUF_C_TYPE_MESSAGE) {
+        char wanted[NAME_MAX_LENGTH + 16];
+        snprintf(wanted, sizeof(wanted), "':' after '%s'", field->name);
+        return unexpected(r, wanted);
+    }
+    return token_is(&r->tokens.now, '[') ? read_list(r, message, field) : read_one(r, message, field);
+}
+
+/* A mistake that was noted costs this field its value, unless the value is a message: that one has no end. */
+static enum status skip_mistake(struct reader *r, enum status mistake, const struct tokens *value,
+                                const ProtobufCFieldDescriptor *field)
+{
+    if (!r->problems || (field && field->type == PROTOBUF_C_TYPE_MESSAGE) || mistake == TOO_LARGE)
+        return mistake;
+    TRY(problems_note(r->problems, mistake, r->tokens.err));
+    r->tokens = *value;
+    return skip_value(r);
+}
+
 static enum status read_field(struct reader *r, ProtobufCMessage *message, bool *seen)
 {
     if (r->tokens.now.kind != TOKEN_NAME)
         return unexpected(r, "the name of a field");
     struct token at = r->tokens.now;
     const ProtobufCFieldDescriptor *field = NULL;
-    TRY(find_field(r, message, &field));
-    bool *seen_field = &seen[field - message->descriptor->fields];
-    if (*seen_field && field->label != PROTOBUF_C_LABEL_REPEATED)
-        return token_error(&r->tokens, &at, "'%s' is given twice in %s", field->name,
-                           message->descriptor->short_name);
-    *seen_field = true;
+    enum status mistake = find_field(r, message, &field);
+    bool *seen_field = field ? &seen[field - message->descriptor->fields] : NULL;
+    if (field && *seen_field && field->label != PROTOBUF_C_LABEL_REPEATED) {
+        mistake = token_error(&r->tokens, &at, "'%s' is given twice in %s", field->name,
+                              message->descriptor->short_name);
+        field = NULL;
+    }
+    if (mistake != OK && !r->problems)
+        return mistake;
+    struct error first;
+    if (mistake != OK)
+        first = *r->tokens.err;
     enum status status = tokens_advance(&r->tokens);
     bool colon = accept(r, ':', &status);
     TRY(status);
-    if (!colon && field->type != PROTOBUF_C_TYPE_MESSAGE) {
-        char wanted[NAME_MAX_LENGTH + 16];
-        snprintf(wanted, sizeof(wanted), "':' after '%s'", field->name);
-        return unexpected(r, wanted);
+    struct tokens value = r->tokens;
+    if (mistake == OK) {
+        *seen_field = true;
+        mistake = read_field_value(r, message, field, colon);
+    } else {
+        *r->tokens.err = first;
     }
-    if (token_is(&r->tokens.now, '['))
-        TRY(read_list(r, message, field));
-    else
-        TRY(read_one(r, message, field));
+    if (mistake != OK)
+        TRY(skip_mistake(r, mistake, &value, field));
     if (!accept(r, ';', &status))
         accept(r, ',', &status);
     return status;
@@ -381,23 +435,32 @@ static enum status read_fields(struct reader *r, ProtobufCMessage *message, char
         TRY(read_field(r, message, seen));
     }
     for (unsigned i = 0; i < type->n_fields; i++) {
-        if (type->fields[i].label == PROTOBUF_C_LABEL_REQUIRED && !seen[i])
-            return token_error(&r->tokens, &r->tokens.now, "%s needs '%s'", type->short_name,
-                               type->fields[i].name);
+        if (type->fields[i].label != PROTOBUF_C_LABEL_REQUIRED || seen[i])
+            continue;
+        enum status status = token_error(&r->tokens, &r->tokens.now, "%s needs '%s'", type->short_name,
+                                         type->fields[i].name);
+        TRY(problems_note(r->problems, status, r->tokens.err));
     }
+    return OK;
+}
+
+enum status message_read_text_noting(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
+                                     const char *name, struct problems *problems,
+                                     ProtobufCMessage **ret_message, struct error *err)
+{
+    if (size > TEXT_MAX)
+        return error_set(err, TOO_LARGE, "%s has %zu bytes; at most %d MiB are read", name, size,
+                         TEXT_MAX >> 20);
+    struct reader r = {.problems = problems};
+    TRY(tokens_init(&r.tokens, text, size, name, err));
+    CLEANUP(message_freep) ProtobufCMessage *message = message_make(type);
+    TRY(read_fields(&r, message, '\0'));
+    *ret_message = TAKE(message);
     return OK;
 }
 
 enum status message_read_text(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
                               const char *name, ProtobufCMessage **ret_message, struct error *err)
 {
-    if (size > TEXT_MAX)
-        return error_set(err, TOO_LARGE, "%s has %zu bytes; at most %d MiB are read", name, size,
-                         TEXT_MAX >> 20);
-    struct reader r = {.message_bytes = 0};
-    TRY(tokens_init(&r.tokens, text, size, name, err));
-    CLEANUP(message_freep) ProtobufCMessage *message = message_make(type);
-    TRY(read_fields(&r, message, '\0'));
-    *ret_message = TAKE(message);
-    return OK;
+    return message_read_text_noting(type, text, size, name, NULL, ret_message, err);
 }

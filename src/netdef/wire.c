@@ -4,6 +4,7 @@
 
 #include "netdef/message.h"
 #include "netdef/names.h"
+#include "netdef/shapes.h"
 #include "netdef/wiring.h"
 
 /* What grows while the layers are wired one after the other. */
@@ -21,6 +22,15 @@ static void wire_release(struct wire *b)
     names_release(&b->blobs);
     free(b->available);
     free(b->params);
+}
+
+/* A mistake in a layer: noted, when the caller wants all of them. */
+static enum status noted(struct wire *b, const struct layer_def *layer, enum status status)
+{
+    if (status == OK || !b->w->options->problems)
+        return status;
+    return problems_note(b->w->options->problems, error_context(b->w->err, "layer '%s'", layer->name),
+                         b->w->err);
 }
 
 static const struct source_shape *find_source(const struct netdef_options *options, const char *layer)
@@ -67,17 +77,28 @@ static enum status check_counts(struct error *err, const struct layer_row *row,
     return OK;
 }
 
-static enum status wire_bottoms(struct wire *b, struct layer_def *layer, bool *propagate_down)
+static int new_blob(struct wire *b, const char *name, int layer)
+{
+    b->w->blobs[b->n_blobs] =
+        (struct blob_def){.name = name, .shape = {.n_axes = -1}, .producer = layer};
+    return b->n_blobs++;
+}
+
+static enum status wire_bottoms(struct wire *b, struct layer_def *layer, int index, bool *propagate_down)
 {
     const Caffe__LayerParameter *param = layer->param;
     int *bottoms = arena_alloc(b->w->arena, param->n_bottom, sizeof(int));
     for (size_t j = 0; j < param->n_bottom; j++) {
         int blob = names_get(&b->blobs, param->bottom[j]);
-        if (blob < 0 || !b->available[blob])
-            return error_set(b->w->err, INVALID, "unknown bottom '%s'", param->bottom[j]);
+        if (blob < 0 || !b->available[blob]) {
+            const struct problems *problems = b->w->options->problems;
+            if (!problems || !problems->n)
+                return error_set(b->w->err, INVALID, "unknown bottom '%s'", param->bottom[j]);
+            blob = new_blob(b, param->bottom[j], index); /* layers_split has noted it */
+        }
         b->available[blob] = false;
         bottoms[j] = blob;
-        propagate_down[j] = param->n_propagate_down ? param->propagate_down[j] : b->w->blob_learns[blob];
+        propagate_down[j] = param->n_propagate_down == param->n_bottom ? param->propagate_down[j] : b->w->blob_learns[blob];
         layer->needs_backward = layer->needs_backward || b->w->blob_learns[blob];
     }
     layer->bottoms = bottoms;
@@ -85,11 +106,17 @@ static enum status wire_bottoms(struct wire *b, struct layer_def *layer, bool *p
     return OK;
 }
 
-static int new_blob(struct wire *b, const char *name, int layer)
+static enum status cannot_work_in_place(struct wire *b, const struct layer_row *row, const char *name)
 {
-    b->w->blobs[b->n_blobs] =
-        (struct blob_def){.name = name, .shape = {.n_axes = -1}, .producer = layer};
-    return b->n_blobs++;
+    return error_set(b->w->err, INVALID,
+                     "type %s cannot work in place: give its top another name than its bottom '%s'",
+                     row->type.name, name);
+}
+
+static enum status top_is_made_already(struct wire *b, const char *name, int blob)
+{
+    return error_set(b->w->err, INVALID, "top '%s' is made by layer '%s' already", name,
+                     b->w->layers[b->w->blobs[blob].producer].name);
 }
 
 static enum status wire_tops(struct wire *b, struct layer_def *layer, const struct layer_row *row, int index)
@@ -103,14 +130,11 @@ static enum status wire_tops(struct wire *b, struct layer_def *layer, const stru
         int blob = names_get(&b->blobs, name);
         if (j < param->n_bottom && strcmp(name, param->bottom[j]) == 0) {
             if (!row->in_place)
-                return error_set(
-                    b->w->err, INVALID,
-                    "type %s cannot work in place: give its top another name than its bottom '%s'",
-                    row->type.name, name);
-        } else if (blob >= 0) {
-            return error_set(b->w->err, INVALID, "top '%s' is made by layer '%s' already", name,
-                             b->w->layers[b->w->blobs[blob].producer].name);
+                TRY(noted(b, layer, cannot_work_in_place(b, row, name)));
+            blob = layer->bottoms[j];
         } else {
+            if (blob >= 0)
+                TRY(noted(b, layer, top_is_made_already(b, name, blob)));
             blob = new_blob(b, name, index);
             names_put(&b->blobs, name, blob);
         }
@@ -134,11 +158,12 @@ static enum status wire_loss_weights(struct wire *b, struct layer_def *layer, Ca
         param->n_loss_weight = (size_t)layer->n_tops;
     }
     if (param->n_loss_weight && param->n_loss_weight != (size_t)layer->n_tops)
-        return error_set(b->w->err, INVALID,
-                         "loss_weight must be given never, or once for each of the %d tops, not %zu times",
-                         layer->n_tops, param->n_loss_weight);
+        TRY(noted(b, layer,
+                  error_set(b->w->err, INVALID,
+                            "loss_weight must be given never, or once for each of the %d tops, not %zu times",
+                            layer->n_tops, param->n_loss_weight)));
     layer->loss_weights =
-        param->n_loss_weight
+        param->n_loss_weight == (size_t)layer->n_tops
             ? arena_dup(b->w->arena, param->loss_weight, param->n_loss_weight, sizeof(float))
             : arena_alloc(b->w->arena, (size_t)layer->n_tops, sizeof(float));
     return OK;
@@ -177,25 +202,27 @@ static enum status fix_batch_norm(struct wire *b, Caffe__LayerParameter *param, 
 }
 
 static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__LayerParameter *param,
-                               const struct shaping *s, int index)
+                               const struct shaping *s, bool inferred, int index)
 {
-    if (param->n_param > (size_t)s->n_params)
-        return error_set(b->w->err, INVALID, "%zu param fields, but type %s has %d parameter%s",
-                         param->n_param, layer->type->name, s->n_params, s->n_params == 1 ? "" : "s");
+    if (param->n_param > (size_t)s->n_params && inferred)
+        TRY(noted(b, layer,
+                  error_set(b->w->err, INVALID, "%zu param fields, but type %s has %d parameter%s",
+                            param->n_param, layer->type->name, s->n_params, s->n_params == 1 ? "" : "s")));
     /* Caffe asks before it fixes BatchNorm: without params of its own, BatchNorm needs backward. */
     for (size_t i = 0; i < (size_t)s->n_params; i++)
         layer->needs_backward = layer->needs_backward || i >= param->n_param || param->param[i]->lr_mult != 0;
     if (strcmp(layer->type->name, "BatchNorm") == 0)
-        TRY(fix_batch_norm(b, param, s->n_params));
+        TRY(noted(b, layer, fix_batch_norm(b, param, s->n_params)));
     int *params = arena_alloc(b->w->arena, (size_t)s->n_params, sizeof(int));
     for (int i = 0; i < s->n_params; i++) {
-        TRY(check_size(b, "param of layer", layer->name, &s->params[i].shape));
+        enum status size = check_size(b, "param of layer", layer->name, &s->params[i].shape);
+        TRY(noted(b, layer, size));
         if (b->n_params == b->allocated_params) {
             b->allocated_params = 2 * b->allocated_params + 64;
             b->params = xrealloc(b->params, b->allocated_params * sizeof(*b->params));
         }
         b->params[b->n_params] = (struct param_def){
-            .layer = index, .index = i, .shape = s->params[i].shape, .filler = s->params[i].filler};
+            .layer = index, .index = i, .shape = size == OK ? s->params[i].shape : shape_unknown, .filler = s->params[i].filler};
         params[i] = (int)b->n_params++;
     }
     layer->params = params;
@@ -203,8 +230,9 @@ static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__L
     return OK;
 }
 
+/* ret_inferred: whether s knows all of the layer's parameters. */
 static enum status infer_shapes(struct wire *b, struct layer_def *layer, const struct layer_row *row,
-                                struct shaping *s)
+                                struct shaping *s, bool *ret_inferred)
 {
     const struct shape **bottoms = xcalloc((size_t)layer->n_bottoms + 1, sizeof(*bottoms));
     CLEANUP(freep) const struct shape **bottoms_owner = bottoms;
@@ -223,13 +251,16 @@ static enum status infer_shapes(struct wire *b, struct layer_def *layer, const s
         .tops = tops,
         .err = b->w->err,
     };
-    TRY(row->shape(s));
-    for (int i = 0; i < layer->n_tops; i++) {
+    enum status status = row->shape(s);
+    TRY(noted(b, layer, status));
+    *ret_inferred = status == OK;
+    for (int i = 0; status == OK && i < layer->n_tops; i++) {
         struct blob_def *blob = &b->w->blobs[layer->tops[i]];
-        TRY(check_size(b, "top", blob->name, &tops[i]));
-        blob->shape = tops[i];
+        enum status size = check_size(b, "top", blob->name, &tops[i]);
+        TRY(noted(b, layer, size));
+        blob->shape = size == OK ? tops[i] : shape_unknown;
     }
-    layer->operations = s->operations;
+    layer->operations = status == OK ? s->operations : 0;
     return OK;
 }
 
@@ -237,23 +268,27 @@ static enum status wire_layer(struct wire *b, int index)
 {
     struct layer_def *layer = &b->w->layers[index];
     Caffe__LayerParameter *param = b->w->param->layer[index];
-    const struct layer_row *row;
+    const struct layer_row *row = &layer_row_unknown;
     struct shaping s;
+    bool inferred;
     if (!param->has_phase) {
         param->has_phase = true;
         param->phase = b->w->options->phase;
     }
     layer->phase = param->phase;
-    TRY(layer_row_find(text_or_empty(param->type), &row, b->w->err));
+    TRY(noted(b, layer, layer_row_find(text_or_empty(param->type), &row, b->w->err)));
     layer->type = &row->type;
-    TRY(check_counts(b->w->err, row, param));
+    enum status counts = check_counts(b->w->err, row, param);
+    TRY(noted(b, layer, counts));
+    if (counts != OK)
+        row = &layer_row_unknown;
     b->w->propagate_down[index] = arena_alloc(b->w->arena, param->n_bottom, sizeof(bool));
     layer->propagate_down = b->w->propagate_down[index];
-    TRY(wire_bottoms(b, layer, b->w->propagate_down[index]));
+    TRY(wire_bottoms(b, layer, index, b->w->propagate_down[index]));
     TRY(wire_tops(b, layer, row, index));
     TRY(wire_loss_weights(b, layer, param, row));
-    TRY(infer_shapes(b, layer, row, &s));
-    TRY(wire_params(b, layer, param, &s, index));
+    TRY(infer_shapes(b, layer, row, &s, &inferred));
+    TRY(wire_params(b, layer, param, &s, inferred && counts == OK, index));
     for (int i = 0; layer->needs_backward && i < layer->n_tops; i++)
         b->w->blob_learns[layer->tops[i]] = true;
     return OK;
@@ -293,14 +328,14 @@ static void count_memory(struct wiring *w)
 
 enum status layers_wire(struct wiring *w)
 {
-    size_t n_layers = w->param->n_layer, n_tops = n_layers;
+    size_t n_layers = w->param->n_layer, n_blobs = n_layers;
     for (size_t i = 0; i < n_layers; i++)
-        n_tops += w->param->layer[i]->n_top;
-    CLEANUP(wire_release) struct wire b = {.w = w, .available = xcalloc(n_tops + 1, sizeof(bool))};
+        n_blobs += w->param->layer[i]->n_top + w->param->layer[i]->n_bottom;
+    CLEANUP(wire_release) struct wire b = {.w = w, .available = xcalloc(n_blobs + 1, sizeof(bool))};
     w->layers = arena_alloc(w->arena, n_layers, sizeof(*w->layers));
     w->propagate_down = arena_alloc(w->arena, n_layers, sizeof(*w->propagate_down));
-    w->blobs = arena_alloc(w->arena, n_tops, sizeof(*w->blobs));
-    w->blob_learns = arena_alloc(w->arena, n_tops, sizeof(bool));
+    w->blobs = arena_alloc(w->arena, n_blobs, sizeof(*w->blobs));
+    w->blob_learns = arena_alloc(w->arena, n_blobs, sizeof(bool));
     for (size_t i = 0; i < n_layers; i++) {
         w->layers[i].param = w->param->layer[i];
         w->layers[i].name = text_or_empty(w->param->layer[i]->name);

@@ -32,7 +32,7 @@ enum status layer_kept(const Caffe__NetParameter *net, const Caffe__LayerParamet
 
 enum status layers_filter(const Caffe__NetParameter *net, const struct netdef_options *options,
                           Caffe__NetParameter **ret_net, struct error *err);
-enum status layers_split(Caffe__NetParameter *net, struct error *err);
+enum status layers_split(Caffe__NetParameter *net, struct problems *problems, struct error *err);
 enum status layers_wire(struct wiring *w);
 void layers_backward(struct wiring *w);
 

@@ -81,7 +81,7 @@ static enum status fill_piece(struct tx *tx, void *opaque, struct error *err)
 static enum status fill(struct store *s, struct filling *f, struct error *err)
 {
     for (f->done = false; !f->done;)
-        TRY(store_write(s, fill_piece, f, err));
+        TRY(store_write_for(s, f->owner, fill_piece, f, err));
     return OK;
 }
 
@@ -96,7 +96,7 @@ enum status array_create(struct store *s, const char *owner, const struct new_ar
     CLEANUP(freep) char *patches = json_text(array->patches);
     CLEANUP(creating_release)
     struct creating c = {owner, array, template, patches, idempotency, now_ms, {0}};
-    TRY(store_write(s, create, &c, err));
+    TRY(store_write_for(s, owner, create, &c, err));
     struct filling f = {
         .id = array->document->id, .owner = owner, .template = template, .patches = array->patches, .now_ms = now_ms};
     struct error later; /* store_tick goes on */
@@ -201,7 +201,7 @@ static enum status cancel_piece(struct tx *tx, void *opaque, struct error *err)
 static enum status sweep(struct store *s, write_function piece, struct sweep *w, struct error *err)
 {
     for (; w->from >= 0; w->from = w->next)
-        TRY(store_write(s, piece, w, err));
+        TRY(store_write_for(s, w->owner, piece, w, err));
     return OK;
 }
 
@@ -227,9 +227,9 @@ static enum status delete_piece(struct tx *tx, void *opaque, struct error *err)
             " ORDER BY ord LIMIT $2",
             V(w->id), V(PIECE)));
     for (int i = 0; i < rows.n; i++)
-        TRY(document_bury(tx, w->owner, row_text(&rows, i, 0), w->now_ms, err));
+        TRY(document_delete_within(tx, w->owner, row_text(&rows, i, 0), w->now_ms, err));
     w->next = rows.n == PIECE ? 0 : -1;
-    return w->next < 0 ? document_bury(tx, w->owner, w->id, w->now_ms, err) : OK;
+    return w->next < 0 ? document_delete_within(tx, w->owner, w->id, w->now_ms, err) : OK;
 }
 
 enum status array_delete(struct store *s, const char *owner, const char *id, int64_t now_ms, struct error *err)

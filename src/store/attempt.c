@@ -15,6 +15,7 @@
 
 #define TICK_ROWS 100
 #define TICK_AT_LEAST_MS 60000
+#define TICK_BESIDE_OTHERS_MS 5000 /* a server that died has left its jobs to us */
 
 struct held {
     char owner[OWNER_MAX];
@@ -108,8 +109,8 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
         CLEANUP(freep) char *last = xasprintf("%s (given up after %d attempts)", reason, h->counted + 1);
         return end_job(tx, f, h, STATE_FAILED, last, now_ms, err);
     }
-    return requeue(tx, f, h, h->counted + 1, now_ms + queue_backoff_ms(h->backoff_ms, h->counted + 1),
-                   now_ms, err);
+    int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->backoff_ms, h->counted + 1);
+    return requeue(tx, f, h, h->counted + 1, again_ms, now_ms, err);
 }
 
 struct finishing {
@@ -117,14 +118,12 @@ struct finishing {
     int64_t now_ms;
 };
 
-static enum status finish(struct tx *tx, void *opaque, struct error *err)
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err)
 {
-    const struct finishing *args = opaque;
-    const struct finish *f = args->finish;
     struct held held;
     enum status status = find_held(tx, f->job, f->attempt, &held, err);
     if (status == OK)
-        return end_attempt(tx, f, &held, args->now_ms, err);
+        return end_attempt(tx, f, &held, now_ms, err);
     if (connection_failed(tx->db))
         return status;
     ROWS rows = {0};
@@ -137,13 +136,19 @@ static enum status finish(struct tx *tx, void *opaque, struct error *err)
                      rows.n ? outcome_word((enum outcome)row_int(&rows, 0, 0)) : "");
 }
 
+static enum status finish(struct tx *tx, void *opaque, struct error *err)
+{
+    const struct finishing *args = opaque;
+    return attempt_finish(tx, args->finish, args->now_ms, err);
+}
+
 enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms, struct error *err)
 {
     if (f->outcome < OUTCOME_DONE || f->outcome > OUTCOME_CANCELLED)
         return error_set(err, INVALID, "an attempt ends as done, failed, retry, released or cancelled");
     if (f->result && !json_is_object(f->result))
         return error_set(err, INVALID, "the result of an attempt is an object");
-    return store_write(s, finish, &(struct finishing){f, now_ms}, err);
+    return store_write_about(s, NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
 }
 
 /* -- time -- */
@@ -207,29 +212,32 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
     READER reader = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &lapsed, err,
-            "SELECT id, attempt FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2",
+            "SELECT id, attempt, owner FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     TRY(SQL(reader.db, &overran, err,
-            "SELECT id, attempt FROM jobs WHERE state = 2 AND ends IS NOT NULL AND ends <= $1"
+            "SELECT id, attempt, owner FROM jobs WHERE state = 2 AND ends IS NOT NULL AND ends <= $1"
             " ORDER BY ends LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     TRY(SQL(reader.db, &due, err,
-            "SELECT id, attempt FROM jobs WHERE state = 0 AND waits = 0 AND not_before <= $1"
+            "SELECT id, attempt, owner FROM jobs WHERE state = 0 AND waits = 0 AND not_before <= $1"
             " ORDER BY not_before LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     for (int i = 0; i < lapsed.n; i++)
-        TRY(store_write(
-            s, lapse, &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
+        TRY(store_write_for(
+            s, row_text(&lapsed, i, 2), lapse,
+            &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
     for (int i = 0; i < overran.n; i++)
-        TRY(store_write(s, overrun,
-                        &(struct due_job){row_text(&overran, i, 0), (int)row_int(&overran, i, 1), now_ms}, err));
+        TRY(store_write_for(
+            s, row_text(&overran, i, 2), overrun,
+            &(struct due_job){row_text(&overran, i, 0), (int)row_int(&overran, i, 1), now_ms}, err));
     for (int i = 0; i < due.n; i++)
-        TRY(store_write(s, wake, &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
+        TRY(store_write_for(s, row_text(&due, i, 2), wake,
+                            &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
     TRY(SQL(reader.db, &next, err,
             "SELECT (SELECT MIN(expires) + 1 FROM jobs WHERE state = 2),"
             " (SELECT MIN(not_before) FROM jobs WHERE state = 0 AND waits = 0),"
             " (SELECT MIN(ends) FROM jobs WHERE state = 2 AND ends IS NOT NULL)"));
-    int64_t next_ms = now_ms + TICK_AT_LEAST_MS;
+    int64_t next_ms = now_ms + (s->peers ? TICK_BESIDE_OTHERS_MS : TICK_AT_LEAST_MS);
     for (int i = 0; i < next.columns; i++)
         if (!row_is_null(&next, 0, i))
             next_ms = MIN(next_ms, row_int(&next, 0, i));
@@ -239,6 +247,8 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err)
 {
+    if (tx->store->driver->locks_rows)
+        TRY(SQL(tx->db, NULL, err, "LOCK TABLE owners IN EXCLUSIVE MODE"));
     TRY(SQL(tx->db, NULL, err,
             "UPDATE jobs SET expires = CASE WHEN expires > $1 + lease_ms THEN expires ELSE $1 + lease_ms END"
             " WHERE state = 2",

@@ -45,6 +45,20 @@ char *blob_path(const struct store *s, const char *sha256)
     return xasprintf("%s/sha256/%.2s/%s", s->blobs, sha256, sha256 + 2);
 }
 
+enum status blobs_lock(const struct store *s, int how, int *ret_fd, struct error *err)
+{
+    CLEANUP(freep) char *path = path_join(s->blobs, "lock");
+    CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    while (fd >= 0 && flock(fd, how))
+        if (errno != EINTR)
+            return blob_failed("lock the folder for", errno, err);
+    if (fd < 0)
+        return blob_failed("lock the folder for", errno, err);
+    *ret_fd = fd;
+    fd = -1;
+    return OK;
+}
+
 static int sync_folder(const char *path)
 {
     CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -198,12 +212,11 @@ enum status blob_commit(struct blob_writer *writer, const char *expected_sha256,
     /* After an error of fsync the file's state is unknown: never tried again. */
     if (fsync(w->fd))
         return blob_failed("sync", errno, err);
-    pthread_rwlock_rdlock(&w->store->blob_lock);
-    enum status status = place(w, &blob, now_ms, err);
-    pthread_rwlock_unlock(&w->store->blob_lock);
-    if (status == OK)
-        *ret_blob = blob;
-    return status;
+    CLEANUP(fd_closep) int lock = -1;
+    TRY(blobs_lock(w->store, LOCK_SH, &lock, err));
+    TRY(place(w, &blob, now_ms, err));
+    *ret_blob = blob;
+    return OK;
 }
 
 enum status blob_put(struct store *s, const void *bytes, size_t size, int64_t now_ms, struct blob *ret_blob,
@@ -272,13 +285,14 @@ enum status blob_ref_set(struct store *s, const char *job, int attempt, const ch
 {
     if (attempt < 1)
         return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
-    return store_write(s, refer, &(struct referring){NULL, job, attempt, name, sha256, now_ms}, err);
+    return store_write_job(s, job, refer, &(struct referring){NULL, job, attempt, name, sha256, now_ms}, err);
 }
 
 enum status blob_ref_set_for(struct store *s, const char *owner, const char *document, const char *name,
                              const char *sha256, int64_t now_ms, struct error *err)
 {
-    return store_write(s, refer, &(struct referring){owner, document, 0, name, sha256, now_ms}, err);
+    return store_write_about(s, owner, document, refer,
+                             &(struct referring){owner, document, 0, name, sha256, now_ms}, err);
 }
 
 static void read_blob(const struct rows *rows, int i, struct blob *ret_blob)

@@ -72,8 +72,18 @@ enum status blob_ref_set_for(struct store *s, const char *owner, const char *doc
                              const char *sha256, int64_t now_ms, struct error *err);
 
 #define BLOB_GRACE_MS (24 * 3600 * 1000LL)
-/* Removes blobs that nothing refers to and nobody put for grace_ms. ret_removed may be NULL. */
+/*
+ * Removes blobs that nothing refers to and nobody put for grace_ms, and files
+ * that no row knows.  Then looks at every blob for its bytes: one that lost
+ * them is counted, and stirs "damage:SHA256".  ret_removed may be NULL.
+ */
 enum status blob_collect(struct store *s, int64_t now_ms, int64_t grace_ms, int64_t *ret_removed,
                          struct error *err);
+
+/* For the gauges of /metrics; damaged: at the last collection. */
+struct blob_counts {
+    int64_t live, live_bytes, deleting, deleting_bytes, damaged;
+};
+enum status blob_count(struct store *s, struct blob_counts *ret_counts, struct error *err);
 
 #endif

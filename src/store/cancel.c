@@ -51,7 +51,7 @@ static enum status cancel(struct tx *tx, void *opaque, struct error *err)
 static enum status cancel_write(struct store *s, struct cancelling *c, enum document_state *ret_state,
                                 struct error *err)
 {
-    TRY(store_write(s, cancel, c, err));
+    TRY(store_write_about(s, c->owner, c->id, cancel, c, err));
     *ret_state = c->state;
     return OK;
 }

@@ -6,9 +6,13 @@
 
 #define BATCH_MAX 256
 
+#define TRIES_MAX 4
+
 struct write_request {
+    const char *owner; /* NULL: unknown, or nobody */
     write_function work;
     void *args;
+    bool alone; /* its transaction is its own */
     struct error err;
     enum status status;
     bool done;
@@ -19,6 +23,7 @@ struct write_request {
 struct committer {
     struct store *store;
     struct connection *db;
+    bool locks_owners;
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wanted;
@@ -64,6 +69,7 @@ static void tx_tell(struct tx *tx)
         if (i == 0 || strcmp(t->names[i], t->names[i - 1]) != 0)
             s->changed(s->changed_context, t->names[i]);
     pthread_mutex_unlock(&s->changed_lock);
+    peers_tell(s->peers, (const char *const *)t->names, t->n);
     if (s->timer && tx->due_ms != INT64_MAX)
         timer_poke(s->timer, tx->due_ms);
 }
@@ -83,11 +89,24 @@ static enum status commit(struct connection *db, struct error *err)
     return OK;
 }
 
-/* One request in a transaction of its own. */
-static void run_alone(struct committer *c, struct write_request *r)
+/*
+ * The one lock.  Taken before anything of the owner's is read or written, and
+ * of several owners in the order of their names, so that transactions wait for
+ * each other but never in a circle.
+ */
+static enum status lock_owner(struct committer *c, const char *owner, struct error *err)
+{
+    if (!c->locks_owners || !owner)
+        return OK;
+    return SQL(c->db, NULL, err, "SELECT owner FROM owners WHERE owner = $1 FOR UPDATE", V(owner));
+}
+
+static void run_once(struct committer *c, struct write_request *r)
 {
     CLEANUP(tx_release) struct tx tx = {.store = c->store, .db = c->db, .due_ms = INT64_MAX};
     r->status = connection_begin(c->db, &r->err);
+    if (r->status == OK)
+        r->status = lock_owner(c, r->owner, &r->err);
     if (r->status == OK)
         r->status = r->work(&tx, r->args, &r->err);
     if (r->status == OK)
@@ -96,6 +115,16 @@ static void run_alone(struct committer *c, struct write_request *r)
         tx_tell(&tx);
     else
         connection_rollback(c->db);
+}
+
+/* One request in a transaction of its own; again when the database says that it may work now. */
+static void run_alone(struct committer *c, struct write_request *r)
+{
+    for (int i = 0; i < TRIES_MAX; i++) {
+        run_once(c, r);
+        if (r->status == OK || !connection_may_repeat(c->db))
+            return;
+    }
 }
 
 /* One request of several, behind a savepoint: an answer of "no" undoes its own part only. */
@@ -113,16 +142,39 @@ static enum status run_gathered(struct tx *tx, struct write_request *r, struct e
     return SQL(tx->db, NULL, err, "RELEASE SAVEPOINT request");
 }
 
-static enum status run_together(struct committer *c, struct write_request *first)
+/* Owners in order, one that is unknown last: those requests skip what is locked. */
+static int compare_owners(const void *a, const void *b)
 {
-    struct error err;
+    const char *left = (*(struct write_request *const *)a)->owner;
+    const char *right = (*(struct write_request *const *)b)->owner;
+    if (!left || !right)
+        return !left - !right;
+    return strcmp(left, right);
+}
+
+static enum status lock_owners(struct committer *c, struct write_request **requests, size_t n,
+                               struct error *err)
+{
+    if (!c->locks_owners)
+        return OK;
+    qsort(requests, n, sizeof(*requests), compare_owners);
+    for (size_t i = 0; i < n && requests[i]->owner; i++)
+        if (i == 0 || strcmp(requests[i]->owner, requests[i - 1]->owner) != 0)
+            TRY(lock_owner(c, requests[i]->owner, err));
+    return OK;
+}
+
+static enum status run_together(struct committer *c, struct write_request **requests, size_t n,
+                                struct error *err)
+{
     CLEANUP(tx_release) struct tx tx = {.store = c->store, .db = c->db, .due_ms = INT64_MAX};
-    TRY(connection_begin(c->db, &err));
-    enum status status = OK;
-    for (struct write_request *r = first; r && status == OK; r = r->next)
-        status = run_gathered(&tx, r, &err);
+    enum status status = connection_begin(c->db, err);
     if (status == OK)
-        status = commit(c->db, &err);
+        status = lock_owners(c, requests, n, err);
+    for (size_t i = 0; i < n && status == OK; i++)
+        status = run_gathered(&tx, requests[i], err);
+    if (status == OK)
+        status = commit(c->db, err);
     if (status == OK)
         tx_tell(&tx);
     else
@@ -130,12 +182,33 @@ static enum status run_together(struct committer *c, struct write_request *first
     return status;
 }
 
+/* Requests that may not have been done for all we know: each is told, for doing them again may do them twice. */
+static void give_up(struct write_request **requests, size_t n, const struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        requests[i]->status = err->status;
+        requests[i]->err = *err;
+    }
+}
+
 static void run_batch(struct committer *c, struct write_request *first)
 {
-    if (first->next && run_together(c, first) == OK)
-        return;
+    struct write_request *together[BATCH_MAX], *alone[BATCH_MAX];
+    size_t n_together = 0, n_alone = 0;
+    struct error err;
     for (struct write_request *r = first; r; r = r->next)
-        run_alone(c, r);
+        if (r->alone)
+            alone[n_alone++] = r;
+        else
+            together[n_together++] = r;
+    enum status status = n_together > 1 ? run_together(c, together, n_together, &err) : OK;
+    if (status != OK && connection_is_unsure(c->db))
+        give_up(together, n_together, &err);
+    else if (status != OK || n_together == 1)
+        for (size_t i = 0; i < n_together; i++)
+            run_alone(c, together[i]);
+    for (size_t i = 0; i < n_alone; i++)
+        run_alone(c, alone[i]);
 }
 
 /* Takes up to BATCH_MAX requests off the queue; waits for one; NULL when stopping. */
@@ -180,6 +253,7 @@ enum status committer_start(struct store *s, struct connection *writer, struct c
     struct committer *c = xcalloc(1, sizeof(*c));
     c->store = s;
     c->db = writer;
+    c->locks_owners = s->driver->locks_rows;
     c->last = &c->first;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->wanted, NULL);
@@ -207,20 +281,65 @@ void committer_stop(struct committer *c)
     free(c);
 }
 
+static enum status write_on(struct committer *c, struct write_request *r, struct error *err)
+{
+    pthread_cond_init(&r->answered, NULL);
+    pthread_mutex_lock(&c->lock);
+    *c->last = r;
+    c->last = &r->next;
+    pthread_cond_signal(&c->wanted);
+    while (!r->done)
+        pthread_cond_wait(&r->answered, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+    pthread_cond_destroy(&r->answered);
+    if (r->status != OK && err)
+        *err = r->err;
+    return r->status;
+}
+
+/* FNV-1a, 32 bits: the writes of an owner or job go one way, so that committers seldom wait for each other. */
+static struct committer *committer_of(struct store *s, const char *key)
+{
+    uint32_t h = 2166136261u;
+    for (; *key; key++)
+        h = (h ^ (unsigned char)*key) * 16777619u;
+    return s->committers[h % (uint32_t)s->n_committers];
+}
+
 enum status store_write(struct store *s, write_function work, void *args, struct error *err)
 {
-    struct committer *c = s->committer;
-    struct write_request r = {.work = work, .args = args};
-    pthread_cond_init(&r.answered, NULL);
-    pthread_mutex_lock(&c->lock);
-    *c->last = &r;
-    c->last = &r.next;
-    pthread_cond_signal(&c->wanted);
-    while (!r.done)
-        pthread_cond_wait(&r.answered, &c->lock);
-    pthread_mutex_unlock(&c->lock);
-    pthread_cond_destroy(&r.answered);
-    if (r.status != OK && err)
-        *err = r.err;
-    return r.status;
+    return write_on(s->committers[0], &(struct write_request){.work = work, .args = args}, err);
+}
+
+enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err)
+{
+    return write_on(s->committers[0], &(struct write_request){.work = work, .args = args, .alone = true},
+                    err);
+}
+
+enum status store_write_for(struct store *s, const char *owner, write_function work, void *args,
+                            struct error *err)
+{
+    return write_on(committer_of(s, owner),
+                    &(struct write_request){.owner = owner, .work = work, .args = args}, err);
+}
+
+enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
+                            struct error *err)
+{
+    return write_on(committer_of(s, job), &(struct write_request){.work = work, .args = args}, err);
+}
+
+enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
+                              void *args, struct error *err)
+{
+    ROWS rows = {0};
+    if (!owner && s->driver->locks_rows) {
+        READER reader = {0};
+        TRY(reader_take(s, &reader, err));
+        TRY(SQL(reader.db, &rows, err, "SELECT owner FROM documents WHERE id = $1", V(document)));
+    }
+    if (rows.n)
+        owner = row_text(&rows, 0, 0);
+    return owner ? store_write_for(s, owner, work, args, err) : store_write_job(s, document, work, args, err);
 }

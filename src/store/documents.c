@@ -137,11 +137,47 @@ enum status document_get(struct store *s, const char *owner, const char *id, str
     return document_find(reader.db, owner, id, ret_document, err);
 }
 
+enum status document_get_any(struct store *s, const char *owner, const char *id,
+                             struct document *ret_document, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM documents WHERE id = $1 AND owner = $2", V(id),
+            V(owner)));
+    return rows.n ? read_row(&rows, 0, ret_document, err) : no_document(id, err);
+}
+
+static enum status count(struct store *s, const char *text, const char *owner, int64_t since, int64_t *ret_n,
+                         struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, text, V(owner), V(since)));
+    *ret_n = row_int(&rows, 0, 0);
+    return OK;
+}
+
+enum status documents_count(struct store *s, const char *owner, int64_t *ret_n, struct error *err)
+{
+    return count(s, "SELECT COUNT(*) FROM documents WHERE owner = $1 AND seq > $2 AND state <> 7", owner, 0,
+                 ret_n, err);
+}
+
+enum status feed_pending(struct store *s, const char *owner, int64_t since, int64_t *ret_n, struct error *err)
+{
+    return count(s, "SELECT COUNT(*) FROM documents WHERE owner = $1 AND seq > $2", owner, since, ret_n, err);
+}
+
 /* $1 is a mask of STATE_BITs.  Each filter has its statement, so that each finds its index. */
 #define LIST(where, direction, limit)                                                                        \
     "SELECT " COLUMNS " FROM documents WHERE ((CAST(1 AS BIGINT) << state) & $1) <> 0 AND id " where         \
     " ORDER BY id " direction " LIMIT " limit
-#define LIST_PAIR(where, limit) {LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)}
+#define LIST_PAIR(where, limit)                                                                              \
+    {                                                                                                        \
+        LIST("> $2 " where, "ASC", limit), LIST("< $2 " where, "DESC", limit)                                \
+    }
 
 static const char *const list_all[] = LIST_PAIR("", "$3");
 static const char *const list_of_type[] = LIST_PAIR("AND type = $3", "$4");
@@ -197,51 +233,68 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
     return document_rows(&rows, limit, ret_list, err);
 }
 
-enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err)
+enum status owner_bump(struct tx *tx, const char *owner, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "INSERT INTO owners(owner, seq) VALUES ($1, 1)"
-            " ON CONFLICT (owner) DO UPDATE SET seq = owners.seq + 1 RETURNING seq",
-            V(owner)));
-    *ret_seq = row_int(&rows, 0, 0);
     tx_stir(tx, "feed", owner);
-    return OK;
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO owners(owner, seq) VALUES ($1, 1)"
+               " ON CONFLICT (owner) DO UPDATE SET seq = owners.seq + 1",
+               V(owner));
+}
+
+/* rows: NULL, or the new sequence number's. */
+static enum status write_row(struct tx *tx, struct document *d, int64_t now_ms, struct rows *rows,
+                             struct error *err)
+{
+    CLEANUP(freep) char *body = json_text(d->body);
+    d->rev++;
+    d->updated_ms = now_ms;
+    TRY(owner_bump(tx, d->owner, err));
+    tx_stir(tx, "job", d->id);
+    return SQL(tx->db, rows, err,
+               "UPDATE documents SET rev = $1, seq = (SELECT seq FROM owners WHERE owner = $2), state = $3,"
+               " updated = $4, body = $5 WHERE id = $6 RETURNING seq",
+               V(d->rev), V(d->owner), V(d->state), V(now_ms), V((const char *)body), V(d->id));
 }
 
 enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err)
 {
-    TRY(owner_bump(tx, d->owner, &d->seq, err));
-    CLEANUP(freep) char *body = json_text(d->body);
-    d->rev++;
-    d->updated_ms = now_ms;
-    tx_stir(tx, "job", d->id);
-    return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = $1, seq = $2, state = $3, updated = $4, body = $5 WHERE id = $6",
-               V(d->rev), V(d->seq), V(d->state), V(now_ms), V((const char *)body), V(d->id));
+    ROWS rows = {0};
+    TRY(write_row(tx, d, now_ms, &rows, err));
+    d->seq = row_int(&rows, 0, 0);
+    return OK;
+}
+
+enum status document_write_unread(struct tx *tx, struct document *d, int64_t now_ms, struct error *err)
+{
+    return write_row(tx, d, now_ms, NULL, err);
 }
 
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err)
 {
-    int64_t seq = 0;
-    TRY(owner_bump(tx, owner, &seq, err));
+    TRY(owner_bump(tx, owner, err));
     tx_stir(tx, "job", id);
     return SQL(tx->db, NULL, err,
-               "UPDATE documents SET rev = rev + 1, seq = $1, state = $2, updated = $3 WHERE id = $4", V(seq),
-               V(state), V(now_ms), V(id));
+               "UPDATE documents SET rev = rev + 1, seq = (SELECT seq FROM owners WHERE owner = $1),"
+               " state = $2, updated = $3 WHERE id = $4",
+               V(owner), V(state), V(now_ms), V(id));
 }
 
-static enum status insert_row(struct tx *tx, const struct document *d, struct error *err)
+static enum status insert_row(struct tx *tx, struct document *d, struct error *err)
 {
     ROWS rows = {0};
     CLEANUP(freep) char *body = json_text(d->body);
     TRY(SQL(tx->db, &rows, err,
             "INSERT INTO documents(id, owner, type, rev, seq, state, created, updated, body)"
-            " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING seq",
-            V(d->id), V(d->owner), V(d->type), V(d->seq), V(d->state), V(d->created_ms), V(d->updated_ms),
-            V((const char *)body)));
-    return rows.n ? OK : error_set(err, CONFLICT, "there is a document '%s' already", d->id);
+            " SELECT $1, owner, $2, 1, seq, CAST($3 AS INTEGER), CAST($4 AS BIGINT), CAST($5 AS BIGINT), $6"
+            " FROM owners WHERE owner = $7 ON CONFLICT (id) DO NOTHING RETURNING seq",
+            V(d->id), V(d->type), V(d->state), V(d->created_ms), V(d->updated_ms), V((const char *)body),
+            V(d->owner)));
+    if (!rows.n)
+        return error_set(err, CONFLICT, "there is a document '%s' already", d->id);
+    d->seq = row_int(&rows, 0, 0);
+    return OK;
 }
 
 static enum status insert_references(struct tx *tx, const struct document *d, const struct new_document *new,
@@ -287,7 +340,7 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     copy_text(d.id, sizeof(d.id), new->id);
     copy_text(d.owner, sizeof(d.owner), owner);
     copy_text(d.type, sizeof(d.type), new->type);
-    TRY(owner_bump(tx, owner, &d.seq, err));
+    TRY(owner_bump(tx, owner, err));
     /* The caller may use its body on another thread once answered: never share it. */
     d.body = json_deep_copy(new->body);
     if (new->job) {
@@ -300,6 +353,8 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     TRY(insert_references(tx, &d, new, now_ms, err));
     if (new->job && d.state != STATE_FAILED)
         TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, now_ms, err));
+    else if (new->job)
+        TRY(webhooks_tell(tx, &d, now_ms, err));
     *ret_document = d;
     d.body = NULL;
     return OK;
@@ -326,11 +381,7 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     for (; c->made.n < c->n; c->made.n++)
         TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n],
                             err));
-    if (!c->idempotency)
-        return OK;
-    int http_status = 0;
-    CLEANUP(freep) char *body = c->idempotency->answer(c->idempotency->context, &c->made, &http_status);
-    return idempotency_insert(tx, c->idempotency, http_status, body, c->now_ms, err);
+    return c->idempotency ? idempotency_answer(tx, c->idempotency, &c->made, c->now_ms, err) : OK;
 }
 
 static void creation_release(struct creation *c)
@@ -358,7 +409,7 @@ enum status documents_create(struct store *s, const char *owner, const struct ne
     for (int i = 0; i < n; i++)
         TRY(check_new(owner, &documents[i], err));
     CLEANUP(creation_release) struct creation c = {owner, documents, n, idempotency, now_ms, {0}};
-    TRY(store_write(s, create, &c, err));
+    TRY(store_write_for(s, owner, create, &c, err));
     if (ret_documents) {
         *ret_documents = c.made;
         c.made = (struct document_list){0};
@@ -407,22 +458,28 @@ enum status document_update(struct store *s, const char *owner, const char *id, 
 {
     if (!json_is_object(body))
         return error_set(err, INVALID, "the body of document '%.64s' is not an object", id);
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .body = body, .now_ms = now_ms};
-    TRY(store_write(s, update, &c, err));
+    TRY(store_write_about(s, owner, id, update, &c, err));
     *ret_document = c.result;
     c.result.body = NULL;
     return OK;
+}
+
+enum status document_users(struct tx *tx, const char *id, struct rows *rows, struct error *err)
+{
+    return SQL(tx->db, rows, err,
+               "SELECT d.id, d.type FROM doc_refs r JOIN documents d ON d.id = r.doc"
+               " WHERE r.needs = $1 AND d.state <> 7 ORDER BY d.id LIMIT 100",
+               V(id));
 }
 
 /* Errors: CONFLICT with the documents that use this one, in the message and in users. */
 static enum status check_unused(struct tx *tx, struct change *c, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT d.id, d.type FROM doc_refs r JOIN documents d ON d.id = r.doc"
-            " WHERE r.needs = $1 AND d.state <> 7 ORDER BY d.id LIMIT 100",
-            V(c->id)));
+    TRY(document_users(tx, c->id, &rows, err));
     if (!rows.n)
         return OK;
     for (int i = 0; c->users && i < rows.n; i++)
@@ -430,6 +487,22 @@ static enum status check_unused(struct tx *tx, struct change *c, struct error *e
             c->users, json_pack("{s:s, s:s}", "id", row_text(&rows, i, 0), "type", row_text(&rows, i, 1)));
     return error_set(err, CONFLICT, "document '%s' is used by %s '%s'%s", c->id, row_text(&rows, 0, 1),
                      row_text(&rows, 0, 0), rows.n > 1 ? " and others" : "");
+}
+
+enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err)
+{
+    const char *id = d->id;
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM arrays WHERE id = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM schedules WHERE id = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM members WHERE parent = $1", V(id)));
+    TRY(trash_add(tx, id, now_ms, err));
+    d->state = STATE_DELETED;
+    json_decref(d->body);
+    d->body = json_object();
+    return document_write(tx, d, now_ms, err);
 }
 
 static enum status bury(struct tx *tx, void *opaque, struct error *err)
@@ -441,20 +514,11 @@ static enum status bury(struct tx *tx, void *opaque, struct error *err)
     if (c->result.state >= STATE_WAITING && c->result.state <= STATE_PROCESSING)
         return error_set(err, CONFLICT, "document '%s' has a job that is not over: cancel it first", c->id);
     TRY(check_unused(tx, c, err));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM arrays WHERE id = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM schedules WHERE id = $1", V(c->id)));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM members WHERE parent = $1", V(c->id)));
-    TRY(trash_add(tx, c->id, c->now_ms, err));
-    c->result.state = STATE_DELETED;
-    json_decref(c->result.body);
-    c->result.body = json_object();
-    return document_write(tx, &c->result, c->now_ms, err);
+    return document_bury(tx, &c->result, c->now_ms, err);
 }
 
-enum status document_bury(struct tx *tx, const char *owner, const char *id, int64_t now_ms, struct error *err)
+enum status document_delete_within(struct tx *tx, const char *owner, const char *id, int64_t now_ms,
+                                   struct error *err)
 {
     CLEANUP(change_release) struct change c = {.owner = owner, .id = id, .now_ms = now_ms};
     return bury(tx, &c, err);
@@ -463,9 +527,10 @@ enum status document_bury(struct tx *tx, const char *owner, const char *id, int6
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,
                             int64_t now_ms, json_t *users, struct document *ret_tombstone, struct error *err)
 {
-    CLEANUP(change_release) struct change c = {
+    CLEANUP(change_release)
+    struct change c = {
         .owner = owner, .id = id, .expected_rev = expected_rev, .users = users, .now_ms = now_ms};
-    TRY(store_write(s, bury, &c, err));
+    TRY(store_write_about(s, owner, id, bury, &c, err));
     if (ret_tombstone) {
         *ret_tombstone = c.result;
         c.result.body = NULL;

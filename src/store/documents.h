@@ -123,6 +123,12 @@ enum status documents_create(struct store *s, const char *owner, const struct ne
 enum status document_get(struct store *s, const char *owner, const char *id, struct document *ret_document,
                          struct error *err);
 
+/* The same, and a tombstone too. */
+enum status document_get_any(struct store *s, const char *owner, const char *id,
+                             struct document *ret_document, struct error *err);
+/* How many of the owner's documents are there; tombstones are not counted. */
+enum status documents_count(struct store *s, const char *owner, int64_t *ret_n, struct error *err);
+
 struct document_filter {
     const char *owner; /* NULL: all owners */
     const char *type;  /* NULL: all types */
@@ -154,6 +160,9 @@ enum status document_delete(struct store *s, const char *owner, const char *id, 
 
 /* The owner's latest sequence number; 0 when there is nothing yet. */
 enum status feed_seq(struct store *s, const char *owner, int64_t *ret_seq, struct error *err);
+/* How many of the owner's documents changed after `since`. */
+enum status feed_pending(struct store *s, const char *owner, int64_t since, int64_t *ret_n,
+                         struct error *err);
 /* The owner's documents changed after `since`, tombstones too, in order.  limit as in a filter. */
 enum status feed_changes(struct store *s, const char *owner, int64_t since, int limit,
                          struct document_list *ret_list, struct error *err);

@@ -22,8 +22,23 @@ struct value {
     size_t size;
 };
 
+/* What a failed call says about the link. */
+enum trouble {
+    TROUBLE_NONE,  /* the same would fail again */
+    TROUBLE_AGAIN, /* nothing was changed, and the same may work now: a deadlock, a lock waited for too long */
+    TROUBLE_LOST,  /* the link is dead: disconnect, and connect anew */
+};
+
 struct driver {
     const char *name; /* "sqlite" */
+
+    /*
+     * Writers work at the same time, in this process and in others: what a
+     * transaction has to find unchanged it locks (FOR UPDATE), owners first.
+     * False: begin is the lock, and there is one writer.
+     */
+    bool locks_rows;
+    const char *const *storage; /* statements to run after a change of the schema, up to NULL; or NULL */
 
     /* read_only: a reader, which sees what is committed and never waits for the writer. */
     enum status (*connect)(const struct driver *self, const char *where, bool read_only, void **ret_link,
@@ -40,18 +55,32 @@ struct driver {
     void (*column)(void *statement, int index, struct value *ret_value); /* lent until the next step */
     void (*reset)(void *link, void *statement);
 
+    /*
+     * Instead of steps, for a statement whose rows nobody wants: within a
+     * transaction it may be answered late, and then another call, at the
+     * latest the commit, tells its failure.  NULL: step it.
+     */
+    enum status (*run)(void *link, void *statement, struct error *err);
+
     enum status (*begin)(void *link, struct error *err);
     enum status (*commit)(void *link, struct error *err);
     void (*rollback)(void *link); /* also when nothing is open */
 
+    /* Of the last call that failed.  NULL: none. */
+    enum trouble (*trouble)(void *link);
+    /* In the transaction that changes the schema: one at a time, as long as it takes.  NULL: begin did it. */
+    enum status (*lock_schema)(void *link, struct error *err);
+
     /*
-     * Waits for changes that other servers made, at most timeout_ms, and calls
-     * stirred with each topic.  NULL: there are no other servers.
+     * Waits at most timeout_ms for what was sent to the channels that this
+     * link listens to, and tells each payload; another thread's byte in wake_fd
+     * ends it.  NULL: there are no other servers on this database.
      */
-    enum status (*wait)(void *link, int64_t timeout_ms, void (*stirred)(void *context, const char *topic),
-                        void *context, struct error *err);
+    enum status (*wait)(void *link, int64_t timeout_ms, int wake_fd,
+                        void (*heard)(void *context, const char *payload), void *context, struct error *err);
 };
 
 extern const struct driver driver_sqlite;
+extern const struct driver driver_postgres; /* where: a postgres:// URL, as libpq reads it */
 
 #endif

@@ -62,6 +62,34 @@ static enum status faulty_step(void *opaque, void *statement, bool *ret_row, str
     return link->f->inner->step(link->inner, statement, ret_row, err);
 }
 
+static enum status faulty_run(void *opaque, void *statement, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "run", err));
+    return link->f->inner->run(link->inner, statement, err);
+}
+
+static enum trouble faulty_trouble(void *opaque)
+{
+    struct faulty_link *link = opaque;
+    return link->f->inner->trouble(link->inner);
+}
+
+static enum status faulty_lock_schema(void *opaque, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "lock_schema", err));
+    return link->f->inner->lock_schema(link->inner, err);
+}
+
+static enum status faulty_wait(void *opaque, int64_t timeout_ms, int wake_fd,
+                               void (*heard)(void *context, const char *payload), void *context,
+                               struct error *err)
+{
+    struct faulty_link *link = opaque;
+    return link->f->inner->wait(link->inner, timeout_ms, wake_fd, heard, context, err);
+}
+
 static void faulty_reset(void *opaque, void *statement)
 {
     struct faulty_link *link = opaque;
@@ -96,6 +124,8 @@ void driver_faulty_init(struct driver_faulty *f, const struct driver *inner)
     f->status = FAILED;
     f->driver = (struct driver){
         .name = "faulty",
+        .locks_rows = inner->locks_rows,
+        .storage = inner->storage,
         .connect = faulty_connect,
         .disconnect = faulty_disconnect,
         .prepare = faulty_prepare,
@@ -105,8 +135,12 @@ void driver_faulty_init(struct driver_faulty *f, const struct driver *inner)
         .columns = inner->columns,
         .column = inner->column,
         .reset = faulty_reset,
+        .run = inner->run ? faulty_run : NULL,
         .begin = faulty_begin,
         .commit = faulty_commit,
         .rollback = faulty_rollback,
+        .trouble = inner->trouble ? faulty_trouble : NULL,
+        .lock_schema = inner->lock_schema ? faulty_lock_schema : NULL,
+        .wait = inner->wait ? faulty_wait : NULL,
     };
 }

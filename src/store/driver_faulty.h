@@ -1,7 +1,7 @@
 /*
  * driver_faulty.h - a driver that fails the n-th call of another, for tests.
  *
- * Calls that can fail (connect, prepare, bind, step, begin, commit) are
+ * Calls that can fail (connect, prepare, bind, step, run, begin, commit) are
  * counted over all links.  A commit that is made to fail has not happened.
  */
 #ifndef ET_DRIVER_FAULTY_H

@@ -127,6 +127,14 @@ enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int
     return rows.n ? OK : error_set(err, CONFLICT, "the idempotency key '%s' has an answer already", key->key);
 }
 
+enum status idempotency_answer(struct tx *tx, const struct idempotency *key, const struct document_list *made,
+                               int64_t now_ms, struct error *err)
+{
+    int http_status = 0;
+    CLEANUP(freep) char *body = key->answer(key->context, made, &http_status);
+    return idempotency_insert(tx, key, http_status, body, now_ms, err);
+}
+
 struct saving {
     struct idempotency key;
     int http_status;
@@ -145,7 +153,7 @@ enum status idempotency_save(struct store *s, const char *owner, const char *key
 {
     struct saving args = {
         {.owner = owner, .key = key, .request_hash = request_hash}, http_status, body, now_ms};
-    return store_write(s, save, &args, err);
+    return store_write_for(s, owner, save, &args, err);
 }
 
 static enum status expire(struct tx *tx, void *opaque, struct error *err)

@@ -36,8 +36,8 @@ void idempotency_end(struct store *s, const char *owner, const char *key);
 struct idempotency {
     const char *owner, *key, *request_hash;
     /*
-     * The answer for the documents as they were made: sets the status and
-     * returns the body, malloc'd.  Runs on the committer thread, perhaps more
+     * The answer for the documents as they were made (NULL: the write makes
+     * none): sets the status and returns the body, malloc'd.  Runs on the committer thread, perhaps more
      * than once: no side effects, never calls the store.
      */
     char *(*answer)(void *context, const struct document_list *documents, int *ret_http_status);

@@ -11,31 +11,42 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
+#include "base/buf.h"
 #include "store/sql.h"
 #include "store/store.h"
 
 struct committer;
+struct peers;
 struct readers;
 struct timer;
 struct password_cache;
 struct idempotency_keys;
+struct quota_holds;
 
 #define SECRET_BYTES 32
+#define COMMITTERS_MAX 4 /* one works while another waits for its database */
 
 struct store {
     const struct driver *driver;
     char *where;
     char *blobs;
     unsigned char secret[SECRET_BYTES]; /* derives the leases' tokens; kept in the database */
-    struct committer *committer;
+    struct committer *committers[COMMITTERS_MAX];
+    int n_committers;
+    struct peers *peers; /* NULL: no other server can be there */
     struct readers *readers;
     struct timer *timer; /* NULL: none */
     struct password_cache *passwords;
     struct idempotency_keys *keys;
-    pthread_rwlock_t blob_lock;   /* read: a put moves its file in; write: a sweep removes files */
-    pthread_mutex_t tick_lock;    /* one tick at a time; guards swept_ms */
+    struct quota_holds *quotas;
+    int64_t quota_bytes, keep_days;    /* the usual ones; 0: none, for ever */
+    int64_t blob_grace_ms, sweep_ms;   /* a blob unused so long goes; how often that is looked for */
+    pthread_mutex_t tick_lock;    /* one tick at a time; guards the two below */
     int64_t swept_ms;             /* of the last sweep of blobs */
+    int64_t aged_ms;              /* of the last look for what is too old */
+    atomic_llong damaged;         /* blobs without their bytes, at the last sweep */
     pthread_mutex_t changed_lock; /* guards the two below, and is held while they are called */
     void (*changed)(void *context, const char *topic);
     void *changed_context;
@@ -60,8 +71,23 @@ enum status committer_start(struct store *s, struct connection *writer, struct c
                             struct error *err);
 void committer_stop(struct committer *c); /* NULL is fine */
 typedef enum status (*write_function)(struct tx *tx, void *args, struct error *err);
-/* Runs work in a transaction and returns after its commit. */
+/*
+ * Runs work in a transaction and returns after its commit.  Where databases
+ * let several write at once, whose documents or jobs are changed is said
+ * before: the owner's row is locked first, and what work reads stays so.
+ */
+enum status store_write_for(struct store *s, const char *owner, write_function work, void *args,
+                            struct error *err);
+/* The same for the owner of a document or job, when he is not known (NULL). */
+enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
+                              void *args, struct error *err);
+/* For work on a leased job's own log, metrics, references or lease: lease_require keeps it. */
+enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
+                            struct error *err);
+/* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
 enum status store_write(struct store *s, write_function work, void *args, struct error *err);
+/* In a transaction of its own: it may wait for locks. */
+enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err);
 
 /* -- reading: readers.c -- */
 enum status readers_new(struct store *s, struct readers **ret_readers, struct error *err);
@@ -80,21 +106,35 @@ enum status timer_start(struct store *s, struct error *err);
 void timer_stop(struct timer *t);
 void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would sleep past due_ms */
 
+/* -- other servers on the same database: peers.c -- */
+/* Tells them what stirs here, and hears what stirs there.  ret_peers: NULL when the driver knows no others. */
+enum status peers_start(struct store *s, struct peers **ret_peers, struct error *err);
+void peers_stop(struct peers *p); /* NULL is fine */
+void peers_tell(struct peers *p, const char *const *topics, size_t n);
+
 /* -- documents.c -- */
 #define DOCUMENT_COLUMNS "id, owner, type, rev, seq, state, created, updated, body"
 /* Rows whose first columns are those; at most limit, `more` when there is one above that. */
 enum status document_rows(const struct rows *rows, int limit, struct document_list *ret_list,
                           struct error *err);
 /* document_delete within a write. */
-enum status document_bury(struct tx *tx, const char *owner, const char *id, int64_t now_ms, struct error *err);
+enum status document_delete_within(struct tx *tx, const char *owner, const char *id, int64_t now_ms,
+                                   struct error *err);
 enum status document_find(struct connection *db, const char *owner, const char *id,
                           struct document *ret_document, struct error *err);
 /* Gives d a new revision and sequence number and writes its state and body. */
 enum status document_write(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
+/* The same without telling d its number: nobody has to wait for it. */
+enum status document_write_unread(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* The same for the state alone. */
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err);
-enum status owner_bump(struct tx *tx, const char *owner, int64_t *ret_seq, struct error *err);
+/* The next sequence number of the owner's is the row's from here on. */
+enum status owner_bump(struct tx *tx, const char *owner, struct error *err);
+/* Makes a tombstone of it: all that it has goes.  d: its present revision; then the tombstone. */
+enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
+/* Live documents that use it, at most 100: id and type. */
+enum status document_users(struct tx *tx, const char *id, struct rows *rows, struct error *err);
 /* Makes one document; the job's part is enqueue.c's. */
 enum status document_insert(struct tx *tx, const char *owner, const struct new_document *new, int64_t now_ms,
                             struct document *ret_document, struct error *err);
@@ -132,8 +172,14 @@ int64_t queue_backoff_ms(int64_t first_ms, int counted);
 void merge_patch(json_t *target, const json_t *patch);
 
 /* -- queue.c -- */
-/* Errors: CONFLICT unless the attempt is the current one. */
+/* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
+
+/* A job's row as job_read_row reads it. */
+#define JOB_COLUMNS                                                                                          \
+    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
+    " leased, expires, spec, position"
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
 
 /* -- workers.c -- */
 /* Within a lease: the worker that asks is known from now on. */
@@ -151,13 +197,25 @@ enum status arrays_tick(struct store *s, int64_t now_ms, struct error *err);
 enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
 
 /* -- attempt.c -- */
+/* queue_finish within a write. */
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err);
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
 
+/* -- metrics.c -- */
+#define METRIC_COLUMNS "name, step, at, value, special, ord"
+/* A row that was selected by METRIC_COLUMNS first. */
+void metric_read_row(const struct rows *rows, int i, struct metric_point *p);
+
 /* -- blobs.c -- */
 enum status blobs_open(struct store *s, struct error *err);
 char *blob_path(const struct store *s, const char *sha256); /* for the caller to free */
+/*
+ * LOCK_SH while a put moves its file in, LOCK_EX while a sweep removes files;
+ * also against other servers that use the folder.  Closing the descriptor ends it.
+ */
+enum status blobs_lock(const struct store *s, int how, int *ret_fd, struct error *err);
 /* "cannot WHAT a blob: ...": NO_SPACE or FAILED. */
 enum status blob_failed(const char *what, int number, struct error *err);
 /* Within a write: a document refers to a blob, which must be there. */
@@ -169,6 +227,9 @@ struct idempotency_keys *idempotency_keys_new(void);
 void idempotency_keys_free(struct idempotency_keys *keys);
 enum status idempotency_insert(struct tx *tx, const struct idempotency *key, int http_status,
                                const char *body, int64_t now_ms, struct error *err);
+/* Saves what the key's answer function says. */
+enum status idempotency_answer(struct tx *tx, const struct idempotency *key, const struct document_list *made,
+                               int64_t now_ms, struct error *err);
 enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *err);
 
 /* -- trash.c -- */
@@ -176,7 +237,40 @@ enum status idempotency_expire(struct store *s, int64_t now_ms, struct error *er
 enum status trash_add(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
 enum status trash_empty(struct store *s, struct error *err);
 
+/* -- webhooks.c, outbox.c -- */
+/* Within the write that ends a job: deliveries for the owner's hooks that want to hear of it. */
+enum status webhooks_tell(struct tx *tx, const struct document *d, int64_t now_ms, struct error *err);
+/* The oldest pending delivery of an enabled hook becomes due, unless it is. */
+enum status outbox_promote(struct tx *tx, const char *hook, int64_t now_ms, struct error *err);
+/* At start: what was being sent is due again. */
+enum status outbox_recover(struct tx *tx, int64_t now_ms, struct error *err);
+
+/* -- usage.c -- */
+struct quota_holds *quota_holds_new(void);
+void quota_holds_free(struct quota_holds *holds);
+
+/* -- retention.c -- */
+/* Deletes what is too old; the rest of users who left goes at every tick. */
+enum status retention_age(struct store *s, int64_t now_ms, struct error *err);
+enum status retention_leave(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- pack.c -- */
+/* Within the write that ends a job: its series are packed soon, if they are large. */
+enum status pack_later(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
+enum status pack_tick(struct store *s, int64_t now_ms, struct error *err);
+/* Appends at most max_size bytes of a packed log from offset; none when it is not packed. */
+enum status pack_read_log(struct store *s, struct connection *db, const char *job, enum log_stream stream,
+                          int64_t offset, size_t max_size, struct buf *out, struct error *err);
+/* As metrics_read and metrics_latest; ret_packed false (the list untouched) when they are rows. */
+enum status pack_read_metrics(struct store *s, struct connection *db, const char *job, const char *name,
+                              int64_t since, int limit, bool *ret_packed, struct metric_list *ret_list,
+                              struct error *err);
+enum status pack_latest_metrics(struct store *s, struct connection *db, const char *job, bool *ret_packed,
+                                struct metric_list *ret_list, struct error *err);
+
 /* -- users.c -- */
+#define PASSWORD_TOPIC "password" /* "password:OWNER": it has changed, at another server perhaps */
+void password_forget(struct store *s, const char *owner);
 struct password_cache *password_cache_new(void);
 void password_cache_free(struct password_cache *cache);
 

@@ -67,5 +67,5 @@ enum status limits_set(struct store *s, const char *owner, const struct limits *
 {
     if (limits->running < 0 || limits->running > NO_LIMIT || limits->queued < 0)
         return error_set(err, INVALID, "a limit is a number from 1, or 0 for none");
-    return store_write(s, set, &(struct setting){owner, limits}, err);
+    return store_write_for(s, owner, set, &(struct setting){owner, limits}, err);
 }

@@ -64,7 +64,7 @@ enum status log_append(struct store *s, const char *job, int attempt, enum log_s
     if (size > LOG_CHUNK_MAX)
         return error_set(err, TOO_LARGE, "%zu bytes of log at once; at most %d", size, LOG_CHUNK_MAX);
     struct appending a = {job, attempt, stream, offset, bytes, size, 0};
-    TRY(store_write(s, append, &a, err));
+    TRY(store_write_job(s, job, append, &a, err));
     *ret_length = a.length;
     return OK;
 }
@@ -83,9 +83,10 @@ enum status log_size(struct store *s, const char *job, enum log_stream stream, i
 }
 
 /* Appends what one chunk has at `offset` of all bytes; none when there is no further. */
-static enum status read_chunk(struct connection *db, const char *job, enum log_stream stream, int64_t offset,
-                              size_t max_size, struct buf *out, struct error *err)
+static enum status read_chunk(const struct reader *reader, const char *job, enum log_stream stream,
+                              int64_t offset, size_t max_size, struct buf *out, struct error *err)
 {
+    struct connection *db = reader->db;
     ROWS attempts = {0};
     ROWS chunks = {0};
     TRY(SQL(db, &attempts, err,
@@ -99,13 +100,13 @@ static enum status read_chunk(struct connection *db, const char *job, enum log_s
             "SELECT pos, bytes FROM log_chunks WHERE job = $1 AND attempt = $2 AND stream = $3 AND pos <= $4"
             " ORDER BY pos DESC LIMIT 1",
             V(job), V(row_int(&attempts, 0, 0)), V(stream), V(pos)));
-    if (!chunks.n)
-        return OK;
-    size_t size = 0;
-    const char *bytes = row_bytes(&chunks, 0, 1, &size);
-    size_t skip = (size_t)(pos - row_int(&chunks, 0, 0));
-    if (skip < size)
-        buf_append(out, bytes + skip, MIN(size - skip, max_size));
+    size_t size = 0, skip = 0;
+    const char *bytes = chunks.n ? row_bytes(&chunks, 0, 1, &size) : NULL;
+    if (chunks.n)
+        skip = (size_t)(pos - row_int(&chunks, 0, 0));
+    if (skip >= size)
+        return pack_read_log(reader->store, db, job, stream, offset, max_size, out, err);
+    buf_append(out, bytes + skip, MIN(size - skip, max_size));
     return OK;
 }
 
@@ -121,8 +122,48 @@ enum status log_read(struct store *s, const char *job, enum log_stream stream, i
     size_t before;
     do {
         before = out.size;
-        TRY(read_chunk(reader.db, job, stream, offset + (int64_t)before, max_size - before, &out, err));
+        TRY(read_chunk(&reader, job, stream, offset + (int64_t)before, max_size - before, &out, err));
     } while (out.size > before && out.size < max_size);
+    *ret_bytes = buf_take(&out, ret_size);
+    return OK;
+}
+
+enum status log_read_on(struct store *s, const char *job, enum log_stream stream, struct log_place *place,
+                        size_t max_size, char **ret_bytes, size_t *ret_size, bool *ret_final,
+                        struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT attempt, base, length FROM logs WHERE job = $1 AND stream = $2 AND attempt >= $3"
+            " ORDER BY attempt",
+            V(job), V(stream), V(place->attempt)));
+    struct log_place from = *place;
+    int at = 0;
+    while (at < rows.n && (row_int(&rows, at, 0) != from.attempt || from.byte >= row_int(&rows, at, 2))) {
+        if (row_int(&rows, at, 0) > from.attempt) {
+            from = (struct log_place){(int)row_int(&rows, at, 0), 0};
+            if (row_int(&rows, at, 2) > 0)
+                break;
+        }
+        at++;
+    }
+    CLEANUP(buf_release) struct buf out;
+    buf_init(&out, max_size);
+    if (at < rows.n) {
+        int64_t left = row_int(&rows, at, 2) - from.byte;
+        size_t wanted = (size_t)MIN(left, (int64_t)max_size), before;
+        do {
+            before = out.size;
+            TRY(read_chunk(&reader, job, stream, row_int(&rows, at, 1) + from.byte + (int64_t)before,
+                           wanted - before, &out, err));
+        } while (out.size > before && out.size < wanted);
+    }
+    from.byte += (int64_t)out.size;
+    *place = from;
+    if (ret_final)
+        *ret_final = at + 1 < rows.n;
     *ret_bytes = buf_take(&out, ret_size);
     return OK;
 }

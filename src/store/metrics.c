@@ -47,18 +47,19 @@ struct adding {
     const char *progress; /* NULL: none */
 };
 
-static enum status add_point(struct tx *tx, const char *job, const struct metric_point *p, int64_t *ord,
-                             struct error *err)
+static enum status add_point(struct tx *tx, const char *job, const char *owner, const struct metric_point *p,
+                             int64_t *ord, struct error *err)
 {
     enum special special = special_of(p->value);
     ROWS rows = {0};
-    TRY(SQL(
-        tx->db, &rows, err,
-        "INSERT INTO metrics(job, name, step, ord, at, value, special) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-        " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
-        " value = excluded.value, special = excluded.special"
-        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
-        V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special)));
+    TRY(SQL(tx->db, &rows, err,
+            "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
+            " value = excluded.value, special = excluded.special"
+            " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
+            V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
+            V(owner)));
     *ord += rows.n;
     return OK;
 }
@@ -68,16 +69,24 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
     const struct adding *a = opaque;
     ROWS rows = {0};
     TRY(lease_require(tx, a->job, a->attempt, err));
-    TRY(SQL(tx->db, &rows, err, "SELECT COALESCE(MAX(ord), 0) FROM metrics WHERE job = $1", V(a->job)));
-    int64_t ord = row_int(&rows, 0, 0);
+    /* The update locks the owner's row: what is told gets its numbers in the order of the commits. */
+    TRY(SQL(tx->db, &rows, err,
+            "UPDATE owners SET told = told WHERE owner = (SELECT owner FROM jobs WHERE id = $1)"
+            " RETURNING owner, told",
+            V(a->job)));
+    const char *owner = row_text(&rows, 0, 0);
+    int64_t before = row_int(&rows, 0, 1), ord = before;
     for (int i = 0; i < a->n; i++)
-        TRY(add_point(tx, a->job, &a->points[i], &ord, err));
+        TRY(add_point(tx, a->job, owner, &a->points[i], &ord, err));
     if (a->progress)
-        TRY(SQL(
-            tx->db, NULL, err,
-            "INSERT INTO progress(job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE "
-            "SET body = excluded.body",
-            V(a->job), V(a->progress)));
+        TRY(SQL(tx->db, NULL, err,
+                "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"
+                " DO UPDATE SET body = excluded.body, ord = excluded.ord",
+                V(a->job), V(a->progress), V(++ord), V(owner)));
+    if (ord > before) {
+        TRY(SQL(tx->db, NULL, err, "UPDATE owners SET told = $1 WHERE owner = $2", V(ord), V(owner)));
+        tx_stir(tx, "told", owner);
+    }
     tx_stir(tx, "job", a->job);
     return OK;
 }
@@ -93,12 +102,10 @@ enum status metrics_add(struct store *s, const char *job, int attempt, const str
     if (progress && !json_is_object(progress))
         return error_set(err, INVALID, "progress is an object");
     CLEANUP(freep) char *text = progress ? json_text(progress) : NULL;
-    return store_write(s, add, &(struct adding){job, attempt, points, n, text}, err);
+    return store_write_job(s, job, add, &(struct adding){job, attempt, points, n, text}, err);
 }
 
-#define COLUMNS "name, step, at, value, special, ord"
-
-static void read_row(const struct rows *rows, int i, struct metric_point *p)
+void metric_read_row(const struct rows *rows, int i, struct metric_point *p)
 {
     copy_text(p->name, sizeof(p->name), row_text(rows, i, 0));
     p->step = row_int(rows, i, 1);
@@ -115,14 +122,64 @@ enum status metrics_read(struct store *s, const char *job, const char *name, int
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &rows, err,
-            "SELECT " COLUMNS " FROM metrics WHERE job = $1 AND ord > $2 AND ($3 IS NULL OR name = $3)"
+            "SELECT " METRIC_COLUMNS " FROM metrics WHERE job = $1 AND ord > $2 AND ($3 IS NULL OR name = $3)"
             " ORDER BY ord LIMIT $4",
             V(job), V(since), V(name), V(limit + 1)));
+    bool packed = false;
+    TRY(pack_read_metrics(s, reader.db, job, name, since, limit, &packed, ret_list, err));
+    if (packed)
+        return OK;
     struct metric_list list = {.n = MIN(rows.n, limit), .more = rows.n > limit};
     list.points = xcalloc((size_t)list.n, sizeof(*list.points));
     for (int i = 0; i < list.n; i++)
-        read_row(&rows, i, &list.points[i]);
+        metric_read_row(&rows, i, &list.points[i]);
     *ret_list = list;
+    return OK;
+}
+
+void told_list_release(struct told_list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        json_decref(l->items[i].progress);
+    free(l->items);
+    *l = (struct told_list){0};
+}
+
+enum status told_ord(struct store *s, const char *owner, int64_t *ret_ord, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err, "SELECT told FROM owners WHERE owner = $1", V(owner)));
+    *ret_ord = rows.n ? row_int(&rows, 0, 0) : 0;
+    return OK;
+}
+
+enum status told_read(struct store *s, const char *owner, int64_t since, int limit,
+                      struct told_list *ret_list, struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    TRY(reader_take(s, &reader, err));
+    /* One statement, one state: a progress seen before points of less ord would make them missed. */
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT " METRIC_COLUMNS
+            ", job, CAST(NULL AS TEXT) AS body FROM metrics WHERE owner = $1 AND ord > $2"
+            " UNION ALL SELECT '', 0, 0, CAST(0 AS DOUBLE PRECISION), 0, ord, job, body FROM progress"
+            " WHERE owner = $1 AND ord > $2 ORDER BY ord LIMIT $3",
+            V(owner), V(since), V(limit)));
+    CLEANUP(told_list_release) struct told_list list = {0};
+    list.items = xcalloc((size_t)rows.n + 1, sizeof(*list.items));
+    for (; list.n < rows.n; list.n++) {
+        struct told_item *t = &list.items[list.n];
+        metric_read_row(&rows, list.n, &t->point);
+        copy_text(t->job, sizeof(t->job), row_text(&rows, list.n, 6));
+        const char *body = row_text(&rows, list.n, 7);
+        if (!row_is_null(&rows, list.n, 7))
+            TRY(json_read(body, strlen(body), &t->progress, err));
+    }
+    *ret_list = list;
+    list = (struct told_list){0};
     return OK;
 }
 
@@ -136,16 +193,20 @@ enum status metrics_latest(struct store *s, const char *job, struct metric_list 
     char after[sizeof(list.points->name)] = "";
     for (;;) {
         TRY(SQL(reader.db, &rows, err,
-                "SELECT " COLUMNS " FROM metrics WHERE job = $1"
+                "SELECT " METRIC_COLUMNS " FROM metrics WHERE job = $1"
                 " AND name = (SELECT MIN(name) FROM metrics WHERE job = $1 AND name > $2)"
                 " ORDER BY step DESC LIMIT 1",
                 V(job), V(after)));
         if (!rows.n)
             break;
         list.points = xrealloc(list.points, (size_t)(list.n + 1) * sizeof(*list.points));
-        read_row(&rows, 0, &list.points[list.n]);
+        metric_read_row(&rows, 0, &list.points[list.n]);
         copy_text(after, sizeof(after), list.points[list.n++].name);
     }
+    bool packed = false;
+    TRY(pack_latest_metrics(s, reader.db, job, &packed, ret_list, err));
+    if (packed)
+        return OK;
     *ret_list = list;
     list = (struct metric_list){0};
     return OK;

@@ -50,11 +50,7 @@ void job_list_release(struct job_list *l)
     *l = (struct job_list){0};
 }
 
-#define COLUMNS                                                                                              \
-    "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
-    " leased, expires, spec, position"
-
-static enum status read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
+enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err)
 {
     struct job j = {
         .attempt = (int)row_int(rows, i, 5),
@@ -98,6 +94,8 @@ static enum status no_lease(const char *job, int attempt, struct error *err)
 struct leasing {
     const struct lease_request *request;
     int64_t now_ms;
+    bool waits; /* for owners that are locked: nothing is locked here yet */
+    bool busy;  /* there is a job, but its owner is locked by another transaction */
     struct job_list list;
 };
 
@@ -107,10 +105,36 @@ static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows 
     list->jobs = xrealloc(list->jobs, (size_t)(list->n + rows->n + 1) * sizeof(*list->jobs));
     for (int i = 0; i < rows->n; i++) {
         struct job *j = &list->jobs[list->n];
-        TRY(read_row(rows, i, j, err));
+        TRY(job_read_row(rows, i, j, err));
         lease_token(tx->store, j->id, j->attempt, j->token);
         list->n++;
     }
+    return OK;
+}
+
+/*
+ * The owner whose job of the pool is next.  Where rows are locked he is locked
+ * with it, or skipped when another transaction has him: TAKE looks again.
+ */
+#define NEXT(from)                                                                                           \
+    "SELECT l.owner FROM lanes l" from " WHERE l.pool = $1 AND l.head_job IS NOT NULL AND"                   \
+    " l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_position, l.head_job LIMIT 1"
+#define OWNERS " JOIN owners o ON o.owner = l.owner"
+static const char pick_next[] = NEXT("");
+static const char pick_skipping[] = NEXT(OWNERS) " FOR UPDATE OF o SKIP LOCKED";
+static const char pick_waiting[] = NEXT(OWNERS) " FOR UPDATE OF o";
+
+static enum status pick_owner(struct tx *tx, struct leasing *l, const char *pool, struct rows *picked,
+                              struct error *err)
+{
+    if (!tx->store->driver->locks_rows)
+        return SQL(tx->db, picked, err, pick_next, V(pool));
+    TRY(SQL(tx->db, picked, err, l->waits && !l->list.n ? pick_waiting : pick_skipping, V(pool)));
+    if (picked->n || l->list.n || l->busy)
+        return OK;
+    ROWS locked = {0};
+    TRY(SQL(tx->db, &locked, err, pick_next, V(pool)));
+    l->busy = locked.n > 0;
     return OK;
 }
 
@@ -121,14 +145,10 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     const struct lease_request *r = l->request;
     ROWS picked = {0};
     *ret_found = false;
-    TRY(SQL(
-        tx->db, &picked, err,
-        "SELECT l.owner FROM lanes l WHERE l.pool = $1 AND l.head_job IS NOT NULL AND "
-        "l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_position, l.head_job"
-        " LIMIT 1",
-        V(pool)));
+    TRY(pick_owner(tx, l, pool, &picked, err));
     if (!picked.n)
         return OK;
+    *ret_found = true;
     const char *owner = row_text(&picked, 0, 0);
     int64_t expires = l->now_ms + r->lease_ms;
     ROWS taken = {0};
@@ -138,7 +158,7 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
         " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"
         " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"
         " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"
-        " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " COLUMNS ", ends",
+        " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS ", ends",
         V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms),
         V(l->now_ms + OVER_LIMIT_MS), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
@@ -148,7 +168,6 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     tx_due(tx, expires + 1);
     if (!row_is_null(&taken, 0, 16))
         tx_due(tx, row_int(&taken, 0, 16));
-    *ret_found = true;
     return add_rows(tx, l, &taken, err);
 }
 
@@ -157,9 +176,10 @@ static enum status lease(struct tx *tx, void *opaque, struct error *err)
     struct leasing *l = opaque;
     const struct lease_request *r = l->request;
     job_list_release(&l->list);
+    l->busy = false;
     ROWS held = {0};
     TRY(SQL(tx->db, &held, err,
-            "SELECT " COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
+            "SELECT " JOB_COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
             V(r->request_id), V(r->worker)));
     if (held.n)
         return add_rows(tx, l, &held, err);
@@ -186,6 +206,10 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
                          WORKER_MAX - 1);
     CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
     TRY(store_write(s, lease, &l, err));
+    if (!l.list.n && l.busy) {
+        l.waits = true;
+        TRY(store_write_alone(s, lease, &l, err));
+    }
     *ret_list = l.list;
     l.list = (struct job_list){0};
     return OK;
@@ -208,8 +232,9 @@ enum status queue_check_lease(struct store *s, const char *job, int attempt, con
 
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err)
 {
+#define HELD "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2"
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2", V(job),
+    TRY(SQL(tx->db, &rows, err, tx->store->driver->locks_rows ? HELD " FOR UPDATE" : HELD, V(job),
             V(attempt)));
     return rows.n ? OK : no_lease(job, attempt, err);
 }
@@ -242,7 +267,7 @@ enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64
                             enum stop_wish *ret_stop, struct error *err)
 {
     struct beat b = {.job = job, .attempt = attempt, .now_ms = now_ms};
-    TRY(store_write(s, beat, &b, err));
+    TRY(store_write_job(s, job, beat, &b, err));
     *ret_stop = b.stop;
     return OK;
 }
@@ -254,10 +279,29 @@ enum status queue_job(struct store *s, const char *id, struct job *ret_job, stru
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM jobs WHERE id = $1", V(id)));
+    TRY(SQL(reader.db, &rows, err, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1", V(id)));
     if (!rows.n)
         return error_set(err, NOT_FOUND, "there is no unfinished job '%.64s'", id);
-    return read_row(&rows, 0, ret_job, err);
+    return job_read_row(&rows, 0, ret_job, err);
+}
+
+enum status queue_leased(struct store *s, const char *owner, int limit, struct job_list *ret_list,
+                         struct error *err)
+{
+    READER reader = {0};
+    ROWS rows = {0};
+    CLEANUP(job_list_release) struct job_list list = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT " JOB_COLUMNS " FROM jobs WHERE state = 2 AND (CAST($1 AS TEXT) IS NULL OR owner = $1)"
+            " ORDER BY id LIMIT $2",
+            V(owner), V(limit)));
+    list.jobs = xcalloc((size_t)rows.n + 1, sizeof(*list.jobs));
+    for (; list.n < rows.n; list.n++)
+        TRY(job_read_row(&rows, list.n, &list.jobs[list.n], err));
+    *ret_list = list;
+    list = (struct job_list){0};
+    return OK;
 }
 
 void attempt_list_release(struct attempt_list *l)

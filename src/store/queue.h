@@ -98,6 +98,7 @@ struct finish {
                                      however it did; NULL: none */
     const struct blob_ref *blobs; /* references for the document, beside those it has */
     int n_blobs;
+    bool at_once; /* RETRY: ready again without a back-off */
 };
 /*
  * Ends an attempt.  Asked to cancel, a job that was not done ends cancelled
@@ -106,6 +107,18 @@ struct finish {
  * Errors: CONFLICT when the attempt is not the current one; NOT_FOUND for a blob.
  */
 enum status queue_finish(struct store *s, const struct finish *finish, int64_t now_ms, struct error *err);
+
+/*
+ * Ends an unfinished job as DONE or FAILED, whoever holds it, if anybody: its
+ * outcome has come by another way.  finish->attempt does not count.
+ * Errors: NOT_FOUND (no such document); CONFLICT (its job is over).
+ */
+enum status queue_conclude(struct store *s, const char *owner, const struct finish *finish, int64_t now_ms,
+                           struct error *err);
+
+/* The jobs of a pool that a worker holds, without tokens. */
+enum status queue_held(struct store *s, const char *pool, const char *worker, struct job_list *ret_list,
+                       struct error *err);
 
 /*
  * Cancels the job of a document.  who: a name for "cancelled by NAME".
@@ -134,6 +147,10 @@ enum status queue_move(struct store *s, const char *owner, const char *id, const
 
 /* An unfinished job.  Errors: NOT_FOUND when there is none (any more). */
 enum status queue_job(struct store *s, const char *id, struct job *ret_job, struct error *err);
+
+/* The leased jobs, of all owners for NULL, by id; at most `limit`. */
+enum status queue_leased(struct store *s, const char *owner, int limit, struct job_list *ret_list,
+                         struct error *err);
 
 struct attempt {
     int attempt;

@@ -54,13 +54,14 @@ static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_
         json_object_set_new(d.body, "cancelled", json_true());
     TRY(add_progress(tx, &d, err));
     copy_text(ret_type, TYPE_MAX, d.type);
-    return document_write(tx, &d, now_ms, err);
+    TRY(document_write(tx, &d, now_ms, err));
+    return webhooks_tell(tx, &d, now_ms, err);
 }
 
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
+    TRY(SQL(tx->db, change > 0 ? NULL : &rows, err,
             "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
             " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
             " ORDER BY priority DESC, position, id LIMIT 1) WHERE pool = $2 AND owner = $3"
@@ -128,6 +129,7 @@ enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, str
 {
     char type[TYPE_MAX];
     TRY(write_end(tx, e, now_ms, type, err));
+    TRY(pack_later(tx, e->id, now_ms, err));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(e->id)));
     TRY(free_dependents(tx, e, now_ms, err));
     return e->state == STATE_FINISHED ? OK : fail_dependents(tx, e, type, now_ms, err);

@@ -144,7 +144,7 @@ enum status queue_move(struct store *s, const char *owner, const char *id, const
 {
     CLEANUP(moving_release)
     struct moving m = {.owner = owner, .id = id, .move = job_move, .now_ms = now_ms};
-    TRY(store_write(s, move, &m, err));
+    TRY(store_write_about(s, owner, id, move, &m, err));
     *ret_document = m.result;
     m.result.body = NULL;
     return OK;

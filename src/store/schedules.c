@@ -50,7 +50,7 @@ enum status schedule_create(struct store *s, const char *owner, const struct new
     document.body = body;
     struct creating c = {.owner = owner, .schedule = &document, .template = text, .now_ms = now_ms};
     TRY(plan_next(body, now_ms, &c.next_ms, err));
-    enum status status = store_write(s, create, &c, err);
+    enum status status = store_write_for(s, owner, create, &c, err);
     if (status == OK)
         *ret_document = c.result;
     else
@@ -85,7 +85,7 @@ enum status schedule_change(struct store *s, const char *owner, const char *id, 
                             int64_t now_ms, struct document *ret_document, struct error *err)
 {
     struct changing c = {.owner = owner, .id = id, .change = wanted, .now_ms = now_ms};
-    enum status status = store_write(s, change, &c, err);
+    enum status status = store_write_for(s, owner, change, &c, err);
     if (status == OK)
         *ret_document = c.result;
     else
@@ -193,9 +193,9 @@ enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms
     ROWS due = {0};
     ROWS next = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &due, err, "SELECT id FROM schedules WHERE next <= $1 ORDER BY next LIMIT 100", V(now_ms)));
+    TRY(SQL(reader.db, &due, err, "SELECT id, owner FROM schedules WHERE next <= $1 ORDER BY next LIMIT 100", V(now_ms)));
     for (int i = 0; i < due.n; i++)
-        TRY(store_write(s, fire, &(struct firing){row_text(&due, i, 0), now_ms}, err));
+        TRY(store_write_for(s, row_text(&due, i, 1), fire, &(struct firing){row_text(&due, i, 0), now_ms}, err));
     TRY(SQL(reader.db, &next, err, "SELECT MIN(next) FROM schedules WHERE next IS NOT NULL"));
     *ret_next_ms = row_is_null(&next, 0, 0) ? INT64_MAX : row_int(&next, 0, 0);
     return OK;

@@ -10,6 +10,14 @@
  * logs: base is where an attempt's stream begins in all attempts' bytes.
  * trash: deleted documents whose metrics and log are still to go.
  * blobs: state 0 live, 1 deleting.
+ *
+ * Step 2, watching: metrics.ord and progress.ord count per owner from
+ * owners.told, so that one number says how much of all of an owner's jobs a
+ * watcher has seen.  locals: replicators' notes to themselves, per user.
+ *
+ * Keeping: deliveries: state 0 pending, 1 delivered, 2 failed; seq orders a hook's, next is when (outbox.c).
+ * to_pack: ended jobs whose log and metrics are to move into blobs; packed 1: their rows are still to go.
+ * owner_limits: NULL is the server's usual.  leaving: owners of whom everything goes.
  */
 static const char *const step_1[] = {
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, seq BIGINT NOT NULL DEFAULT 0)",
@@ -70,6 +78,46 @@ static const char *const step_1[] = {
     NULL,
 };
 
+static const char *const step_2[] = {
+    "ALTER TABLE owners ADD COLUMN told BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE metrics ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "UPDATE metrics SET owner = COALESCE((SELECT d.owner FROM documents d WHERE d.id = metrics.job), '')",
+    "CREATE INDEX metrics_told ON metrics(owner, ord)",
+    "ALTER TABLE progress ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE progress ADD COLUMN ord BIGINT NOT NULL DEFAULT 0",
+    "UPDATE progress SET owner = COALESCE((SELECT d.owner FROM documents d WHERE d.id = progress.job), '')",
+    "CREATE INDEX progress_told ON progress(owner, ord)",
+    "UPDATE owners SET told = COALESCE((SELECT MAX(m.ord) FROM metrics m WHERE m.owner = owners.owner), 0)",
+
+    "CREATE TABLE locals (owner TEXT NOT NULL, id TEXT NOT NULL, rev BIGINT NOT NULL, updated BIGINT NOT"
+    " NULL, body TEXT NOT NULL, PRIMARY KEY (owner, id))",
+    NULL,
+};
+
+static const char *const step_keeping[] = {
+    "CREATE TABLE webhooks (id TEXT PRIMARY KEY, owner TEXT NOT NULL, url TEXT NOT NULL, events TEXT NOT NULL,"
+    " secret TEXT NOT NULL, enabled SMALLINT NOT NULL, why_disabled TEXT NOT NULL, failing SMALLINT NOT NULL,"
+    " seq BIGINT NOT NULL, created BIGINT NOT NULL)",
+    "CREATE INDEX webhooks_owner ON webhooks(owner, id)",
+    "CREATE TABLE deliveries (id TEXT PRIMARY KEY, hook TEXT NOT NULL, owner TEXT NOT NULL, seq BIGINT NOT"
+    " NULL, event TEXT NOT NULL, body TEXT NOT NULL, state SMALLINT NOT NULL, attempts INTEGER NOT NULL,"
+    " claimed SMALLINT NOT NULL, created BIGINT NOT NULL, tried BIGINT NOT NULL, next BIGINT, status INTEGER"
+    " NOT NULL, answer TEXT NOT NULL, error TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX deliveries_hook ON deliveries(hook, seq)",
+    "CREATE INDEX deliveries_pending ON deliveries(hook, seq) WHERE state = 0",
+    "CREATE INDEX deliveries_due ON deliveries(next) WHERE next IS NOT NULL",
+    "CREATE INDEX deliveries_owner ON deliveries(owner, created)",
+
+    "CREATE TABLE to_pack (job TEXT PRIMARY KEY, at BIGINT NOT NULL, packed SMALLINT NOT NULL)",
+    "CREATE INDEX to_pack_at ON to_pack(at)",
+    "CREATE TABLE metric_packs (job TEXT PRIMARY KEY, hash TEXT NOT NULL, points BIGINT NOT NULL)",
+
+    "CREATE INDEX documents_ended ON documents(owner, updated, id) WHERE state IN (4, 5, 6)",
+    "CREATE TABLE owner_limits (owner TEXT PRIMARY KEY, keep_days INTEGER, bytes BIGINT)",
+    "CREATE TABLE leaving (owner TEXT PRIMARY KEY, since BIGINT NOT NULL)",
+    NULL,
+};
+
 /*
  * jobs.position orders an owner's jobs of one priority: milliseconds of making
  * times 65536, unless moved.  jobs.ends: when the server itself ends an
@@ -114,7 +162,7 @@ static const char *const step_queue[] = {
 };
 
 /* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
-static const char *const *const steps[] = {step_1, step_queue};
+static const char *const *const steps[] = {step_1, step_2, step_keeping, step_queue};
 
 static enum status run_step(struct connection *db, int step, struct error *err)
 {
@@ -131,6 +179,7 @@ static enum status run_step(struct connection *db, int step, struct error *err)
 static enum status migrate_open(struct connection *db, struct error *err)
 {
     ROWS rows = {0};
+    TRY(connection_lock_schema(db, err));
     TRY(SQL(db, NULL, err, "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"));
     TRY(SQL(db, &rows, err, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema'"));
     int64_t version = rows.n ? row_int(&rows, 0, 0) : 0;
@@ -138,8 +187,12 @@ static enum status migrate_open(struct connection *db, struct error *err)
         return error_set(err, UNSUPPORTED,
                          "the database has schema %lld, a newer et wrote it; this one knows %zu",
                          (long long)version, ARRAY_SIZE(steps));
+    bool is_old = version < (int64_t)ARRAY_SIZE(steps);
     for (; version < (int64_t)ARRAY_SIZE(steps); version++)
         TRY(run_step(db, (int)version, err));
+    const char *const *storage = is_old ? connection_driver(db)->storage : NULL;
+    for (; storage && *storage; storage++)
+        TRY(SQL(db, NULL, err, *storage));
     return connection_commit(db, err);
 }
 

@@ -4,12 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
+#define RETRY_FIRST_MS 50
+#define RETRY_MAX_MS 1000
+
 #define STATEMENTS_MAX 512 /* power of two, well above the number of statements in the room */
 
 struct connection {
     const struct driver *driver;
-    void *link;
-    bool failed;
+    char *where;
+    bool read_only;
+    void *link; /* NULL: not connected, and not before retry_ms (monotonic) again */
+    int64_t retry_ms, pause_ms;
+    bool open, failed; /* in a transaction; which has failed */
+    bool unsure;
+    enum trouble trouble; /* of the last failure */
     struct {
         const char *text;
         void *statement;
@@ -22,46 +32,134 @@ struct rows_block {
     char bytes[];
 };
 
+static void disconnect(struct connection *c)
+{
+    if (!c->link)
+        return;
+    for (size_t i = 0; i < STATEMENTS_MAX; i++)
+        if (c->statements[i].text)
+            c->driver->discard(c->link, c->statements[i].statement);
+    memset(c->statements, 0, sizeof(c->statements));
+    c->driver->disconnect(c->link);
+    c->link = NULL;
+}
+
+static enum trouble trouble_of(const struct connection *c)
+{
+    if (!c->link)
+        return TROUBLE_LOST;
+    return c->driver->trouble ? c->driver->trouble(c->link) : TROUBLE_NONE;
+}
+
+static enum status connect_now(struct connection *c, struct error *err)
+{
+    enum status status = c->driver->connect(c->driver, c->where, c->read_only, &c->link, err);
+    if (status == OK) {
+        c->pause_ms = 0;
+        return OK;
+    }
+    c->link = NULL;
+    c->pause_ms = c->pause_ms ? MIN(2 * c->pause_ms, RETRY_MAX_MS) : RETRY_FIRST_MS;
+    c->retry_ms = clock_monotonic_ms() + c->pause_ms;
+    return status;
+}
+
+static enum status connect_again(struct connection *c, struct error *err)
+{
+    if (trouble_of(c) != TROUBLE_LOST)
+        return OK;
+    disconnect(c);
+    if (clock_monotonic_ms() < c->retry_ms)
+        return error_set(err, UNAVAILABLE, "the database cannot be reached");
+    return connect_now(c, err);
+}
+
 enum status connection_open(const struct driver *driver, const char *where, bool read_only,
                             struct connection **ret_connection, struct error *err)
 {
-    CLEANUP(freep) struct connection *c = xcalloc(1, sizeof(*c));
+    struct connection *c = xcalloc(1, sizeof(*c));
     c->driver = driver;
-    TRY(driver->connect(driver, where, read_only, &c->link, err));
-    *ret_connection = TAKE(c);
-    return OK;
+    c->where = xstrdup(where);
+    c->read_only = read_only;
+    enum status status = connect_now(c, err);
+    if (status == OK)
+        *ret_connection = c;
+    else
+        connection_free(c);
+    return status;
 }
 
 void connection_free(struct connection *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < STATEMENTS_MAX; i++)
-        if (c->statements[i].text)
-            c->driver->discard(c->link, c->statements[i].statement);
-    c->driver->disconnect(c->link);
+    disconnect(c);
+    free(c->where);
     free(c);
 }
 
 enum status connection_begin(struct connection *c, struct error *err)
 {
-    c->failed = false;
-    return c->driver->begin(c->link, err);
+    c->failed = c->unsure = false;
+    c->trouble = TROUBLE_NONE;
+    enum status status = connect_again(c, err);
+    if (status == OK)
+        status = c->driver->begin(c->link, err);
+    c->open = status == OK;
+    if (status != OK)
+        c->trouble = trouble_of(c);
+    return status;
 }
 
 enum status connection_commit(struct connection *c, struct error *err)
 {
-    return c->driver->commit(c->link, err);
+    enum status status = c->driver->commit(c->link, err);
+    if (status == OK) {
+        c->open = false;
+        return OK;
+    }
+    c->trouble = trouble_of(c);
+    c->unsure = c->trouble == TROUBLE_LOST;
+    return status;
 }
 
 void connection_rollback(struct connection *c)
 {
-    c->driver->rollback(c->link);
+    c->open = false;
+    if (c->link)
+        c->driver->rollback(c->link);
 }
 
 bool connection_failed(const struct connection *c)
 {
     return c->failed;
+}
+
+bool connection_may_repeat(const struct connection *c)
+{
+    return c->trouble != TROUBLE_NONE && !c->unsure;
+}
+
+bool connection_is_unsure(const struct connection *c)
+{
+    return c->unsure;
+}
+
+enum status connection_lock_schema(struct connection *c, struct error *err)
+{
+    return c->driver->lock_schema ? c->driver->lock_schema(c->link, err) : OK;
+}
+
+const struct driver *connection_driver(const struct connection *c)
+{
+    return c->driver;
+}
+
+enum status connection_wait(struct connection *c, int64_t timeout_ms, int wake_fd,
+                            void (*heard)(void *context, const char *payload), void *context,
+                            struct error *err)
+{
+    return c->driver->wait(c->link, timeout_ms, wake_fd, heard, context, err);
 }
 
 void rows_release(struct rows *r)
@@ -196,20 +294,39 @@ static enum status run_statement(struct connection *c, struct rows *rows, void *
     }
 }
 
+static enum status run_once(struct connection *c, struct rows *rows, struct error *err, const char *text,
+                            const struct value *values, int n)
+{
+    void *statement = NULL;
+    if (!c->open)
+        TRY(connect_again(c, err));
+    TRY(find_statement(c, text, &statement, err));
+    enum status status = c->driver->bind(c->link, statement, values, n, err);
+    if (status == OK && !rows && c->driver->run)
+        status = c->driver->run(c->link, statement, err);
+    else if (status == OK)
+        status = run_statement(c, rows, statement, err);
+    c->driver->reset(c->link, statement);
+    return status;
+}
+
 enum status sql_run(struct connection *c, struct rows *rows, struct error *err, const char *text,
                     const struct value *values, int n)
 {
     if (rows)
         rows_release(rows);
-    void *statement = NULL;
-    enum status status = find_statement(c, text, &statement, err);
-    if (status == OK) {
-        status = c->driver->bind(c->link, statement, values, n, err);
-        if (status == OK)
-            status = run_statement(c, rows, statement, err);
-        c->driver->reset(c->link, statement);
+    enum status status = run_once(c, rows, err, text, values, n);
+    if (status == OK)
+        return OK;
+    /* A reader that was lost while nobody used it has harmed nobody. */
+    if (c->read_only && !c->open && c->link && trouble_of(c) == TROUBLE_LOST) {
+        if (rows)
+            rows_release(rows);
+        status = run_once(c, rows, err, text, values, n);
     }
-    if (status != OK)
+    if (status != OK) {
+        c->trouble = trouble_of(c);
         c->failed = true;
+    }
     return status;
 }

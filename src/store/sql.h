@@ -5,7 +5,7 @@
  *   TRY(SQL(db, &rows, err, "SELECT seq FROM owners WHERE owner = $1", V(owner)));
  *   if (rows.n) seq = row_int(&rows, 0, 0);
  *
- * Every statement is run to its end before SQL returns.  Statements are
+ * A statement that has rows is run to its end before SQL returns.  Statements are
  * prepared once a connection, known by the address of their text: it must be
  * a literal.
  */
@@ -20,11 +20,27 @@ enum status connection_open(const struct driver *driver, const char *where, bool
                             struct connection **ret_connection, struct error *err);
 void connection_free(struct connection *c); /* NULL is fine */
 
+/*
+ * A connection that was lost is made anew when it is needed next, with a
+ * pause between attempts that doubles up to a second; UNAVAILABLE meanwhile.
+ */
 enum status connection_begin(struct connection *c, struct error *err);
 enum status connection_commit(struct connection *c, struct error *err);
 void connection_rollback(struct connection *c);
 /* Has a statement failed since the last begin?  Then the transaction is to be rolled back. */
 bool connection_failed(const struct connection *c);
+/* Of a transaction that failed: it surely changed nothing, and the same may work now. */
+bool connection_may_repeat(const struct connection *c);
+/* The connection was lost during the commit: it may have happened. */
+bool connection_is_unsure(const struct connection *c);
+/* In the transaction that changes the schema: one at a time. */
+enum status connection_lock_schema(struct connection *c, struct error *err);
+const struct driver *connection_driver(const struct connection *c);
+
+/* As driver's: sends and listens. */
+enum status connection_wait(struct connection *c, int64_t timeout_ms, int wake_fd,
+                            void (*heard)(void *context, const char *payload), void *context,
+                            struct error *err);
 
 struct rows {
     int n, columns;
@@ -50,7 +66,7 @@ struct value value_bytes(const void *bytes, size_t size);
 #define V(x)                                                                                                 \
     _Generic((x), char *: value_text, const char *: value_text, double: value_real, default: value_int)(x)
 
-/* rows: emptied first; NULL when none are wanted. */
+/* rows: emptied first; NULL when none are wanted: then a failure may be told only by a later call. */
 enum status sql_run(struct connection *c, struct rows *rows, struct error *err, const char *text,
                     const struct value *values, int n);
 #define SQL(c, rows, err, text, ...)                                                                         \

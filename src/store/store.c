@@ -2,26 +2,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/internal.h"
 #include "store/schema.h"
 
 #define SWEEP_EVERY_MS (24 * 3600 * 1000LL)
+#define AGE_EVERY_MS   (3600 * 1000LL)
 
 static enum status read_url(const char *url, const struct store_options *options, struct store *s,
                             struct error *err)
 {
     static const char sqlite[] = "sqlite:";
-    const char *path = url;
+    const struct driver *driver = &driver_sqlite;
+    const char *where = url;
     if (strncmp(url, sqlite, sizeof(sqlite) - 1) == 0)
-        path = url + sizeof(sqlite) - 1;
+        where = url + sizeof(sqlite) - 1;
+    else if (strncmp(url, "postgres://", 11) == 0 || strncmp(url, "postgresql://", 13) == 0)
+        driver = &driver_postgres;
     else if (strstr(url, "://"))
-        return error_set(err, UNSUPPORTED,
-                         "database '%.*s://...': this build keeps its data in SQLite only (sqlite:PATH)",
+        return error_set(err, UNSUPPORTED, "database '%.*s://...': sqlite:PATH and postgres://... are known",
                          (int)strcspn(url, ":"), url);
-    if (!*path)
+    if (!*where)
         return error_set(err, INVALID, "database '%s' names no file", url);
-    s->driver = options->driver ? options->driver : &driver_sqlite;
-    s->where = xstrdup(path);
+    s->driver = options->driver ? options->driver : driver;
+    s->where = xstrdup(where);
     return OK;
 }
 
@@ -46,21 +50,35 @@ static enum status recover(struct tx *tx, void *opaque, struct error *err)
                        &size, NULL) ||
         size != SECRET_BYTES)
         return error_set(err, FAILED, "the database's secret is damaged");
+    /* Where there are other servers their claims stand, and ours of before run out by themselves. */
+    if (!args->store->peers)
+        TRY(outbox_recover(tx, args->now_ms, err));
     return queue_recover(tx, args->now_ms, err);
+}
+
+/* The first one's connection puts the schema right. */
+static enum status start_committer(struct store *s, struct error *err)
+{
+    struct connection *writer = NULL;
+    TRY(connection_open(s->driver, s->where, false, &writer, err));
+    enum status status = s->n_committers ? OK : schema_migrate(writer, err);
+    if (status == OK)
+        status = committer_start(s, writer, &s->committers[s->n_committers], err);
+    if (status == OK)
+        s->n_committers++;
+    else
+        connection_free(writer);
+    return status;
 }
 
 static enum status open_parts(struct store *s, const struct store_options *options, struct error *err)
 {
-    struct connection *writer = NULL;
-    TRY(connection_open(s->driver, s->where, false, &writer, err));
-    enum status status = schema_migrate(writer, err);
-    if (status == OK)
-        status = committer_start(s, writer, &s->committer, err);
-    if (status != OK) {
-        connection_free(writer);
-        return status;
-    }
-    TRY(store_write(s, recover, &(struct recovery){s, options->now_ms}, err));
+    TRY(start_committer(s, err));
+    TRY(peers_start(s, &s->peers, err));
+    struct recovery recovery = {s, options->now_ms + (s->peers ? clock_correction_ms() : 0)};
+    TRY(store_write_alone(s, recover, &recovery, err));
+    while (s->driver->locks_rows && s->n_committers < COMMITTERS_MAX)
+        TRY(start_committer(s, err));
     TRY(readers_new(s, &s->readers, err));
     TRY(blobs_open(s, err));
     return options->no_timer ? OK : timer_start(s, err);
@@ -72,11 +90,15 @@ enum status store_open(const char *url, const struct store_options *options, str
     if (sodium_init() < 0)
         return error_set(err, FAILED, "libsodium does not start");
     CLEANUP(store_closep) struct store *s = xcalloc(1, sizeof(*s));
-    pthread_rwlock_init(&s->blob_lock, NULL);
     pthread_mutex_init(&s->tick_lock, NULL);
     pthread_mutex_init(&s->changed_lock, NULL);
     s->passwords = password_cache_new();
     s->keys = idempotency_keys_new();
+    s->quotas = quota_holds_new();
+    s->quota_bytes = options->quota_bytes;
+    s->keep_days = options->keep_days;
+    s->blob_grace_ms = options->blob_grace_ms ? options->blob_grace_ms : BLOB_GRACE_MS;
+    s->sweep_ms = options->sweep_ms ? options->sweep_ms : SWEEP_EVERY_MS;
     s->swept_ms = options->now_ms;
     s->blobs = xstrdup(options->blobs);
     TRY(read_url(url, options, s, err));
@@ -90,14 +112,17 @@ void store_close(struct store *s)
     if (!s)
         return;
     timer_stop(s->timer);
-    committer_stop(s->committer);
+    for (int i = 0; i < s->n_committers; i++)
+        committer_stop(s->committers[i]);
+    peers_stop(s->peers);
     readers_free(s->readers);
     password_cache_free(s->passwords);
     idempotency_keys_free(s->keys);
-    pthread_rwlock_destroy(&s->blob_lock);
+    quota_holds_free(s->quotas);
     pthread_mutex_destroy(&s->tick_lock);
     pthread_mutex_destroy(&s->changed_lock);
     sodium_memzero(s->secret, sizeof(s->secret));
+    sodium_memzero(s->where, s->where ? strlen(s->where) : 0);
     free(s->where);
     free(s->blobs);
     free(s);
@@ -126,13 +151,19 @@ static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_nex
     TRY(arrays_tick(s, now_ms, err));
     TRY(idempotency_expire(s, now_ms, err));
     TRY(workers_expire(s, now_ms, err));
+    TRY(retention_leave(s, now_ms, err));
+    if (now_ms - s->aged_ms >= AGE_EVERY_MS) {
+        TRY(retention_age(s, now_ms, err));
+        s->aged_ms = now_ms;
+    }
     TRY(trash_empty(s, err));
-    if (now_ms - s->swept_ms >= SWEEP_EVERY_MS) {
-        TRY(blob_collect(s, now_ms, BLOB_GRACE_MS, NULL, err));
+    TRY(pack_tick(s, now_ms, err));
+    if (now_ms - s->swept_ms >= s->sweep_ms) {
+        TRY(blob_collect(s, now_ms, s->blob_grace_ms, NULL, err));
         s->swept_ms = now_ms;
     }
     if (ret_next_ms)
-        *ret_next_ms = MIN(next_ms, s->swept_ms + SWEEP_EVERY_MS);
+        *ret_next_ms = MIN(next_ms, s->swept_ms + s->sweep_ms);
     return OK;
 }
 

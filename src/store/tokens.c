@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "store/internal.h"
@@ -32,6 +33,7 @@ struct creation {
     struct token token;
     char hash[HASH_HEX_MAX];
     bool replaces; /* operator's: the others of the same owner, scope and name go */
+    const struct idempotency *idempotency;
 };
 
 static enum status create(struct tx *tx, void *opaque, struct error *err)
@@ -41,11 +43,16 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     if (c->replaces)
         TRY(SQL(tx->db, NULL, err, "DELETE FROM tokens WHERE owner = $1 AND scope = $2 AND name = $3",
                 V(t->owner), V(t->scope), V(t->name)));
-    return SQL(
+    TRY(SQL(
         tx->db, NULL, err,
         "INSERT INTO tokens(id, owner, scope, name, hash, created, expires)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms));
+        V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms)));
+    if (!c->idempotency)
+        return OK;
+    struct idempotency key = *c->idempotency;
+    key.context = (void *)t;
+    return idempotency_answer(tx, &key, NULL, t->created_ms, err);
 }
 
 static void make_secret(char ret_secret[TOKEN_SECRET_MAX])
@@ -74,7 +81,15 @@ enum status token_create(struct store *s, const char *owner, enum token_scope sc
                          int64_t expires_ms, int64_t now_ms, struct token *ret_token,
                          char ret_secret[TOKEN_SECRET_MAX], struct error *err)
 {
-    struct creation c = {.token = {.scope = scope, .created_ms = now_ms, .expires_ms = expires_ms}};
+    return token_create_once(s, owner, scope, name, expires_ms, NULL, now_ms, ret_token, ret_secret, err);
+}
+
+enum status token_create_once(struct store *s, const char *owner, enum token_scope scope, const char *name,
+                              int64_t expires_ms, const struct idempotency *idempotency, int64_t now_ms,
+                              struct token *ret_token, char ret_secret[TOKEN_SECRET_MAX], struct error *err)
+{
+    struct creation c = {.idempotency = idempotency,
+                         .token = {.scope = scope, .created_ms = now_ms, .expires_ms = expires_ms}};
     if (strlen(name) >= sizeof(c.token.name) || strlen(owner) >= sizeof(c.token.owner))
         return error_set(err, INVALID, "a token's name has at most %zu bytes", sizeof(c.token.name) - 1);
     if (expires_ms && expires_ms <= now_ms)
@@ -132,7 +147,7 @@ struct revocation {
     const char *owner, *id;
 };
 
-static enum status revoke(struct tx *tx, void *opaque, struct error *err)
+static enum status revoke_one(struct tx *tx, void *opaque, struct error *err)
 {
     const struct revocation *r = opaque;
     ROWS rows = {0};
@@ -144,7 +159,7 @@ static enum status revoke(struct tx *tx, void *opaque, struct error *err)
 
 enum status token_revoke(struct store *s, const char *owner, const char *id, struct error *err)
 {
-    return store_write(s, revoke, &(struct revocation){owner, id}, err);
+    return store_write(s, revoke_one, &(struct revocation){owner, id}, err);
 }
 
 /* Does the file hold a valid secret of this scope? */
@@ -159,6 +174,21 @@ static bool file_is_valid(struct store *s, const char *path, enum token_scope sc
     return token_verify(s, text, now_ms, &token, NULL) == OK && token.scope == scope;
 }
 
+/* Servers that share a database have a token each: which one is told by the folder and the machine. */
+static void name_operator_token(const struct store *s, const char *dir, const char *file,
+                                char ret_name[TOKEN_NAME_MAX])
+{
+    char host[65] = "", digest[HASH_HEX_MAX];
+    gethostname(host, sizeof(host) - 1);
+    CLEANUP(freep) char *absolute = realpath(dir, NULL);
+    CLEANUP(freep) char *place = xasprintf("%s:%s", host, absolute ? absolute : dir);
+    hash_bytes(HASH_SHA256, place, strlen(place), digest);
+    if (s->peers)
+        snprintf(ret_name, TOKEN_NAME_MAX, "%s %.16s", file, digest);
+    else
+        copy_text(ret_name, TOKEN_NAME_MAX, file);
+}
+
 static enum status ensure(struct store *s, const char *dir, const char *file, enum token_scope scope,
                           int64_t now_ms, struct error *err)
 {
@@ -167,7 +197,7 @@ static enum status ensure(struct store *s, const char *dir, const char *file, en
         return OK;
     char line[TOKEN_SECRET_MAX + 1];
     struct creation c = {.token = {.scope = scope, .created_ms = now_ms}, .replaces = true};
-    copy_text(c.token.name, sizeof(c.token.name), file);
+    name_operator_token(s, dir, file, c.token.name);
     TRY(make_token(s, &c, line, err));
     size_t size = strlen(line);
     line[size] = '\n';

@@ -15,6 +15,8 @@ static const char *const pieces[] = {
     " (SELECT job, attempt, stream, pos FROM log_chunks WHERE job = $1 LIMIT 200) RETURNING 1",
     "DELETE FROM logs WHERE job = $1 RETURNING 1",
     "DELETE FROM attempts WHERE job = $1 RETURNING 1",
+    "DELETE FROM to_pack WHERE job = $1 RETURNING 1",
+    "DELETE FROM metric_packs WHERE job = $1 RETURNING 1",
     "DELETE FROM trash WHERE job = $1 RETURNING 1",
 };
 
@@ -29,6 +31,12 @@ static enum status remove_piece(struct tx *tx, void *opaque, struct error *err)
 {
     const char *job = opaque;
     ROWS rows = {0};
+    if (tx->store->driver->locks_rows) {
+        TRY(SQL(tx->db, &rows, err, "SELECT job FROM trash WHERE job = $1 FOR UPDATE", V(job)));
+        if (!rows.n)
+            return OK; /* another server was faster */
+        rows_release(&rows);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(pieces) && !rows.n; i++)
         TRY(SQL(tx->db, &rows, err, pieces[i], V(job)));
     return OK;

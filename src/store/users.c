@@ -102,6 +102,11 @@ static void cache_drop(struct password_cache *cache, const char *owner)
     pthread_mutex_unlock(&cache->lock);
 }
 
+void password_forget(struct store *s, const char *owner)
+{
+    cache_drop(s->passwords, owner);
+}
+
 enum status user_id(const char *name, char ret_id[OWNER_MAX], struct error *err)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -130,6 +135,7 @@ struct user_write {
     const char *name, *id;
     const char *hash; /* NULL: no password */
     const json_t *body;
+    const struct idempotency *idempotency;
     int64_t now_ms;
     struct document result;
 };
@@ -158,11 +164,21 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
         return error_set(err, CONFLICT, "there is a user '%s' already", u->name);
     struct new_document new = {.id = u->id, .type = "user", .body = u->body};
     TRY(document_insert(tx, u->id, &new, u->now_ms, &u->result, err));
-    return u->hash ? write_password(tx, u, err) : OK;
+    if (u->hash)
+        TRY(write_password(tx, u, err));
+    struct document_list made = {.n = 1, .documents = &u->result};
+    return u->idempotency ? idempotency_answer(tx, u->idempotency, &made, u->now_ms, err) : OK;
 }
 
 enum status user_create(struct store *s, const char *name, const char *password, const json_t *body,
                         int64_t now_ms, struct document *ret_document, struct error *err)
+{
+    return user_create_once(s, name, password, body, NULL, now_ms, ret_document, err);
+}
+
+enum status user_create_once(struct store *s, const char *name, const char *password, const json_t *body,
+                             const struct idempotency *idempotency, int64_t now_ms,
+                             struct document *ret_document, struct error *err)
 {
     char id[OWNER_MAX], hash[crypto_pwhash_STRBYTES];
     TRY(user_id(name, id, err));
@@ -173,8 +189,9 @@ enum status user_create(struct store *s, const char *name, const char *password,
                            .id = id,
                            .hash = password ? hash : NULL,
                            .body = body ? body : empty,
+                           .idempotency = idempotency,
                            .now_ms = now_ms};
-    TRY(store_write(s, create, &u, err));
+    TRY(store_write_for(s, id, create, &u, err));
     if (ret_document) {
         *ret_document = u.result;
         u.result.body = NULL;
@@ -188,6 +205,7 @@ static enum status set_password(struct tx *tx, void *opaque, struct error *err)
     document_release(&u->result);
     TRY(document_find(tx->db, u->id, u->id, &u->result, err));
     TRY(write_password(tx, u, err));
+    tx_stir(tx, PASSWORD_TOPIC, u->id);
     return document_write(tx, &u->result, u->now_ms, err);
 }
 
@@ -199,7 +217,7 @@ enum status user_set_password(struct store *s, const char *name, const char *pas
     TRY(hash_password(s, password, hash, err));
     CLEANUP(user_write_release) struct user_write u = {
         .name = name, .id = id, .hash = hash, .now_ms = now_ms};
-    enum status status = store_write(s, set_password, &u, err);
+    enum status status = store_write_for(s, id, set_password, &u, err);
     cache_drop(s->passwords, id);
     return status;
 }

@@ -22,6 +22,11 @@ enum status user_id(const char *name, char ret_id[OWNER_MAX], struct error *err)
  */
 enum status user_create(struct store *s, const char *name, const char *password, const json_t *body,
                         int64_t now_ms, struct document *ret_document /* may be NULL */, struct error *err);
+/* The same, and the key's answer is saved with it.  idempotency: NULL for none. */
+struct idempotency;
+enum status user_create_once(struct store *s, const char *name, const char *password, const json_t *body,
+                             const struct idempotency *idempotency, int64_t now_ms,
+                             struct document *ret_document, struct error *err);
 enum status user_set_password(struct store *s, const char *name, const char *password, int64_t now_ms,
                               struct error *err);
 /*
@@ -32,18 +37,26 @@ enum status user_set_password(struct store *s, const char *name, const char *pas
 enum status user_verify(struct store *s, const char *name, const char *password, int64_t now_ms,
                         struct error *err);
 
+/*
+ * The user can log in no more, from now on; all that they own goes soon, jobs
+ * that run too.  The name is never given again.
+ * Errors: NOT_FOUND.
+ */
+enum status user_delete(struct store *s, const char *name, int64_t now_ms, struct error *err);
+
 enum token_scope { TOKEN_USER = 1, TOKEN_WORKER, TOKEN_ADMIN };
 /* "user", "worker", "admin", and back; 0: no such word. */
 const char *token_scope_word(enum token_scope scope);
 enum token_scope token_scope_of(const char *word);
 
+#define TOKEN_NAME_MAX 128
 #define TOKEN_SECRET_MAX 47 /* "et_" and 43 characters */
 
 struct token {
     char id[ID_MAX];
     char owner[OWNER_MAX]; /* "" for the operator's */
     enum token_scope scope;
-    char name[128]; /* what its owner calls it */
+    char name[TOKEN_NAME_MAX]; /* what its owner calls it */
     int64_t created_ms;
     int64_t expires_ms; /* 0: never */
 };
@@ -58,6 +71,10 @@ void token_list_release(struct token_list *l);
 enum status token_create(struct store *s, const char *owner, enum token_scope scope, const char *name,
                          int64_t expires_ms, int64_t now_ms, struct token *ret_token,
                          char ret_secret[TOKEN_SECRET_MAX], struct error *err);
+/* The same, and the key's answer is saved with it: answer's context is the const struct token. */
+enum status token_create_once(struct store *s, const char *owner, enum token_scope scope, const char *name,
+                              int64_t expires_ms, const struct idempotency *idempotency, int64_t now_ms,
+                              struct token *ret_token, char ret_secret[TOKEN_SECRET_MAX], struct error *err);
 /* Errors: DENIED when it is unknown, revoked or expired. */
 enum status token_verify(struct store *s, const char *secret, int64_t now_ms, struct token *ret_token,
                          struct error *err);

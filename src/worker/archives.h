@@ -57,9 +57,11 @@ enum status archive_reader_extract(struct archive_reader *r, int folder_fd, stru
 /* ---- writing ---- */
 
 struct archive_writer;
+enum archive_filter { ARCHIVE_PLAIN, ARCHIVE_GZIP };
 
-/* A new .tar.gz.  Same entries, same bytes: no times, no owners. */
-enum status archive_writer_open(const char *path, struct archive_writer **ret_writer, struct error *err);
+/* A new .tar or .tar.gz.  Same entries, same bytes: no times, no owners. */
+enum status archive_writer_open(const char *path, enum archive_filter filter, struct archive_writer **ret_writer,
+                                struct error *err);
 /* One file of exactly size bytes: begin, then data in pieces. */
 enum status archive_writer_begin(struct archive_writer *w, const char *path, int64_t size, struct error *err);
 enum status archive_writer_data(struct archive_writer *w, const void *bytes, size_t size, struct error *err);

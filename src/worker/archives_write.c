@@ -22,7 +22,8 @@ static enum status cannot_write(const struct archive_writer *w, struct error *er
     return error_set(err, status, "cannot write '%s': %s", w->path, text ? text : strerror(number));
 }
 
-enum status archive_writer_open(const char *path, struct archive_writer **ret_writer, struct error *err)
+enum status archive_writer_open(const char *path, enum archive_filter filter, struct archive_writer **ret_writer,
+                                struct error *err)
 {
     CLEANUP(archive_writer_freep) struct archive_writer *w = xcalloc(1, sizeof(*w));
     w->path = xstrdup(path);
@@ -30,10 +31,12 @@ enum status archive_writer_open(const char *path, struct archive_writer **ret_wr
     w->entry = archive_entry_new();
     if (!w->archive || !w->entry)
         return error_set(err, FAILED, "cannot write '%s': out of memory", path);
-    archive_write_add_filter_gzip(w->archive);
-    archive_write_set_filter_option(w->archive, "gzip", "timestamp", NULL);
-    /* Images and databases hardly shrink: the fastest level costs least. */
-    archive_write_set_filter_option(w->archive, "gzip", "compression-level", "1");
+    if (filter == ARCHIVE_GZIP) {
+        archive_write_add_filter_gzip(w->archive);
+        archive_write_set_filter_option(w->archive, "gzip", "timestamp", NULL);
+        /* Images and databases hardly shrink: the fastest level costs least. */
+        archive_write_set_filter_option(w->archive, "gzip", "compression-level", "1");
+    }
     archive_write_set_format_gnutar(w->archive); /* names as they are, of any length */
     if (archive_write_open_filename(w->archive, path) != ARCHIVE_OK)
         return cannot_write(w, err);

@@ -16,8 +16,9 @@
 #include "base/file.h"
 #include "base/process.h"
 
-#define CANCEL_GRACE_MS 10000
+#define CANCEL_GRACE_MS  10000
 #define RELEASE_GRACE_MS 15000
+#define READ_AT_ONCE     (1 << 20) /* of a stream, so that one which never ends leaves time for the rest */
 
 extern char **environ;
 
@@ -28,13 +29,34 @@ struct child {
     int pidfd;
     int out, err, progress; /* read ends; -1 once at their end */
     struct line_reader lines;
-    enum status failed; /* of writing down its output */
+    int64_t kept[2];    /* bytes of stdout and stderr in their streams */
+    int64_t echoed;     /* bytes of stdout in the log */
+    enum status failed; /* of writing down its output, or of the guard's sample */
     struct error error;
     enum job_end asked; /* what SIGTERM or SIGKILL was sent for */
     bool out_of_time;
     int64_t kill_at;  /* monotonic; 0: no SIGKILL is planned */
     int64_t deadline; /* of max_seconds; 0: none */
+    int64_t sample_at;
 };
+
+static void send_signal(const struct child *c, int number)
+{
+    if (c->options->guard)
+        c->options->guard->signal(c->options->context, c->pid, number);
+    else
+        kill(-c->pid, number);
+}
+
+/* The first failure is the one that is told. */
+static void fail(struct child *c, enum status status, const struct error *err)
+{
+    if (c->failed != OK)
+        return;
+    c->failed = status;
+    c->error = *err;
+    send_signal(c, SIGKILL);
+}
 
 /* ---- lines ---- */
 
@@ -150,11 +172,57 @@ static void on_line(void *context, const char *line)
         c->options->line(c->options->context, line);
 }
 
-/* All that is in a pipe now. */
+typedef enum status (*writer)(struct job *job, const void *bytes, size_t size, struct error *err);
+
+static enum status write_out(struct job *job, const void *bytes, size_t size, struct error *err)
+{
+    return job_output(job, JOB_STDOUT, bytes, size, err);
+}
+
+static enum status write_err(struct job *job, const void *bytes, size_t size, struct error *err)
+{
+    return job_output(job, JOB_STDERR, bytes, size, err);
+}
+
+/* As much as still goes below the limit; `kept` is what is there. */
+static void keep(struct child *c, writer write, int64_t *kept, int64_t limit, const char *bytes, size_t size)
+{
+    struct error err;
+    if (*kept >= limit)
+        return;
+    size = (size_t)MIN((int64_t)size, limit - *kept);
+    enum status status = write(c->job, bytes, size, &err);
+    *kept += (int64_t)size;
+    if (status != OK)
+        fail(c, status, &err); /* its output has nowhere to go */
+    else if (*kept == limit)
+        job_log(c->job, "the output has reached %lld bytes: no more of it is kept here", (long long)limit);
+}
+
+/*
+ * The log shows both streams of a program that is not ours; standard error
+ * always finds room in it.
+ */
+static void take_output(struct child *c, int stream, const char *bytes, size_t size)
+{
+    const struct child_guard *guard = c->options->guard;
+    int64_t limit = guard ? guard->log_max : INT64_MAX;
+    if (stream == JOB_STDERR) {
+        keep(c, write_err, &c->kept[JOB_STDERR], limit, bytes, size);
+        return;
+    }
+    keep(c, write_out, &c->kept[JOB_STDOUT], limit, bytes, size);
+    if (!guard)
+        return;
+    guard->output(c->options->context, bytes, size);
+    keep(c, job_echo, &c->echoed, limit, bytes, size);
+}
+
+/* What is in a pipe now. */
 static void drain(struct child *c, int *fd)
 {
     char bytes[65536];
-    while (*fd >= 0) {
+    for (size_t total = 0; *fd >= 0 && total < READ_AT_ONCE;) {
         ssize_t n = read(*fd, bytes, sizeof(bytes));
         if (n < 0 && errno == EINTR)
             continue;
@@ -164,19 +232,27 @@ static void drain(struct child *c, int *fd)
             fd_closep(fd);
             return;
         }
+        total += (size_t)n;
         if (fd == &c->progress) {
             line_reader_feed(&c->lines, bytes, (size_t)n, on_line, c);
             continue;
         }
-        struct error err;
-        enum status status =
-            job_output(c->job, fd == &c->out ? JOB_STDOUT : JOB_STDERR, bytes, (size_t)n, &err);
-        if (status != OK && c->failed == OK) {
-            c->failed = status;
-            c->error = err;
-            kill(-c->pid, SIGKILL); /* its output has nowhere to go */
-        }
+        take_output(c, fd == &c->out ? JOB_STDOUT : JOB_STDERR, bytes, (size_t)n);
     }
+}
+
+/* Asks the guard when it is time.  What takes long is done less often. */
+static void take_sample(struct child *c, int64_t now)
+{
+    const struct child_guard *guard = c->options->guard;
+    if (!guard || now < c->sample_at || c->failed != OK)
+        return;
+    struct error err = {0};
+    enum status status = guard->sample(c->options->context, c->pid, &err);
+    if (status != OK)
+        fail(c, status, &err);
+    int64_t after = clock_monotonic_ms();
+    c->sample_at = after + MAX((int64_t)guard->sample_ms, 4 * (after - now));
 }
 
 /* Sends what is due.  The process is not reaped yet, so its number is still its own. */
@@ -185,20 +261,20 @@ static void press(struct child *c, int64_t now)
     enum job_end ending = job_ending(c->job);
     if (c->deadline && now >= c->deadline && !c->out_of_time) {
         c->out_of_time = true;
-        kill(-c->pid, SIGTERM);
+        send_signal(c, SIGTERM);
         c->kill_at = now + CANCEL_GRACE_MS;
     }
     if (ending > c->asked) {
         if (ending >= JOB_KILLED) {
-            kill(-c->pid, SIGKILL);
+            send_signal(c, SIGKILL);
         } else if (c->asked == JOB_GOES_ON) {
-            kill(-c->pid, SIGTERM);
+            send_signal(c, SIGTERM);
             c->kill_at = now + (ending == JOB_CANCELLED ? CANCEL_GRACE_MS : RELEASE_GRACE_MS);
         }
         c->asked = ending;
     }
     if (c->kill_at && now >= c->kill_at) {
-        kill(-c->pid, SIGKILL);
+        send_signal(c, SIGKILL);
         c->kill_at = 0;
     }
 }
@@ -210,6 +286,8 @@ static int time_left(const struct child *c, int64_t now)
         until = MIN(until, c->kill_at);
     if (c->deadline && !c->out_of_time)
         until = MIN(until, c->deadline);
+    if (c->options->guard && c->failed == OK)
+        until = MIN(until, c->sample_at);
     /* The wake descriptor is no longer watched once the job is ending: a worse end is looked for. */
     if (c->asked)
         until = MIN(until, now + 200);
@@ -221,6 +299,7 @@ static int watch(struct child *c)
     for (;;) {
         int64_t now = clock_monotonic_ms();
         press(c, now);
+        take_sample(c, now);
         struct pollfd fds[] = {
             {.fd = c->pidfd, .events = POLLIN},
             {.fd = c->out, .events = POLLIN},
@@ -235,7 +314,7 @@ static int watch(struct child *c)
         drain(c, &c->progress);
         if (fds[0].revents) {
             int wait_status = 0;
-            kill(-c->pid, SIGKILL); /* what it left behind in its group */
+            send_signal(c, SIGKILL); /* what it left behind */
             while (waitpid(c->pid, &wait_status, 0) < 0 && errno == EINTR)
                 ;
             drain(c, &c->out);
@@ -265,7 +344,8 @@ enum status child_verdict(int wait_status, const char *last_line, struct error *
     return error_set(err, is_full ? NO_SPACE : FAILED, "%s", last_line);
 }
 
-enum status child_run(struct job *job, const struct child_options *options, struct error *err)
+enum status child_watch(struct job *job, const struct child_options *options, int *ret_wait_status,
+                        bool *ret_asked, struct error *err)
 {
     TRY(job_check(job, err));
     CLEANUP(freep) struct child *c = xcalloc(1, sizeof(*c));
@@ -276,7 +356,10 @@ enum status child_run(struct job *job, const struct child_options *options, stru
     if (max_seconds)
         c->deadline = clock_monotonic_ms() + MIN(max_seconds, INT32_MAX) * 1000;
     enum status status = start(c, err);
-    int wait_status = status == OK ? watch(c) : 0;
+    if (status == OK) {
+        *ret_wait_status = watch(c);
+        *ret_asked = c->asked != JOB_GOES_ON;
+    }
     fd_closep(&c->pidfd);
     fd_closep(&c->out);
     fd_closep(&c->err);
@@ -284,12 +367,18 @@ enum status child_run(struct job *job, const struct child_options *options, stru
     TRY(status);
     if (c->failed)
         return error_set(err, c->failed, "%s", c->error.message);
+    if (c->out_of_time && (options->guard || *ret_wait_status))
+        return error_set(err, FAILED, "ran longer than its limit of %lld s", (long long)max_seconds);
+    return OK;
+}
+
+enum status child_run(struct job *job, const struct child_options *options, struct error *err)
+{
+    int wait_status;
+    bool asked;
+    TRY(child_watch(job, options, &wait_status, &asked, err));
     char last_line[600];
     job_last_line(job, last_line, sizeof(last_line));
-    status = child_verdict(wait_status, last_line, err);
-    if (status == OK)
-        return OK;
-    if (c->out_of_time)
-        return error_set(err, FAILED, "ran longer than its limit of %lld s", (long long)max_seconds);
-    return c->asked ? error_set(err, CANCELLED, "the job was asked to stop") : status;
+    enum status status = child_verdict(wait_status, last_line, err);
+    return status != OK && asked ? error_set(err, CANCELLED, "the job was asked to stop") : status;
 }

@@ -39,12 +39,14 @@ static void net_parameter_freep(Caffe__NetParameter **p)
 static enum status find_input(struct classifier *c, struct error *err)
 {
     const struct netdef *def = net_def(c->net);
-    for (int i = 0; i < def->n_layers; i++)
-        if (!strcmp(def->layers[i].type->name, "Input") && def->layers[i].n_tops > 0) {
+    for (int i = 0; i < def->n_layers; i++) {
+        const char *type = def->layers[i].type->name;
+        if ((!strcmp(type, "Input") || !strcmp(type, "MemoryData")) && def->layers[i].n_tops > 0) {
             c->input = def->layers[i].tops[0];
             return OK;
         }
-    return error_set(err, INVALID, "the net has no Input layer to put an image into");
+    }
+    return error_set(err, INVALID, "the net has no Input or MemoryData layer to put an image into");
 }
 
 /* The probabilities: what a Softmax leaves, or else the last output. */
@@ -87,7 +89,8 @@ static enum status open_net(struct classifier *c, const json_t *spec, struct err
     CLEANUP(net_parameter_freep) Caffe__NetParameter *param = NULL;
     TRY(net_read_file(json_get_string(spec, "net", ""), &param, err));
     struct netdef_options state = {.phase = CAFFE__PHASE__TEST};
-    struct net_options options = {.threads = (int)json_get_int(spec, "threads", 0), .inference = true};
+    struct net_options options = {
+        .threads = (int)json_get_int(spec, "threads", 0), .inference = true, .feeds_memory = true};
     TRY(net_create(param, &state, &options, &c->net, err));
     TRY(net_load_weights(c->net, json_get_string(spec, "weights", ""), err));
     TRY(find_input(c, err));
@@ -124,7 +127,7 @@ static json_t *label_of(const struct classifier *c, int64_t class)
 {
     if (!json_array_size(c->labels))
         return json_sprintf("%lld", (long long)class);
-    const json_t *label = json_array_get(c->labels, (size_t)class);
+    const json_t *label = json_array_get(c->labels, (size_t) class);
     return json_is_string(label) ? json_string(json_string_value(label)) : NULL;
 }
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "worker/snapshot.h"
 
+#define SENT_SNAPSHOT   "sent-snapshot.tar" /* snapshot.tar is what the job began with */
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 5000
 #define SEND_EVERY_MS 100           /* between two sendings of the same kind */
@@ -307,6 +308,11 @@ enum status job_output(struct job *job, enum job_stream stream, const void *byte
     return write_stream(job, stream, bytes, size, true, err);
 }
 
+enum status job_echo(struct job *job, const void *bytes, size_t size, struct error *err)
+{
+    return write_stream(job, JOB_STDERR, bytes, size, false, err);
+}
+
 void job_log(struct job *job, const char *format, ...)
 {
     char line[2048];
@@ -440,11 +446,10 @@ static void send_snapshot(struct job *job, const char *model, const char *state)
     char reason[LOG_VALUE_MAX];
     CLEANUP(freep) char *model_path = path_join(job->folder, model);
     CLEANUP(freep) char *state_path = path_join(job->folder, state);
-    enum status status = snapshot_seal(model_path, state_path, &err);
+    CLEANUP(freep) char *tar_path = path_join(job->folder, SENT_SNAPSHOT);
+    enum status status = snapshot_pack(model_path, state_path, tar_path, &err);
     if (status == OK)
-        status = put_file(job, COURIER, model, "snapshot.caffemodel", &err);
-    if (status == OK)
-        status = put_file(job, COURIER, state, "snapshot.solverstate", &err);
+        status = put_file(job, COURIER, SENT_SNAPSHOT, SNAPSHOT_TAR, &err);
     if (status == OK)
         log_event("worker.snapshot", "job=%s attempt=%d file=%s", job->lease.job, job->lease.attempt, state);
     else if (!job->over)
@@ -452,6 +457,7 @@ static void send_snapshot(struct job *job, const char *model, const char *state)
                   job->lease.attempt, log_value(err.message, reason));
     unlink(model_path);
     unlink(state_path);
+    unlink(tar_path);
 }
 
 /* What waits, moved out of the job under its lock. */

@@ -13,7 +13,18 @@
 #ifndef ET_JOB_H
 #define ET_JOB_H
 
+#include "base/pools.h"
 #include "worker/lease.h"
+
+/* What a worker lets a script do; 0 is the usual. */
+struct script_limits {
+    bool unsafe;          /* run them without a sandbox */
+    int processes;        /* 512 */
+    int64_t memory_bytes; /* of one whose pool has no size: the machine's by slots */
+    int64_t disk_bytes;   /* 8 GiB */
+    int64_t log_bytes;    /* of each of its streams: 64 MiB */
+    const char *folder;   /* scripts that a Boss's Orders name; NULL: none, and no Orders */
+};
 
 /* What all jobs of a worker share; lent to them. */
 struct job_host {
@@ -21,6 +32,8 @@ struct job_host {
     const char *folder;      /* job folders are made here */
     int threads;             /* of one job that asks for none: cores / slots */
     int64_t max_fetch_bytes; /* of one URL; 0: no limit */
+    struct script_limits scripts;
+    const struct pools *pools; /* what a job of each may use */
 };
 
 /* Why a job should end; a later reason only replaces a lesser one. */
@@ -73,6 +86,8 @@ enum status job_put_blob(struct job *job, const char *file_name, const char *blo
 /* Raw output of the child.  NO_SPACE, FAILED when the folder's disk does not take it. */
 enum status job_output(struct job *job, enum job_stream stream, const void *bytes, size_t size,
                        struct error *err);
+/* The same, joined to the log (stderr), which shows both streams, but never its last line. */
+enum status job_echo(struct job *job, const void *bytes, size_t size, struct error *err);
 /* A line of the service's own on stderr. */
 void job_log(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The child's last line on stderr that is not empty, for "failed: ...".  Writes "" when there is none. */
@@ -81,8 +96,8 @@ void job_last_line(const struct job *job, char *out, size_t size);
 void job_metric(struct job *job, const char *name, int64_t step, double value);
 void job_progress(struct job *job, json_t *progress); /* taken; replaces what has not been sent */
 /*
- * A pair of files of the job's folder, to be uploaded as snapshot.caffemodel
- * and snapshot.solverstate and removed after it; a newer pair replaces one
+ * A pair of files of the job's folder, to be uploaded in one
+ * snapshot.tar and removed after it; a newer pair replaces one
  * that waits.
  */
 void job_snapshot(struct job *job, const char *model_file, const char *state_file);

@@ -2,7 +2,7 @@
  * kinds.h - what jobs there are: one file a kind, one row in kinds.c.
  *
  * run() works in the job's folder.  OK: *ret_result is the result of
- * docs/worker-protocol.md.  Errors decide the outcome: UNAVAILABLE and
+ * docs/worker-protocol.md (a script's is written when it fails, too).  Errors decide the outcome: UNAVAILABLE and
  * NO_SPACE are tried again, CANCELLED is an end that was asked for, all
  * others are the user's to know.
  */
@@ -20,6 +20,8 @@ struct job_kind {
 const struct job_kind *job_kind_find(const char *name); /* NULL: not one of this worker */
 
 enum status job_run_fetch(struct job *job, json_t **ret_result, struct error *err);
+enum status job_run_order(struct job *job, json_t **ret_result, struct error *err);
+enum status job_run_script(struct job *job, json_t **ret_result, struct error *err);
 enum status job_run_split(struct job *job, json_t **ret_result, struct error *err);
 enum status job_run_train(struct job *job, json_t **ret_result, struct error *err);
 enum status job_run_classify(struct job *job, json_t **ret_result, struct error *err);

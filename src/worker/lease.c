@@ -31,6 +31,7 @@ enum status lease_read(json_t *json, struct lease *ret_lease, struct error *err)
         .job = json_get_string(json, "job", ""),
         .token = json_get_string(json, "token", ""),
         .kind = json_get_string(json, "kind", ""),
+        .pool = json_get_string(json, "pool", "cpu"),
         .attempt = (int)json_get_int(json, "attempt", 0),
         .heartbeat_ms = json_get_int(json, "heartbeat_ms", 5000),
         .lease_ms = json_get_int(json, "lease_ms", 20000),

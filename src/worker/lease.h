@@ -16,7 +16,7 @@ struct lease_input {
 /* One attempt at one job, as the server handed it out.  Strings are lent by `json`. */
 struct lease {
     json_t *json;
-    const char *job, *token, *kind;
+    const char *job, *token, *kind, *pool;
     int attempt;
     int64_t heartbeat_ms, lease_ms, max_seconds;
     bool allow_private_urls;

@@ -14,7 +14,8 @@ void progress_init(struct progress *p, const struct progress_sink *sink)
 void progress_release(struct progress *p)
 {
     json_decref(p->latest);
-    p->latest = NULL;
+    json_decref(p->layer_times);
+    p->latest = p->layer_times = NULL;
 }
 
 /* A number, or one of the three words for what JSON cannot say. */
@@ -101,11 +102,15 @@ void progress_line(struct progress *p, const char *text)
         return;
     const json_t *snapshot = json_object_get(line, "snapshot");
     int64_t step = json_get_int(line, "iteration", 0);
-    if (snapshot)
+    if (snapshot) {
         p->sink.snapshot(p->sink.context, json_get_string(snapshot, "model", ""),
                          json_get_string(snapshot, "state", ""), json_get_bool(snapshot, "service", false));
-    else if (json_object_get(line, "test"))
+    } else if (json_object_get(line, "layer_times")) {
+        json_decref(p->layer_times);
+        p->layer_times = json_incref(json_object_get(line, "layer_times"));
+    } else if (json_object_get(line, "test")) {
         on_test(p, line, step);
-    else if (json_object_get(line, "iteration"))
+    } else if (json_object_get(line, "iteration")) {
         on_iteration(p, line, step);
+    }
 }

@@ -4,6 +4,7 @@
  * "outputs": {...}}
  *   {"test": 0, "iteration": 100, "outputs": {"accuracy": 0.97, "loss": 0.1}}
  *   {"snapshot": {"iteration": 100, "model": "PATH", "state": "PATH", "service": true}}
+ *   {"layer_times": [{"layer": "conv1", "type": "Convolution", "forward-us": 812.5, "backward-us": 1630.1}]}
  *
  * Metrics: "loss", "lr", "images_per_second"; of a test "test/accuracy", of
  * further test nets "test1/accuracy"; elements of an output "test/x.0".
@@ -26,6 +27,7 @@ struct progress {
     json_t *latest;  /* what was last given to sink.progress */
     double accuracy; /* of the first test net's last test */
     bool has_accuracy;
+    json_t *layer_times; /* NULL until told, at the end */
 };
 
 void progress_init(struct progress *p, const struct progress_sink *sink);

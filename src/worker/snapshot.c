@@ -3,53 +3,56 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "worker/archives.h"
 
-/* Field 1000, 64 bytes: (1000 << 3 | 2) as a varint, then the length. */
-static const uint8_t seal_head[3] = {0xc2, 0x3e, 64};
-
-struct seal {
-    uint8_t head[3];
-    char sha256[64];
-};
-
-static enum status make_seal(const char *path, struct seal *ret_seal, struct error *err)
+static enum status pack_file(struct archive_writer *w, const char *path, const char *name, struct error *err)
 {
     CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st))
         return error_set(err, status_from_errno(errno), "cannot open '%s': %s", path, strerror(errno));
-    CLEANUP(hash_freep) struct hash *hash = hash_new(HASH_SHA256);
-    char part[65536], hex[HASH_HEX_MAX];
+    TRY(archive_writer_begin(w, name, st.st_size, err));
+    char part[65536];
     ssize_t n;
     while ((n = read(fd, part, sizeof(part))) > 0)
-        hash_update(hash, part, (size_t)n);
-    if (n < 0)
-        return error_set(err, FAILED, "cannot read '%s': %s", path, strerror(errno));
-    hash_finish(TAKE(hash), hex);
-    memcpy(ret_seal->head, seal_head, sizeof(seal_head));
-    memcpy(ret_seal->sha256, hex, sizeof(ret_seal->sha256));
-    return OK;
+        TRY(archive_writer_data(w, part, (size_t)n, err));
+    return n < 0 ? error_set(err, FAILED, "cannot read '%s': %s", path, strerror(errno)) : OK;
 }
 
-enum status snapshot_seal(const char *model_path, const char *state_path, struct error *err)
+enum status snapshot_pack(const char *model_path, const char *state_path, const char *tar_path,
+                          struct error *err)
 {
-    struct seal seal;
-    TRY(make_seal(model_path, &seal, err));
-    CLEANUP(fd_closep) int fd = open(state_path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0 || fd_write_all(fd, &seal, sizeof(seal)))
-        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", state_path, strerror(errno));
-    return OK;
+    CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
+    TRY(archive_writer_open(tar_path, ARCHIVE_PLAIN, &w, err)); /* weights do not shrink */
+    TRY(pack_file(w, model_path, SNAPSHOT_MODEL, err));
+    TRY(pack_file(w, state_path, SNAPSHOT_STATE, err));
+    return archive_writer_finish(w, err);
 }
 
-bool snapshot_is_whole(const char *model_path, const char *state_path)
+enum status snapshot_unpack(const char *tar_path, const char *folder, struct error *err)
 {
-    struct seal want, got;
-    struct error unread;
-    if (make_seal(model_path, &want, &unread) != OK)
-        return false;
-    CLEANUP(fd_closep) int fd = open(state_path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && lseek(fd, -(off_t)sizeof(got), SEEK_END) >= 0 &&
-           read(fd, &got, sizeof(got)) == sizeof(got) && !memcmp(&want, &got, sizeof(got));
+    CLEANUP(fd_closep) int tar = open(tar_path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_closep) int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tar < 0 || folder_fd < 0)
+        return error_set(err, status_from_errno(errno), "cannot open '%s': %s", tar < 0 ? tar_path : folder,
+                         strerror(errno));
+    CLEANUP(archive_reader_freep) struct archive_reader *r = NULL;
+    TRY(archive_reader_open(tar, SNAPSHOT_TAR, &(struct archive_limits){0}, &r, err));
+    int n_found = 0;
+    for (;;) {
+        struct archive_item item;
+        bool more;
+        TRY(archive_reader_next(r, &item, &more, err));
+        if (!more)
+            break;
+        if (strcmp(item.path, SNAPSHOT_MODEL) && strcmp(item.path, SNAPSHOT_STATE))
+            return error_set(err, INVALID, "'%s' is no part of a snapshot", item.path);
+        TRY(archive_reader_extract(r, folder_fd, err));
+        n_found++;
+    }
+    return n_found == 2 ? OK : error_set(err, INVALID, "a snapshot has two files, this one has %d", n_found);
 }

@@ -1,19 +1,21 @@
 /*
- * snapshot.h - a service snapshot is two files, uploaded one after the other:
- * a seal tells later whether the two belong together.
- *
- * The seal is the model's SHA-256 at the end of the solver state, as a field
- * of its protobuf message that no reader knows and every reader passes over.
+ * snapshot.h - the service's snapshot of a training job: model and solver
+ * state in one tar, so that an upload leaves both with the server or neither.
  */
 #ifndef ET_SNAPSHOT_H
 #define ET_SNAPSHOT_H
 
-#include "base/hash.h"
+#include "base/base.h"
 
-/* Appends the seal of model_path's bytes to state_path. */
-enum status snapshot_seal(const char *model_path, const char *state_path, struct error *err);
+#define SNAPSHOT_TAR   "snapshot.tar"
+#define SNAPSHOT_MODEL "snapshot.caffemodel"
+#define SNAPSHOT_STATE "snapshot.solverstate"
 
-/* Does the state end in a seal of exactly this model?  false also when a file cannot be read. */
-bool snapshot_is_whole(const char *model_path, const char *state_path);
+/* Writes tar_path, with the two files under the names above. */
+enum status snapshot_pack(const char *model_path, const char *state_path, const char *tar_path,
+                          struct error *err);
+
+/* Writes what tar_path holds into folder.  Errors: INVALID when it is no whole snapshot. */
+enum status snapshot_unpack(const char *tar_path, const char *folder, struct error *err);
 
 #endif

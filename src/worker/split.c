@@ -278,7 +278,7 @@ static enum status run(struct split *s, json_t **ret_result, struct error *err)
         if (!side || strcmp(s->sides[0].input, s->sides[1].input))
             TRY(job_get_input(s->job, s->sides[side].input, s->sides[side].input, err));
         CLEANUP(freep) char *path = path_join(job_folder(s->job), side_files[side]);
-        TRY(archive_writer_open(path, &s->writers[side], err));
+        TRY(archive_writer_open(path, ARCHIVE_GZIP, &s->writers[side], err));
     }
     bool is_database = !strcmp(layer_type, "DATA");
     if (!layer_type[0])

@@ -155,20 +155,16 @@ static enum status lay_out(struct train *t, struct error *err)
     return OK;
 }
 
-/* *ret_resume: a lost attempt left a snapshot, and both its files belong together. */
+/* *ret_resume: a lost attempt left a snapshot. */
 static enum status fetch_snapshot(struct train *t, bool *ret_resume, struct error *err)
 {
-    *ret_resume = false;
-    const struct lease *lease = job_lease(t->job);
-    if (!lease_find_input(lease, "snapshot.caffemodel") || !lease_find_input(lease, "snapshot.solverstate"))
-        return OK;
-    TRY(job_get_input(t->job, "snapshot.caffemodel", "snapshot.caffemodel", err));
-    TRY(job_get_input(t->job, "snapshot.solverstate", "snapshot.solverstate", err));
-    CLEANUP(freep) char *model = path_join(job_folder(t->job), "snapshot.caffemodel");
-    CLEANUP(freep) char *state = path_join(job_folder(t->job), "snapshot.solverstate");
-    *ret_resume = snapshot_is_whole(model, state);
+    *ret_resume = lease_find_input(job_lease(t->job), SNAPSHOT_TAR) != NULL;
     if (!*ret_resume)
-        job_log(t->job, "the snapshot of the lost attempt is not whole: training starts anew");
+        return OK;
+    TRY(job_get_input(t->job, SNAPSHOT_TAR, SNAPSHOT_TAR, err));
+    CLEANUP(freep) char *tar = path_join(job_folder(t->job), SNAPSHOT_TAR);
+    TRY(snapshot_unpack(tar, job_folder(t->job), err));
+    unlink(tar);
     return OK;
 }
 
@@ -233,7 +229,7 @@ static enum status run_child(struct train *t, bool resume, struct error *err)
         "--snapshot-every=" SNAPSHOT_EVERY_S,
         "--service-snapshot=snapshot",
         "--progress-fd=3",
-        resume ? "--snapshot=snapshot.solverstate" : NULL,
+        resume ? "--snapshot=" SNAPSHOT_STATE : NULL,
         NULL,
     };
     struct child_options options = {.argv = argv, .line = on_line, .context = t};
@@ -271,6 +267,8 @@ static enum status run(struct train *t, json_t **ret_result, struct error *err)
     *ret_result =
         json_pack("{s:o, s:i, s:o}", "labels", t->labels.n ? labels_json(&t->labels) : json_null(), "skipped",
                   0, "accuracy", t->progress.has_accuracy ? json_real(t->progress.accuracy) : json_null());
+    if (t->progress.layer_times)
+        json_object_set(*ret_result, "layer-times", t->progress.layer_times);
     return OK;
 }
 

@@ -35,6 +35,8 @@ struct worker {
     char *server, *token, *name, *folder;
     int lock_fd; /* of folder */
     struct job_host host;
+    struct pools pools;
+    const char **pool_names;
     struct http_client *http;
     atomic_bool stop;
     int64_t stopped_at; /* monotonic */
@@ -114,6 +116,34 @@ static char *without_slash(const char *url)
     return strndup(url, n);
 }
 
+/* What each job may use: the pools offered, or the machine by its slots. */
+static void share_out(struct worker *w)
+{
+    const struct worker_options *o = &w->options;
+    cpu_set_t set;
+    int cores = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    w->host = (struct job_host){
+        .server_url = w->server,
+        .folder = w->folder,
+        .threads = MAX(cores / o->slots, 1),
+        .max_fetch_bytes = o->max_fetch_bytes,
+        .scripts = o->scripts,
+        .pools = &w->pools,
+    };
+    if (!w->host.scripts.memory_bytes)
+        w->host.scripts.memory_bytes = memory / o->slots;
+    for (int i = 0; o->pools && i < o->pools->n; i++)
+        pools_put(&w->pools, &o->pools->items[i]);
+    if (!w->pools.n)
+        pools_put(&w->pools, &(struct pool_size){.name = "cpu"});
+    if (o->scripts.folder)
+        pools_put(&w->pools, &(struct pool_size){.name = "boss"});
+    w->pool_names = xcalloc((size_t)w->pools.n, sizeof(*w->pool_names));
+    for (int i = 0; i < w->pools.n; i++)
+        w->pool_names[i] = w->pools.items[i].name;
+}
+
 enum status worker_new(const struct worker_options *options, struct worker **ret_worker, struct error *err)
 {
     CLEANUP(worker_freep) struct worker *w = xcalloc(1, sizeof(*w));
@@ -133,14 +163,7 @@ enum status worker_new(const struct worker_options *options, struct worker **ret
     pthread_condattr_destroy(&attributes);
     TRY(http_client_new(&w->http, err));
     TRY(make_folder(w, err));
-    cpu_set_t cpus;
-    int cores = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
-    w->host = (struct job_host){
-        .server_url = w->server,
-        .folder = w->folder,
-        .threads = MAX(cores / options->slots, 1),
-        .max_fetch_bytes = options->max_fetch_bytes,
-    };
+    share_out(w);
     random_hex(16, w->request_id);
     *ret_worker = TAKE(w);
     return OK;
@@ -158,6 +181,8 @@ void worker_free(struct worker *w)
     pthread_cond_destroy(&w->stirred);
     pthread_mutex_destroy(&w->lock);
     free(w->slots);
+    free(w->pool_names);
+    pools_release(&w->pools);
     free(w->server);
     free(w->token);
     free(w->name);
@@ -324,8 +349,8 @@ static enum status ask(struct worker *w, int n_free, bool *ret_drained, struct e
     struct lease_server server = {w->server, w->token};
     struct lease_request request = {
         .worker = w->name,
-        .n_pools = w->options.n_pools,
-        .pools = w->options.pools,
+        .n_pools = w->pools.n,
+        .pools = w->pool_names,
         .slots = n_free,
         .all_slots = w->options.slots,
         .wait_ms = POLL_MS,

@@ -7,7 +7,7 @@
 #ifndef ET_WORKER_H
 #define ET_WORKER_H
 
-#include "base/base.h"
+#include "worker/job.h"
 
 struct worker_options {
     const char *server;      /* URL */
@@ -15,9 +15,9 @@ struct worker_options {
     const char *work_folder; /* made when it is not there */
     int slots;               /* jobs at a time; at least 1 */
     int64_t max_fetch_bytes; /* of one URL; 0: no limit */
-    int n_pools;
-    const char *const *pools; /* in order of preference; none: ["cpu"] */
-    bool exit_when_drained;   /* worker_run ends when the server has drained it */
+    struct script_limits scripts;
+    const struct pools *pools; /* in order of preference; none: cpu, with cores and memory by slots */
+    bool exit_when_drained;     /* worker_run ends when the server has drained it */
 };
 
 struct worker;

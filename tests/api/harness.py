@@ -135,7 +135,7 @@ class Server:
         return socket.create_connection((self.host, self.port), timeout)
 
     def request(self, method, path, body=None, headers=None, user=None, token=None, timeout=60):
-        """body: bytes, or what becomes JSON; user: (name, password)."""
+        """body: bytes, or what becomes JSON; user: (name, password). Events are not read: they do not end."""
         headers = dict(headers or {})
         if user:
             headers['Authorization'] = basic(*user)
@@ -148,7 +148,8 @@ class Server:
         try:
             connection.request(method, path, body, headers)
             reply = connection.getresponse()
-            return Reply(reply.status, reply.headers, reply.read())
+            endless = reply.headers['Content-Type'] == 'text/event-stream'
+            return Reply(reply.status, reply.headers, b'' if endless else reply.read())
         finally:
             connection.close()
 

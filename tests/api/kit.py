@@ -122,13 +122,14 @@ class Client:
 
 
 class Origin:
-    """A web server on a free port: files by path."""
+    """A web server on a free port: files by path; asked: the paths that clients wanted."""
 
     def __init__(self):
-        files = self.files = {}
+        files, asked = self.files, self.asked = {}, []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
+                asked.append(self.path)
                 data = files.get(self.path)
                 self.send_response(404 if data is None else 200)
                 self.send_header("Content-Length", str(len(data or b"")))

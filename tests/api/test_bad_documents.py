@@ -217,7 +217,7 @@ class BadDocuments(Case):
         for query in ["limit=0", "limit=1001", "limit=x", "limit=", "state=happy", "page_token=x"]:
             self.assertEqual(self.client.get(f"/datafiles?{query}").status, 400, query)
         self.assertEqual(self.client.get("/solvers?state=pending").status, 400)
-        for query in ["since=-1", "since=x", "limit=-1", "feed=continuous", "timeout=-1", "since=99999999999999999999"]:
+        for query in ["since=-1", "since=x", "limit=-1", "feed=ever", "timeout=-1", "since=99999999999999999999"]:
             self.assertEqual(self.client.get(f"/elastic-thought/_changes?{query}").status, 400, query)
 
 

@@ -27,7 +27,7 @@ class Leases(Case):
     def test_a_lease_says_all_that_a_worker_needs(self):
         self.chain.dataset()
         job = self.worker.ask(wait_ms=0).json["jobs"][0]
-        self.assertEqual(set(job), {"job", "attempt", "token", "kind", "heartbeat_ms", "lease_ms", "max_seconds",
+        self.assertEqual(set(job), {"job", "pool", "attempt", "token", "kind", "heartbeat_ms", "lease_ms", "max_seconds",
                                     "allow_private_urls", "spec", "inputs"})
         self.assertEqual(job["attempt"], 1)
         self.assertLess(job["heartbeat_ms"] * 3, job["lease_ms"])
@@ -148,17 +148,11 @@ class Leases(Case):
         self.chain.training_job()
         self.worker.split()
         lease = self.worker.lease()
-        self.assertNotIn("snapshot.caffemodel", lease.inputs)
-        lease.put("snapshot.caffemodel", b"weights at 60")
+        self.assertNotIn("snapshot.tar", lease.inputs)
+        lease.put("snapshot.tar", b"model and state at 60")
         lease.finish("released")
         lease = self.worker.lease()
-        self.assertNotIn("snapshot.caffemodel", lease.inputs, "weights without their solver's state are of no use")
-        lease.put("snapshot.caffemodel", b"weights at 60")
-        lease.put("snapshot.solverstate", b"state at 60")
-        lease.finish("released")
-        lease = self.worker.lease()
-        self.assertEqual(lease.input("snapshot.caffemodel").body, b"weights at 60")
-        self.assertEqual(lease.input("snapshot.solverstate").body, b"state at 60")
+        self.assertEqual(lease.input("snapshot.tar").body, b"model and state at 60")
 
     def test_inputs_come_in_parts(self):
         self.chain.dataset()

@@ -14,7 +14,7 @@ PARAMETER = re.compile(r'\{(\w+)\}')
 class OpenApi(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
+        cls.server = Server(['--boss-api', 'boss'])
         try:
             cls.user = cls.server.user()
             cls.document = cls.server.request('GET', '/openapi.json').json

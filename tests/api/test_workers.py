@@ -16,7 +16,7 @@ class Workers(Case):
         self.worker.name = f"host-{self.name}"
 
     def mine(self, client=None):
-        items = (client or self.client).get("/workers").json["items"]
+        items = (client or self.admin).get("/workers").json["workers"]
         return next((w for w in items if w["name"] == self.worker.name), None)
 
     def test_a_worker_is_listed_once_it_has_asked(self):
@@ -25,7 +25,8 @@ class Workers(Case):
         worker = self.mine(self.admin)
         self.assertEqual({k: worker[k] for k in worker if k != "seen"}, {
             "name": self.worker.name, "alive": True, "pools": ["gpu", "cpu"], "slots": 3, "running": 0,
-            "drained": False})
+            "drained": False, "jobs": []})
+        self.assertIsNone(self.mine(self.client))
 
     def test_only_an_admin_drains(self):
         self.worker.ask()
@@ -61,7 +62,7 @@ class RealWorker(unittest.TestCase):
                  "--exit-when-drained"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             admin = Client(server.url, token=server.admin_token)
             name = f"{os.uname().nodename}-{worker.pid}"
-            while not any(w["name"] == name for w in admin.get("/workers").json["items"]):
+            while not any(w["name"] == name for w in admin.get("/workers").json["workers"]):
                 self.assertIsNone(worker.poll())
             drained = subprocess.run(
                 [harness.ET, "drain", "--server", server.url, "--token-file",

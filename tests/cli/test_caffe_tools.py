@@ -183,7 +183,7 @@ class CaffeTools(unittest.TestCase):
         result = self.run_et('train', SOLVER)
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr,
-                         r"et: the loss is \S+ at iteration \d+: values of layer '\w+' are not finite")
+                         r"et: the loss is \S+ at iteration \d+: (values|parameters) of layer '\w+' are not finite")
         self.assertFalse(any(name.startswith('s_iter') for name in os.listdir(self.folder)))
 
 

@@ -1,21 +1,8 @@
-/* driver_test.h - which driver is tested, and what must hold in its database whatever happened. */
+/* driver_test.h - what must hold in a database whatever happened. */
 #ifndef ET_DRIVER_TEST_H
 #define ET_DRIVER_TEST_H
 
 #include "../unit/store/store_test.h"
-#include "store/driver.h"
-#include "store/sql.h"
-
-static const struct driver *const drivers[] = {&driver_sqlite};
-
-static inline const struct driver *tested_driver(void)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
-        if (strcmp(drivers[i]->name, DRIVER_NAME) == 0)
-            return drivers[i];
-    fail_msg("there is no driver '%s'", DRIVER_NAME);
-    return NULL;
-}
 
 /* Each counts what must not be; with what it means. */
 static const struct {
@@ -50,7 +37,7 @@ static inline void assert_consistent(const char *database)
 {
     struct error err;
     struct connection *db = NULL;
-    assert_ok(connection_open(tested_driver(), strchr(database, ':') + 1, true, &db, &err));
+    assert_ok(connection_open(tested_driver(), where_of(database), true, &db, &err));
     for (size_t i = 0; i < ARRAY_SIZE(invariants); i++) {
         ROWS rows = {0};
         assert_ok(sql_run(db, &rows, &err, invariants[i].sql, NULL, 0));

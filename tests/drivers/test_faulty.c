@@ -29,7 +29,7 @@ static void faulty_open(struct faulty_fixture *f)
     *f = (struct faulty_fixture){0};
     driver_faulty_init(&f->faulty, tested_driver());
     f->base.folder = fast_folder();
-    f->base.database = xasprintf("sqlite:%s/et.db", f->base.folder);
+    f->base.database = database_new(f->base.folder);
     f->base.blobs = path_join(f->base.folder, "blobs");
     f->base.driver = &f->faulty.driver;
 }
@@ -37,6 +37,7 @@ static void faulty_open(struct faulty_fixture *f)
 static void faulty_close(struct faulty_fixture *f)
 {
     store_close(f->base.store);
+    database_drop(f->base.database);
     dir_remove(f->base.folder, NULL);
     free(f->base.folder);
     free(f->base.database);

@@ -12,11 +12,16 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
 import zlib
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+import postgres
+
+DATABASE = os.environ.get('ET_TEST_DATABASE', 'sqlite')  # or postgres
 ET = os.path.abspath(os.environ.get('ET', 'build/et'))
 
 NET = '''
@@ -75,28 +80,40 @@ class Gone(Exception):
 
 
 class Service:
-    """`et serve` without workers and one `et worker`, each restarted when a fault point ends it."""
+    """`et serve` without workers and one `et worker`, each restarted when a fault point ends it.
 
-    def __init__(self, server_fault='', worker_fault='', serve=()):
-        self.serve = list(serve)
+    database: 'sqlite', 'postgres' or the URL of a database that another one uses.
+    """
+
+    def __init__(self, server_fault='', worker_fault='', serve=(), worker=(), environment=(), database=DATABASE,
+                 has_worker=True):
+        self.serve, self.work = list(serve), list(worker)
+        self.environment = dict(environment)
+        self.database = None
         self.folder = tempfile.mkdtemp(prefix='et-fault-')
         self.data = os.path.join(self.folder, 'data')
+        if database == 'postgres':
+            self.database = postgres.shared().schema('t' + os.urandom(8).hex())
+        elif database != 'sqlite':
+            self.database = database
+        if self.database:
+            self.serve += ['--database', self.database]
         self.log = open(os.path.join(self.folder, 'log'), 'ab')
         self.address = '127.0.0.1:0'
         self.deaths = {'server': 0, 'worker': 0}
         self.stopping = False
         self.up = threading.Event()
-        self.key = 0
+        self.key, self.key_name = 0, 'key'
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
-        self.worker = self.start_worker(worker_fault)
-        self.watchers = [threading.Thread(target=self.watch, args=('server',)),
-                         threading.Thread(target=self.watch, args=('worker',))]
+        self.worker = self.start_worker(worker_fault) if has_worker else None
+        self.roles = ['server', 'worker'] if has_worker else ['server']
+        self.watchers = [threading.Thread(target=self.watch, args=(role,)) for role in self.roles]
         for watcher in self.watchers:
             watcher.start()
 
     def start(self, arguments, fault, **more):
-        environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder)
+        environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder, **self.environment)
         environment.pop('ET_FAULT', None)
         if fault:
             environment['ET_FAULT'] = fault
@@ -114,7 +131,7 @@ class Service:
     def start_worker(self, fault=''):
         return self.start(['worker', '--server', 'http://' + self.address, '--token-file',
                            os.path.join(self.data, 'worker-token'), '--work', os.path.join(self.folder, 'work'),
-                           '--slots', '2'], fault, stdout=subprocess.DEVNULL)
+                           '--slots', '2'] + self.work, fault, stdout=subprocess.DEVNULL)
 
     def watch(self, role):
         """Starts a process again when it was killed."""
@@ -131,9 +148,10 @@ class Service:
 
     def close(self):
         self.stopping = True
-        for process in (self.worker, self.server):
+        processes = [getattr(self, role) for role in reversed(self.roles)]
+        for process in processes:
             process.terminate()
-        statuses = [self.worker.wait(), self.server.wait()]
+        statuses = [process.wait() for process in processes]
         for watcher in self.watchers:
             watcher.join()
         self.server.stdout.close()
@@ -170,7 +188,7 @@ class Service:
             headers['Content-Type'] = content_type
         if method == 'POST':
             self.key += 1
-            headers['Idempotency-Key'] = 'key-%d' % self.key
+            headers['Idempotency-Key'] = '%s-%d' % (self.key_name, self.key)
         while True:
             try:
                 status, data = self.once(method, path, body, headers)
@@ -237,6 +255,16 @@ class Service:
     def make_job(self, solver):
         return self.json('POST', '/training-jobs', {'solver-id': solver, 'threads': 1})['_id']
 
+    def run_script(self, text, name='job.py', **document):
+        """Queues a script; its id."""
+        return self.form('/jobs', [('document', None, json.dumps(document).encode()),
+                                   ('script', name, text if isinstance(text, bytes) else text.encode())])['_id']
+
+    def metrics(self, job):
+        """name -> [(step, value)], in the order in which they were told."""
+        series = self.json('GET', '/jobs/%s/metrics' % job)['series']
+        return {one['name']: list(zip(one['steps'], one['values'])) for one in series}
+
     def classify(self, job):
         classifier = self.form('/classifiers', [
             ('document', None, json.dumps({'training-job-id': job, 'scale': '0.99609375', 'image-width': '8',
@@ -247,10 +275,15 @@ class Service:
 
     def outcomes(self, job):
         """Outcomes of the job's attempts, read from the database; after close()."""
+        if self.database:
+            return [int(row[0]) for row in postgres.shared().query(
+                "SELECT outcome FROM attempts WHERE job = '%s' ORDER BY attempt" % job, self.database)]
         with sqlite3.connect(os.path.join(self.data, 'et.db')) as database:
             return [row[0] for row in database.execute(
                 'SELECT outcome FROM attempts WHERE job = ? ORDER BY attempt', (job,))]
 
     def database_is_whole(self):
+        if self.database:
+            return True  # it checks itself
         with sqlite3.connect(os.path.join(self.data, 'et.db')) as database:
             return database.execute('PRAGMA integrity_check').fetchone()[0] == 'ok'

@@ -1,6 +1,6 @@
 /*
- * data_layer.c - Data, ImageData and HDF5Data: the tops are filled from a
- * feed.  What differs between the three is their source.
+ * data_layer.c - Data, ImageData, HDF5Data and WindowData: the tops are filled
+ * from a feed.  What differs between them is their source.
  */
 #include <string.h>
 
@@ -21,9 +21,7 @@ static enum status data_setup(struct layer *l, struct error *err)
         .seed = rng_next(l->rng),
         .threads = l->threads,
     };
-    /* The setting is data_param's, for ImageData too, as in Caffe. */
-    uint32_t n_ahead = param->data_param ? param->data_param->prefetch : 4;
-    TRY(feed_open(&options, (int)MIN(n_ahead, 1000), &s->feed, err));
+    TRY(feed_open(&options, source_n_ahead(param), &s->feed, err));
     const struct source *source = feed_source(s->feed);
     if (l->n_tops != source->n_tops)
         return error_set(err, INVALID, "the data makes %d tops, the layer has %d", source->n_tops, l->n_tops);
@@ -70,3 +68,4 @@ static enum status data_seek(struct layer *l, const struct source_position *posi
 const struct layer_ops layer_data = DATA_LAYER("Data");
 const struct layer_ops layer_image_data = DATA_LAYER("ImageData");
 const struct layer_ops layer_hdf5_data = DATA_LAYER("HDF5Data");
+const struct layer_ops layer_window_data = DATA_LAYER("WindowData");

@@ -1,6 +1,6 @@
 /*
- * input.c - layers whose tops the caller writes: Input (net_blob_write), and
- * MemoryData, which only a program that links a net can serve.
+ * input.c - layers whose tops the caller writes (net_blob_write): Input, and
+ * MemoryData where the caller says that it does so.
  */
 #include "engine/layer.h"
 
@@ -17,7 +17,8 @@ const struct layer_ops layer_input = {
 
 static enum status memory_data_setup(struct layer *l, struct error *err)
 {
-    (void)l;
+    if (l->caller_feeds)
+        return OK;
     return error_set(err, UNSUPPORTED,
                      "MemoryData gets its images from a program's memory, and there is no such "
                      "program here: use Data, ImageData or HDF5Data, or Input to classify");

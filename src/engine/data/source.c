@@ -8,7 +8,7 @@
 
 const struct source_ops *source_ops_find(const char *type)
 {
-    static const struct source_ops *const all[] = {&source_data, &source_image, &source_hdf5};
+    static const struct source_ops *const all[] = {&source_data, &source_image, &source_hdf5, &source_window};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         if (!strcmp(all[i]->type, type))
             return all[i];
@@ -28,6 +28,11 @@ enum status source_shapes(const struct source_options *options, struct source_sh
     ops->close(source);
     *ret_shapes = shapes;
     return OK;
+}
+
+int source_n_ahead(const Caffe__LayerParameter *param)
+{
+    return (int)MIN(param->data_param ? param->data_param->prefetch : 4, 1000u);
 }
 
 char *source_path(const char *folder, const char *name)

@@ -4,7 +4,7 @@
 
 #include "engine/source.h"
 
-extern const struct source_ops source_data, source_image, source_hdf5;
+extern const struct source_ops source_data, source_image, source_hdf5, source_window;
 
 /* name when it is absolute or folder is NULL, else below folder.  The caller frees. */
 char *source_path(const char *folder, const char *name);

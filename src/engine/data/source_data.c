@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "engine/data/datum.h"
 #include "engine/data/db.h"
 #include "engine/data/source_common.h"
-#include "engine/data/transform.h"
 
 struct data_source {
     struct source base;
@@ -30,40 +30,6 @@ static void data_closep(struct data_source **d)
         data_close(&(*d)->base);
 }
 
-static void datum_freep(Caffe__Datum **datum)
-{
-    if (*datum)
-        caffe__datum__free_unpacked(*datum, NULL);
-}
-
-/* A record as pixels: lent by datum, or by image when it had to be decoded. */
-static enum status datum_sample(const Caffe__Datum *datum, enum image_color color, struct image *image,
-                                struct sample *ret_sample, struct error *err)
-{
-    if (datum->encoded) {
-        TRY(image_decode(datum->data.data, datum->data.len, "record", color, image, err));
-        *ret_sample = image_sample(image);
-        return OK;
-    }
-    int64_t count = datum->channels;
-    if (datum->channels < 1 || datum->height < 1 || datum->width < 1 || (count *= datum->height) > INT_MAX ||
-        (count *= datum->width) > INT_MAX)
-        return error_set(err, INVALID, "a size of %d x %d x %d (channels, height, width)", datum->channels,
-                         datum->height, datum->width);
-    size_t n = datum->data.len ? datum->data.len : datum->n_float_data;
-    if (n != (size_t)count)
-        return error_set(err, INVALID, "%zu values for a size of %d x %d x %d (channels, height, width)", n,
-                         datum->channels, datum->height, datum->width);
-    *ret_sample = (struct sample){
-        .channels = datum->channels,
-        .height = datum->height,
-        .width = datum->width,
-        .bytes = datum->data.len ? datum->data.data : NULL,
-        .floats = datum->data.len ? NULL : datum->float_data,
-    };
-    return OK;
-}
-
 /*
  * The record under the cursor.  out (C,Ho,Wo) NULL: only its shape is asked for;
  * else its shape must be that of the first record.
@@ -74,14 +40,10 @@ static enum status read_record(struct data_source *d, float *out, float *label, 
     const void *bytes;
     size_t size;
     db_record(d->db, &bytes, &size);
-    CLEANUP(datum_freep) Caffe__Datum *datum = caffe__datum__unpack(NULL, size, bytes);
-    if (!datum)
-        return error_set(err, INVALID, "it is no Datum");
-    CLEANUP(image_release) struct image image = {0};
-    struct sample sample;
-    TRY(datum_sample(datum, transform_color(d->transform), &image, &sample, err));
+    CLEANUP(datum_release) struct datum datum = {0};
+    TRY(datum_read(bytes, size, transform_color(d->transform), &datum, err));
     struct shape shape;
-    TRY(transform_shape(d->transform, &sample, d->batch, &shape, err));
+    TRY(transform_shape(d->transform, &datum.sample, d->batch, &shape, err));
     if (!out) {
         *ret_shape = shape;
         return OK;
@@ -91,9 +53,9 @@ static enum status read_record(struct data_source *d, float *out, float *label, 
         return error_set(
             err, INVALID, "it is %d x %d x %d (channels, height, width), the first was %d x %d x %d",
             shape.dim[1], shape.dim[2], shape.dim[3], first->dim[1], first->dim[2], first->dim[3]);
-    transform_apply(d->transform, &sample, &d->rng, out);
+    transform_apply(d->transform, &datum.sample, &d->rng, out);
     if (label)
-        *label = (float)datum->label;
+        *label = (float)datum.label;
     return OK;
 }
 

@@ -168,3 +168,25 @@ void transform_apply(const struct transform *t, const struct sample *sample, str
         }
     }
 }
+
+enum status transform_window_mean(const struct transform *t, int channels, int crop, float *ret_mean,
+                                  struct error *err)
+{
+    int offset = (t->mean_width - crop) / 2;
+    if (t->mean && (t->mean_channels != channels || t->mean_width < crop || t->mean_height < crop + offset))
+        return error_set(err, INVALID,
+                         "mean file '%s' is %d x %d x %d (channels, height, width); %d channels of at least "
+                         "crop_size %d are needed",
+                         t->mean_path, t->mean_channels, t->mean_height, t->mean_width, channels, crop);
+    if (t->n_mean_values > 1 && t->n_mean_values != (size_t)channels)
+        return error_set(err, INVALID, "%zu mean_values for %d channels; give one, or one a channel",
+                         t->n_mean_values, channels);
+    for (int c = 0; c < channels; c++)
+        for (int y = 0; y < crop; y++)
+            for (int x = 0; x < crop; x++) {
+                size_t row = (size_t)c * (size_t)t->mean_height + (size_t)(y + offset);
+                float value = t->n_mean_values ? t->mean_values[t->n_mean_values == 1 ? 0 : c] : 0;
+                *ret_mean++ = t->mean ? t->mean[row * (size_t)t->mean_width + (size_t)(x + offset)] : value;
+            }
+    return OK;
+}

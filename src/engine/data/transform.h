@@ -47,6 +47,15 @@ enum status transform_shape(const struct transform *t, const struct sample *samp
 /* sample has passed transform_shape; out (C,Ho,Wo).  rng moves on only where chance is asked for. */
 void transform_apply(const struct transform *t, const struct sample *sample, struct rng *rng, float *out);
 
+/*
+ * For a source that cuts images to crop x crop itself: what to take off each
+ * pixel, (C,crop,crop).  A mean image is read from (o, o) on, o = (its width
+ * - crop) / 2.
+ * Errors: INVALID when the mean does not fit.
+ */
+enum status transform_window_mean(const struct transform *t, int channels, int crop, float *ret_mean,
+                                  struct error *err);
+
 /* How encoded records are to be decoded: force_color, force_gray, else as they are. */
 enum image_color transform_color(const struct transform *t);
 

@@ -1,6 +1,8 @@
 /*
- * convolution.c - bottoms (N,C,...), weights (O,C/group,k...), bias (O),
- * tops (N,O,...), with 1 to 3 spatial axes; several bottoms share the weights.
+ * convolution.c - Convolution and its transpose, Deconvolution: bottoms
+ * (N,C,...), weights (O,C/group,k...) or, transposed, (C,O/group,k...), bias
+ * (O), tops (N,O,...), with 1 to 3 spatial axes; several bottoms share the
+ * weights.
  *
  * Layouts, by measurement: blocks of 16 channels where the channels are
  * multiples of 16, channels last where not, a plain image into the first
@@ -14,6 +16,7 @@
 
 struct convolution {
     int n_spatial, group;
+    bool transposed;         /* Deconvolution */
     bool has_bias, own_axes; /* own_axes: the blob's axes are (N,C,spatial) */
     dnnl_dim_t n, in, out;
     dnnl_dims_t size, out_size, kernel, stride, pad, dilation; /* dilation as oneDNN counts: from 0 */
@@ -22,6 +25,8 @@ struct convolution {
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
 };
+
+extern const struct layer_ops layer_deconvolution;
 
 /* ---- settings ---- */
 
@@ -54,6 +59,7 @@ static enum status convolution_setup(struct layer *l, struct error *err)
     const Caffe__ConvolutionParameter *p = l->def->param->convolution_param;
     const struct shape *bottom = &l->bottoms[0].shape, *top = &l->tops[0].shape;
     int axis = shape_axis(bottom, p->axis);
+    s->transposed = l->ops == &layer_deconvolution;
     s->n_spatial = bottom->n_axes - axis - 1;
     if (s->n_spatial > 3)
         return error_set(err, UNSUPPORTED, "convolution over %d axes; 3 are possible", s->n_spatial);
@@ -106,7 +112,7 @@ static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dn
     return desc;
 }
 
-/* Weights (O,I,k...) or (group,O,I,k...): Caffe's order is the plain one of both. */
+/* Weights as oneDNN counts their axes: (O,I,k...) or (group,O,I,k...). */
 static struct shape weights_shape(const struct convolution *s)
 {
     struct shape shape = {0};
@@ -117,6 +123,23 @@ static struct shape weights_shape(const struct convolution *s)
     for (int i = 0; i < s->n_spatial; i++)
         shape.dim[shape.n_axes++] = (int)s->kernel[i];
     return shape;
+}
+
+/* Caffe's order of the same axes: the plain one, with I before O when transposed. */
+static dnnl_memory_desc_t weights_plain(const struct convolution *s)
+{
+    struct shape shape = weights_shape(s);
+    dnnl_memory_desc_t desc;
+    desc_plain(&shape, &desc);
+    if (!s->transposed)
+        return desc;
+    int out = s->group > 1 ? 1 : 0, in = out + 1;
+    dnnl_dims_t strides = {0};
+    memcpy(strides, desc.format_desc.blocking.strides, sizeof(strides));
+    strides[out] = desc.format_desc.blocking.strides[in];
+    strides[in] = strides[out] * desc.dims[out];
+    dnnl_memory_desc_init_by_strides(&desc, desc.ndims, desc.dims, dnnl_f32, strides);
+    return desc;
 }
 
 static dnnl_memory_desc_t bias_desc(const struct convolution *s)
@@ -134,40 +157,56 @@ static dnnl_memory_desc_t weights_any(const struct convolution *s)
     return desc;
 }
 
+/* How an operation is described; both kinds have the same descriptor. */
+struct describe {
+    dnnl_status_t (*forward)(dnnl_convolution_desc_t *, dnnl_prop_kind_t, dnnl_alg_kind_t,
+                             const dnnl_memory_desc_t *, const dnnl_memory_desc_t *,
+                             const dnnl_memory_desc_t *, const dnnl_memory_desc_t *, const dnnl_dims_t,
+                             const dnnl_dims_t, const dnnl_dims_t, const dnnl_dims_t);
+    dnnl_status_t (*weights)(dnnl_convolution_desc_t *, dnnl_alg_kind_t, const dnnl_memory_desc_t *,
+                             const dnnl_memory_desc_t *, const dnnl_memory_desc_t *,
+                             const dnnl_memory_desc_t *, const dnnl_dims_t, const dnnl_dims_t,
+                             const dnnl_dims_t, const dnnl_dims_t);
+    dnnl_status_t (*data)(dnnl_convolution_desc_t *, dnnl_alg_kind_t, const dnnl_memory_desc_t *,
+                          const dnnl_memory_desc_t *, const dnnl_memory_desc_t *, const dnnl_dims_t,
+                          const dnnl_dims_t, const dnnl_dims_t, const dnnl_dims_t);
+};
+
+static const struct describe describe_convolution = {
+    dnnl_dilated_convolution_forward_desc_init,
+    dnnl_dilated_convolution_backward_weights_desc_init,
+    dnnl_dilated_convolution_backward_data_desc_init,
+};
+
+static const struct describe describe_deconvolution = {
+    dnnl_dilated_deconvolution_forward_desc_init,
+    dnnl_dilated_deconvolution_backward_weights_desc_init,
+    dnnl_dilated_deconvolution_backward_data_desc_init,
+};
+
 static bool try_candidate(const struct convolution *s, const struct candidate *candidate, bool is_training,
                           const_dnnl_post_ops_t post_ops, struct choice *c)
 {
+    const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
     dnnl_memory_desc_t weights = weights_any(s), bias = bias_desc(s);
+    dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
+    dnnl_convolution_desc_t op;
     c->src = blob_desc(s, false, candidate->src);
     c->dst = blob_desc(s, true, candidate->dst);
-    dnnl_convolution_desc_t op;
-    if (dnnl_dilated_convolution_forward_desc_init(
-            &op, is_training ? dnnl_forward_training : dnnl_forward_inference, candidate->algorithm, &c->src,
-            &weights, s->has_bias ? &bias : NULL, &c->dst, s->stride, s->dilation, s->pad,
-            s->pad) != dnnl_success)
-        return false;
-    c->forward = pd_make(&op, post_ops, NULL);
+    if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, s->has_bias ? &bias : NULL,
+                          &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
+        c->forward = pd_make(&op, post_ops, NULL);
     if (!c->forward)
         return false;
-    if (s->wants_weights || s->wants_bias) {
-        if (dnnl_dilated_convolution_backward_weights_desc_init(
-                &op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst,
-                s->stride, s->dilation, s->pad, s->pad) != dnnl_success)
-            return false;
+    bool wants_gradient = s->wants_weights || s->wants_bias;
+    if (wants_gradient &&
+        describe->weights(&op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst,
+                          s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->weights = pd_make(&op, NULL, c->forward);
-        if (!c->weights)
-            return false;
-    }
-    if (s->wants_data) {
-        if (dnnl_dilated_convolution_backward_data_desc_init(&op, candidate->algorithm, &c->src, &weights,
-                                                             &c->dst, s->stride, s->dilation, s->pad,
-                                                             s->pad) != dnnl_success)
-            return false;
+    if (s->wants_data && describe->data(&op, candidate->algorithm, &c->src, &weights, &c->dst, s->stride,
+                                        s->dilation, s->pad, s->pad) == dnnl_success)
         c->data = pd_make(&op, NULL, c->forward);
-        if (!c->data)
-            return false;
-    }
-    return true;
+    return (!wants_gradient || c->weights) && (!s->wants_data || c->data);
 }
 
 static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_t))
@@ -177,7 +216,8 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
 
 static bool suits_winograd(const struct convolution *s)
 {
-    bool suits = s->own_axes && s->n_spatial == 2 && s->group == 1 && s->in % 16 == 0 && s->out % 16 == 0;
+    bool suits = !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 && s->in % 16 == 0 &&
+                 s->out % 16 == 0;
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
     return suits;
@@ -189,17 +229,18 @@ static int list_candidates(const struct convolution *s, struct candidate *list)
     dnnl_format_tag_t plain = tag_plain(axes), last = tag_nhwc(axes), blocked = tag_blocked16(axes);
     dnnl_dim_t in = s->in / s->group, out = s->out / s->group;
     bool depthwise = in == 1 && out == 1;
+    dnnl_alg_kind_t direct = s->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct;
     if (suits_winograd(s))
         list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd};
     if (s->own_axes) {
         if (s->in <= 3 && s->group == 1 && s->out % 16 == 0)
-            list[n++] = (struct candidate){plain, blocked, dnnl_convolution_direct};
+            list[n++] = (struct candidate){plain, blocked, direct};
         if (depthwise ? s->out % 16 == 0 : in % 16 == 0 && out % 16 == 0)
-            list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_direct};
-        list[n++] = (struct candidate){last, last, dnnl_convolution_direct};
-        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_direct};
+            list[n++] = (struct candidate){blocked, blocked, direct};
+        list[n++] = (struct candidate){last, last, direct};
+        list[n++] = (struct candidate){blocked, blocked, direct};
     }
-    list[n++] = (struct candidate){plain, plain, dnnl_convolution_direct};
+    list[n++] = (struct candidate){plain, plain, direct};
     return n;
 }
 
@@ -230,9 +271,7 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
 {
     struct convolution *s = l->state;
     const dnnl_memory_desc_t *weights = pd_query(c->forward, dnnl_query_weights_md);
-    dnnl_memory_desc_t plain, bias = bias_desc(s);
-    struct shape shape = weights_shape(s);
-    desc_plain(&shape, &plain);
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
     const dnnl_memory_desc_t *master =
         c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
     plan_param(p, 0, master->format_kind == dnnl_blocked ? master : &plain, &plain);
@@ -263,9 +302,7 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     if (!c->weights)
         return OK;
     const dnnl_memory_desc_t *written = pd_query(c->weights, dnnl_query_diff_weights_md);
-    dnnl_memory_desc_t plain, bias = bias_desc(s);
-    struct shape shape = weights_shape(s);
-    desc_plain(&shape, &plain);
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
     TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], written, &plain, err));
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
@@ -296,7 +333,7 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     choose_wants(l, p);
     dnnl_post_ops_t post_ops = NULL;
     dnnl_post_ops_create(&post_ops);
-    if (plan_take_relu(p))
+    if (!s->transposed && plan_take_relu(p))
         dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
     CLEANUP(choice_release) struct choice c = {0};
     enum status status = choose(s, plan_is_training(p), post_ops, &c, err);
@@ -364,13 +401,12 @@ static void convolution_release(struct layer *l)
     weights_gradient_release(&s->bias_diff);
 }
 
-const struct layer_ops layer_convolution = {
-    .type = "Convolution",
-    .state_size = sizeof(struct convolution),
-    .reads_bottoms_first = true,
-    .setup = convolution_setup,
-    .plan = convolution_plan,
-    .forward = convolution_forward,
-    .backward = convolution_backward,
-    .release = convolution_release,
-};
+#define CONVOLUTION(name)                                                                                    \
+    {                                                                                                        \
+        .type = name, .state_size = sizeof(struct convolution), .reads_bottoms_first = true,                 \
+        .setup = convolution_setup, .plan = convolution_plan, .forward = convolution_forward,                \
+        .backward = convolution_backward, .release = convolution_release,                                    \
+    }
+
+const struct layer_ops layer_convolution = CONVOLUTION("Convolution");
+const struct layer_ops layer_deconvolution = CONVOLUTION("Deconvolution");

@@ -13,7 +13,8 @@
     ROW(hdf5_output)     \
     ROW(image_data)      \
     ROW(input)           \
-    ROW(memory_data)
+    ROW(memory_data)     \
+    ROW(window_data)
 
 #define WEIGHT_LAYERS(ROW) \
     ROW(convolution)       \
@@ -55,6 +56,7 @@
     ROW(batch_reindex)    \
     ROW(concat)           \
     ROW(crop)             \
+    ROW(filter)           \
     ROW(flatten)          \
     ROW(reduction)        \
     ROW(reshape)          \
@@ -62,6 +64,11 @@
     ROW(slice)            \
     ROW(split)            \
     ROW(tile)
+
+#define RECURRENT_LAYERS(ROW) \
+    ROW(lstm)                 \
+    ROW(lstm_unit)            \
+    ROW(rnn)
 
 #define LOSS_LAYERS(ROW)            \
     ROW(accuracy)                   \
@@ -73,12 +80,13 @@
     ROW(sigmoid_cross_entropy_loss) \
     ROW(softmax_loss)
 
-#define LAYERS(ROW)     \
-    DATA_LAYERS(ROW)    \
-    WEIGHT_LAYERS(ROW)  \
-    ELEMENT_LAYERS(ROW) \
-    SPATIAL_LAYERS(ROW) \
-    SHAPE_LAYERS(ROW)   \
+#define LAYERS(ROW)       \
+    DATA_LAYERS(ROW)      \
+    WEIGHT_LAYERS(ROW)    \
+    ELEMENT_LAYERS(ROW)   \
+    SPATIAL_LAYERS(ROW)   \
+    SHAPE_LAYERS(ROW)     \
+    RECURRENT_LAYERS(ROW) \
     LOSS_LAYERS(ROW)
 
 #define DECLARE(name) extern const struct layer_ops layer_##name;

@@ -56,6 +56,29 @@ static void text_is_compact_and_sorted(void **state)
     assert_int_equal(json_get_int(json, "a", 5), 5);
 }
 
+static void bytes_that_are_no_utf8_become_replacement_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {
+        {"plain", "plain"},
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"a\xff", "a\xef\xbf\xbd"},
+        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                     /* overlong */
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},     /* a surrogate */
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* past U+10FFFF */
+        {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},                     /* cut */
+        {"\xe2\x82x", "\xef\xbf\xbd\xef\xbf\xbdx"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(json_decrefp) json_t *text = json_of_bytes(cases[i].bytes, strlen(cases[i].bytes));
+        assert_string_equal(json_string_value(text), cases[i].text);
+    }
+    CLEANUP(json_decrefp) json_t *zero = json_of_bytes("a\0b", 3);
+    assert_int_equal(json_string_length(zero), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -63,6 +86,7 @@ int main(void)
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(brackets_in_strings_do_not_nest),
         cmocka_unit_test(text_is_compact_and_sorted),
+        cmocka_unit_test(bytes_that_are_no_utf8_become_replacement_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

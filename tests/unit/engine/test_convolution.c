@@ -1,71 +1,7 @@
 #include <math.h>
 
 #include "gradient_check.h"
-
-/* ---- a plain convolution over three axes, as the formula says ---- */
-
-struct conv {
-    int n, in, out, group;
-    int size[3], kernel[3], stride[3], pad[3], dilation[3], top[3];
-};
-
-static void size_tops(struct conv *c)
-{
-    for (int i = 0; i < 3; i++)
-        c->top[i] =
-            (c->size[i] + 2 * c->pad[i] - (c->dilation[i] * (c->kernel[i] - 1) + 1)) / c->stride[i] + 1;
-}
-
-static int64_t volume(const int v[3])
-{
-    return (int64_t)v[0] * v[1] * v[2];
-}
-
-enum direction { FORWARD, BACKWARD };
-
-/*
- * Visits every product x[i] * w[j] -> y[k] once: forward adds it up, backward
- * adds dy * w to dx and dy * x to dw.
- */
-static void visit(const struct conv *c, enum direction direction, float *x, float *w, float *y,
-                  const float *dy, float *dx, float *dw)
-{
-    int in = c->in / c->group, out = c->out / c->group;
-    int64_t xs = volume(c->size), ws = volume(c->kernel), ys = volume(c->top);
-    for (int n = 0; n < c->n; n++)
-        for (int o = 0; o < c->out; o++)
-            for (int i = 0; i < in; i++)
-                for (int64_t p = 0; p < ys; p++)
-                    for (int64_t q = 0; q < ws; q++) {
-                        const int at[] = {(int)(p / (c->top[1] * c->top[2])),
-                                          (int)(p / c->top[2] % c->top[1]), (int)(p % c->top[2])};
-                        const int of[] = {(int)(q / (c->kernel[1] * c->kernel[2])),
-                                          (int)(q / c->kernel[2] % c->kernel[1]), (int)(q % c->kernel[2])};
-                        int64_t from = 0;
-                        bool inside = true;
-                        for (int d = 0; d < 3; d++) {
-                            int s = at[d] * c->stride[d] - c->pad[d] + of[d] * c->dilation[d];
-                            inside = inside && s >= 0 && s < c->size[d];
-                            from = from * c->size[d] + s;
-                        }
-                        if (!inside)
-                            continue;
-                        from += ((int64_t)n * c->in + o / out * in + i) * xs;
-                        int64_t weight = ((int64_t)o * in + i) * ws + q;
-                        int64_t to = ((int64_t)n * c->out + o) * ys + p;
-                        if (direction == FORWARD) {
-                            y[to] += x[from] * w[weight];
-                        } else {
-                            dx[from] += dy[to] * w[weight];
-                            dw[weight] += dy[to] * x[from];
-                        }
-                    }
-}
-
-static float *zeros(int64_t n)
-{
-    return xcalloc((size_t)n + 1, sizeof(float));
-}
+#include "plain_convolution.h"
 
 /* Settings in Caffe's words; 2-D ones leave the first axis alone. */
 struct row {
@@ -113,21 +49,26 @@ static void all_directions_agree_with_the_formula(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         const struct row *r = &rows[i];
-        struct conv c = {
-            .n = r->n, .in = r->in, .out = r->out, .group = r->group,
-            .size = {1, r->size[0], r->size[1]}, .kernel = {1, r->kernel[0], r->kernel[1]},
-            .stride = {1, r->stride[0], r->stride[1]}, .pad = {0, r->pad[0], r->pad[1]},
+        struct plain_convolution c = {
+            .n = r->n,
+            .in = r->in,
+            .out = r->out,
+            .group = r->group,
+            .size = {1, r->size[0], r->size[1]},
+            .kernel = {1, r->kernel[0], r->kernel[1]},
+            .stride = {1, r->stride[0], r->stride[1]},
+            .pad = {0, r->pad[0], r->pad[1]},
             .dilation = {1, r->dilation, r->dilation},
         };
-        size_tops(&c);
-        int64_t nx = c.n * c.in * volume(c.size), ny = c.n * c.out * volume(c.top);
-        int64_t nw = (int64_t)c.out * (c.in / c.group) * volume(c.kernel);
+        plain_convolution_size(&c);
+        int64_t nx = c.n * c.in * plain_volume(c.size), ny = c.n * c.out * plain_volume(c.top);
+        int64_t nw = (int64_t)c.out * (c.in / c.group) * plain_volume(c.kernel);
 
         CLEANUP(freep) char *text = prototxt_of(r);
         CLEANUP(net_freep) struct net *net = net_from_text(text);
         struct error err;
         fill_inputs(net, i, -1, 1);
-        CLEANUP(freep) float *dy = zeros(ny);
+        CLEANUP(freep) float *dy = plain_zeros(ny);
         fill_random(50 + i, -1, 1, ny, dy);
         set_top_diff(net, "y", dy);
         assert_ok(net_forward(net, NULL, &err));
@@ -135,11 +76,13 @@ static void all_directions_agree_with_the_formula(void **state)
         net_backward(net);
 
         CLEANUP(freep) float *x = blob_values(net, "x"), *w = param_values(net, 0), *b = param_values(net, 1);
-        CLEANUP(freep) float *y = zeros(ny), *dx = zeros(nx), *dw = zeros(nw), *db = zeros(c.out);
-        visit(&c, FORWARD, x, w, y, NULL, NULL, NULL);
-        visit(&c, BACKWARD, x, w, NULL, dy, dx, dw);
+        CLEANUP(freep)
+        float *y = plain_zeros(ny),
+              *dx = plain_zeros(nx), *dw = plain_zeros(nw), *db = plain_zeros(c.out);
+        plain_convolution_forward(&c, x, w, y);
+        plain_convolution_backward(&c, x, w, dy, dx, dw);
         for (int64_t j = 0; j < ny; j++) {
-            int64_t channel = j / volume(c.top) % c.out;
+            int64_t channel = j / plain_volume(c.top) % c.out;
             y[j] += b[channel];
             db[channel] += dy[j];
         }

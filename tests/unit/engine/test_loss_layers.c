@@ -133,6 +133,14 @@ static void accuracy_of_each_class_counts_its_own_items(void **state)
         assert_float_equal(each[k], want[k], 0);
 }
 
+/* Labels are 1, the matrix of InfogainLoss is 1 everywhere. */
+#define WITH_TARGET(shape)                                                                                   \
+    "force_backward: true\n"                                                                                 \
+    "layer { name: 'in' type: 'Input' top: 'a' input_param { shape { dim: 3 dim: 4 } } }\n"                  \
+    "layer { name: 'd' type: 'DummyData' top: 'b' top: 'h' dummy_data_param { shape { " shape " }\n"         \
+    "  shape { dim: 1 dim: 1 dim: 4 dim: 4 } data_filler { value: 1 } } }\n"                                 \
+    "layer { name: 'f' top: 'y' bottom: 'a' bottom: 'b' propagate_down: true propagate_down: false\n"
+
 static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
@@ -146,9 +154,42 @@ static void gradients_are_those_of_finite_differences(void **state)
         "layer { name: 'f' type: 'ContrastiveLoss' bottom: 'a' bottom: 'b' bottom: 'alike' top: 'y'\n"
         "  propagate_down: true propagate_down: true propagate_down: false contrastive_loss_param { margin: "
         "3 } }",
+        WITH_TARGET("dim: 3 dim: 4") "type: 'SigmoidCrossEntropyLoss' }",
+        WITH_TARGET("dim: 3") "type: 'HingeLoss' }",
+        WITH_TARGET("dim: 3") "type: 'HingeLoss' hinge_loss_param { norm: L2 } }",
+        WITH_TARGET("dim: 3") "type: 'InfogainLoss' bottom: 'h' propagate_down: false }",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         gradient_check(&(struct gradient_check){.prototxt = texts[i], .low = -1, .high = 1, .step = 1e-2f});
+}
+
+/* The objective needs probabilities above 0. */
+static void the_multinomial_loss_has_the_gradient_of_finite_differences(void **state)
+{
+    (void)state;
+    gradient_check(&(struct gradient_check){
+        .prototxt = WITH_TARGET("dim: 3") "type: 'MultinomialLogisticLoss' }", .low = .5f, .high = 1});
+}
+
+/* Probabilities 1/4 and 3/4, label 0: 2 ln 4 + ln 4/3. */
+static void infogain_weighs_every_class_by_its_row(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    CLEANUP(net_freep)
+    struct net *net = net_from_text(
+        "layer { name: 'in' type: 'Input' top: 'a' top: 'b' top: 'h' input_param { shape { dim: 1 dim: 2 }\n"
+        "  shape { dim: 1 } shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }\n"
+        "layer { name: 'f' type: 'InfogainLoss' bottom: 'a' bottom: 'b' bottom: 'h' top: 'y' top: 'p' }");
+    blob_set(net, "a", (const float[]){0, logf(3)});
+    blob_set(net, "b", (const float[]){0});
+    blob_set(net, "h", (const float[]){2, 1, 0, 1});
+    assert_ok(net_forward(net, NULL, &err));
+    CLEANUP(freep) float *y = blob_values(net, "y");
+    CLEANUP(freep) float *p = blob_values(net, "p");
+    assert_float_equal(*y, 2 * log(4) + log(4 / 3.), 2e-6);
+    assert_float_equal(p[0], 0.25, 1e-6);
+    assert_float_equal(p[1], 0.75, 1e-6);
 }
 
 int main(void)
@@ -159,6 +200,8 @@ int main(void)
         cmocka_unit_test(a_label_that_is_no_class_is_told),
         cmocka_unit_test(accuracy_of_each_class_counts_its_own_items),
         cmocka_unit_test(gradients_are_those_of_finite_differences),
+        cmocka_unit_test(the_multinomial_loss_has_the_gradient_of_finite_differences),
+        cmocka_unit_test(infogain_weighs_every_class_by_its_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,8 +251,8 @@ static void a_loss_that_is_not_finite_stops_without_a_snapshot(void **state)
     (void)state;
     /* The first overflows the loss itself, the second the weights. */
     static const struct {
-        const char *rate, *layer;
-    } cases[] = {{"1e30", "'loss'"}, {"1e39", "'ip'"}};
+        const char *rate, *place;
+    } cases[] = {{"1e30", "values of layer 'loss'"}, {"1e39", "parameters of layer 'ip'"}};
     for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
         struct error err = {0};
         struct fixture f;
@@ -263,14 +263,39 @@ static void a_loss_that_is_not_finite_stops_without_a_snapshot(void **state)
         open_fixture(&f, text, NULL);
         assert_int_equal(solver_solve(f.solver, &err), INVALID);
         assert_non_null(strstr(err.message, "the loss is "));
-        assert_non_null(strstr(err.message, " at iteration 1: values of layer "));
-        assert_non_null(strstr(err.message, cases[k].layer));
+        assert_non_null(strstr(err.message, " at iteration 1: "));
+        assert_non_null(strstr(err.message, cases[k].place));
         for (int i = 0; i <= 10; i++) {
             CLEANUP(freep) char *name = xasprintf("s_iter_%d.caffemodel", i);
             assert_false(exists_in(&f, name));
         }
         close_fixture(&f);
     }
+}
+
+static void the_layer_that_made_the_first_nan_is_named(void **state)
+{
+    (void)state;
+    /* 1 x -1 summed is -6, whose logarithm is no number; what follows it uses its memory again. */
+    static const char text[] =
+        "net_param { layer { name: 'd' type: 'DummyData' top: 'x' top: 't' dummy_data_param { "
+        "  data_filler { type: 'constant' value: -1 } data_filler { type: 'constant' value: 1 } "
+        "  shape { dim: 4 dim: 6 } shape { dim: 4 dim: 3 } } } "
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y' inner_product_param { num_output: 5 "
+        "  weight_filler { type: 'constant' value: 1 } } } "
+        "layer { name: 'log' type: 'Log' bottom: 'y' top: 'y' } "
+        "layer { name: 'tanh' type: 'TanH' bottom: 'y' top: 'y' } "
+        "layer { name: 'ip2' type: 'InnerProduct' bottom: 'y' top: 'z' inner_product_param { num_output: 3 "
+        "  weight_filler { type: 'xavier' } } } "
+        "layer { name: 'loss' type: 'EuclideanLoss' bottom: 'z' bottom: 't' top: 'loss' } } " SETTINGS
+        "max_iter: 3";
+    struct error err = {0};
+    struct fixture f;
+    open_fixture(&f, text, NULL);
+    assert_int_equal(solver_solve(f.solver, &err), INVALID);
+    assert_non_null(strstr(err.message, "the loss is "));
+    assert_non_null(strstr(err.message, " at iteration 0: values of layer 'log' are not finite"));
+    close_fixture(&f);
 }
 
 static void a_silent_save_replaces_the_one_before(void **state)
@@ -391,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_stop_leaves_a_snapshot_to_go_on_from),
         cmocka_unit_test(a_run_stopped_in_a_test_goes_on_with_the_same_bits),
         cmocka_unit_test(a_loss_that_is_not_finite_stops_without_a_snapshot),
+        cmocka_unit_test(the_layer_that_made_the_first_nan_is_named),
         cmocka_unit_test(a_silent_save_replaces_the_one_before),
         cmocka_unit_test(a_state_of_another_net_is_refused),
         cmocka_unit_test(settings_that_make_no_sense_are_told),

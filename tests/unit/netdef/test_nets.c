@@ -149,9 +149,12 @@ static void lenet_counts_its_operations_and_memory(void **state)
         const char *layer;
         int64_t operations; /* 2 * batch * places * weights */
     } rows[] = {
-        {"conv1", 2 * 64 * 24 * 24 * (20 * 25)}, {"conv2", 2 * 64 * 8 * 8 * (50 * 20 * 25)},
-        {"ip1", 2 * 64 * (500 * 800)},           {"ip2", 2 * 64 * (10 * 500)},
-        {"relu1", 0},                            {"mnist", 0},
+        {"conv1", 2 * 64 * 24 * 24 * (20 * 25)},
+        {"conv2", 2 * 64 * 8 * 8 * (50 * 20 * 25)},
+        {"ip1", 2 * 64 * (500 * 800)},
+        {"ip2", 2 * 64 * (10 * 500)},
+        {"relu1", 0},
+        {"mnist", 0},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         assert_int_equal(def->layers[netdef_find_layer(def, rows[i].layer)].operations, rows[i].operations);
@@ -175,12 +178,45 @@ static void weights_have_caffes_shapes_and_fillers(void **state)
     assert_true(def->params[conv2->params[0]].lr_mult == 1 && def->params[conv2->params[0]].decay_mult == 1);
 }
 
+/* The last layers of LeNet on 7 images: the scores' gradient still goes down to what came from outside. */
+static void a_part_has_its_own_batch_and_the_needs_of_the_whole(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct netdef *def = define(lenet), *part = NULL;
+    const int layers[] = {netdef_find_layer(def, "relu1"), netdef_find_layer(def, "ip2"),
+                          netdef_find_layer(def, "loss")};
+    const int inputs[] = {netdef_find_blob(def, "ip1"), netdef_find_blob(def, "label")};
+    const struct shape shapes[] = {{2, {7, 500}}, {1, {7}}};
+    assert_ok(netdef_part(def, &(struct netdef_part){3, layers, 2, inputs, shapes}, &part, &err));
+    assert_int_equal(part->n_layers, 4);
+    for (int i = 0; i < 3; i++) {
+        const struct layer_def *from = &def->layers[layers[i]], *to = &part->layers[i + 1];
+        assert_string_equal(to->name, from->name);
+        assert_int_equal(to->needs_backward, from->needs_backward);
+        for (int k = 0; k < to->n_bottoms; k++)
+            assert_int_equal(to->propagate_down[k], from->propagate_down[k]);
+    }
+    assert_true(part->layers[1].propagate_down[0]);
+    assert_true(shape_equal(&part->blobs[netdef_find_blob(part, "ip2")].shape, &(struct shape){2, {7, 10}}));
+    assert_true(part->blobs[netdef_find_blob(part, "ip1")].needs_diff);
+    assert_false(part->blobs[netdef_find_blob(part, "label")].needs_diff);
+    netdef_free(part);
+
+    const struct shape unfit[] = {{2, {7, 500}}, {1, {8}}};
+    assert_int_equal(netdef_part(def, &(struct netdef_part){3, layers, 2, inputs, unfit}, &part, &err),
+                     INVALID);
+    assert_non_null(strstr(err.message, "layer 'loss'"));
+    netdef_free(def);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_blob_of_known_nets_has_its_known_shape),
         cmocka_unit_test(lenet_counts_its_operations_and_memory),
         cmocka_unit_test(weights_have_caffes_shapes_and_fillers),
+        cmocka_unit_test(a_part_has_its_own_batch_and_the_needs_of_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

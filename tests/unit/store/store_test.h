@@ -3,7 +3,66 @@
 #define ET_STORE_TEST_H
 
 #include "../test.h"
+#include "store/sql.h"
 #include "store/store.h"
+
+/*
+ * DRIVER_NAME says over which database the tests run.  A database of
+ * PostgreSQL's is a schema of the server that tests/postgres.py has started.
+ */
+#ifndef DRIVER_NAME
+#define DRIVER_NAME "sqlite"
+#endif
+
+static const struct driver *const drivers[] = {&driver_sqlite, &driver_postgres};
+
+static inline const struct driver *tested_driver(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+        if (strcmp(drivers[i]->name, DRIVER_NAME) == 0)
+            return drivers[i];
+    fail_msg("there is no driver '%s'", DRIVER_NAME);
+    return NULL;
+}
+
+/* What a driver connects to: a URL without SQLite's scheme. */
+static inline const char *where_of(const char *url)
+{
+    return strncmp(url, "sqlite:", 7) == 0 ? url + 7 : url;
+}
+
+/* Runs one statement in a database. */
+static inline void run_in(const char *url, const char *sql)
+{
+    struct error err;
+    struct connection *db = NULL;
+    assert_ok(connection_open(tested_driver(), where_of(url), false, &db, &err));
+    assert_ok(sql_run(db, NULL, &err, sql, NULL, 0));
+    connection_free(db);
+}
+
+/* The URL of a new database, in the folder or beside it. */
+static inline char *database_new(const char *folder)
+{
+    if (tested_driver() == &driver_sqlite)
+        return xasprintf("sqlite:%s/et.db", folder);
+    const char *server = getenv("ET_TEST_POSTGRES");
+    assert_non_null(server);
+    char name[17];
+    random_hex(8, name);
+    CLEANUP(freep) char *sql = xasprintf("CREATE SCHEMA t%s", name);
+    run_in(server, sql);
+    return xasprintf("%s&options=-csearch_path%%3Dt%s", server, name);
+}
+
+static inline void database_drop(const char *url)
+{
+    const char *name = strstr(url, "search_path%3D");
+    if (!name)
+        return;
+    CLEANUP(freep) char *sql = xasprintf("DROP SCHEMA %s CASCADE", strchr(name, 'D') + 1);
+    run_in(url, sql);
+}
 
 #define T0 1763730000000LL /* when every test begins */
 #define LEASE_MS 20000
@@ -11,7 +70,7 @@
 struct fixture {
     char *folder, *database, *blobs;
     struct store *store;
-    const struct driver *driver; /* NULL: SQLite's */
+    const struct driver *driver; /* NULL: the database's own */
 };
 
 static inline struct store *fixture_open(struct fixture *f, int64_t now_ms)
@@ -27,7 +86,7 @@ static inline int fixture_setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof(*f));
     f->folder = test_folder();
-    f->database = xasprintf("sqlite:%s/et.db", f->folder);
+    f->database = database_new(f->folder);
     f->blobs = path_join(f->folder, "blobs");
     fixture_open(f, T0);
     *state = f;
@@ -38,12 +97,27 @@ static inline int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
     store_close(f->store);
+    database_drop(f->database);
     dir_remove(f->folder, NULL);
     free(f->folder);
     free(f->database);
     free(f->blobs);
     free(f);
     return 0;
+}
+
+/* The first column of a query on the fixture's database, by a connection of the test's own. */
+static inline int64_t ask(const struct fixture *f, const char *query)
+{
+    struct error err;
+    struct connection *db = NULL;
+    ROWS rows = {0};
+    assert_ok(connection_open(tested_driver(), where_of(f->database), true, &db, &err));
+    assert_ok(sql_run(db, &rows, &err, query, NULL, 0));
+    assert_int_equal(rows.n, 1);
+    int64_t answer = row_int(&rows, 0, 0);
+    connection_free(db);
+    return answer;
 }
 
 /* An id that sorts by n: 32 hex digits. */

@@ -303,8 +303,13 @@ static void a_database_url_that_we_do_not_serve_is_refused(void **state)
     struct error err;
     struct store *s = NULL;
     struct store_options options = {.blobs = "/nonexistent", .now_ms = T0, .no_timer = true};
-    assert_int_equal(store_open("postgres://h/db", &options, &s, &err), UNSUPPORTED);
-    assert_non_null(strstr(err.message, "postgres"));
+    assert_int_equal(store_open("mysql://u:secret@h/db", &options, &s, &err), UNSUPPORTED);
+    assert_non_null(strstr(err.message, "mysql"));
+    assert_null(strstr(err.message, "secret"));
+    assert_int_equal(store_open("postgres://u:secret@[h/db", &options, &s, &err), INVALID);
+    assert_null(strstr(err.message, "secret"));
+    assert_int_equal(store_open("postgres://u:secret@127.0.0.1:1/db", &options, &s, &err), UNAVAILABLE);
+    assert_null(strstr(err.message, "secret"));
     assert_int_equal(store_open("sqlite:", &options, &s, &err), INVALID);
     assert_int_equal(store_open("/nonexistent/et.db", &options, &s, &err), FAILED);
     assert_null(s);

@@ -1,6 +1,4 @@
 /* Jobs made from templates: arrays, all there in the end or never accepted, and schedules. */
-#include <sqlite3.h>
-
 #include "store_test.h"
 
 #define ALICE "user:alice"
@@ -119,15 +117,14 @@ static void an_array_that_is_half_made_is_made_whole(void **state)
     assert_ok(make_array(f->store, ALICE, numbered(600), &err));
     store_close(f->store);
     f->store = NULL;
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(f->database + sizeof("sqlite:") - 1, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "DELETE FROM jobs WHERE id IN (SELECT doc FROM members WHERE ord >= 250);"
-                                  "DELETE FROM documents WHERE id IN (SELECT doc FROM members WHERE ord >= 250);"
-                                  "DELETE FROM members WHERE ord >= 250; UPDATE arrays SET made = 250",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
-    sqlite3_close(db);
+    static const char *const taken[] = {
+        "DELETE FROM jobs WHERE id IN (SELECT doc FROM members WHERE ord >= 250)",
+        "DELETE FROM documents WHERE id IN (SELECT doc FROM members WHERE ord >= 250)",
+        "DELETE FROM members WHERE ord >= 250",
+        "UPDATE arrays SET made = 250",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+        run_in(f->database, taken[i]);
     fixture_open(f, T0 + 1);
     assert_ok(array_count(f->store, id_of(ARRAY), &counts, &err));
     assert_int_equal(counts.made, 250);

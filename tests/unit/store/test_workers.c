@@ -3,7 +3,7 @@
 
 #define ALICE "user:alice"
 
-static int ask(struct store *s, const char *name, int slots, int all_slots, int64_t now_ms)
+static int ask_for(struct store *s, const char *name, int slots, int all_slots, int64_t now_ms)
 {
     struct error err;
     char request_id[33];
@@ -46,8 +46,8 @@ static void a_worker_is_known_from_its_first_question(void **state)
     struct store *s = ((struct fixture *)*state)->store;
     enqueue(s, ALICE, 1, (struct enqueue){0});
     enqueue(s, ALICE, 2, (struct enqueue){0});
-    assert_int_equal(ask(s, "b", 2, 4, T0), 2);
-    assert_int_equal(ask(s, "a", 1, 0, T0), 0);
+    assert_int_equal(ask_for(s, "b", 2, 4, T0), 2);
+    assert_int_equal(ask_for(s, "a", 1, 0, T0), 0);
     assert_worker(s, "b", T0, 4, 2, false);
     assert_worker(s, "a", T0, 1, 0, false);
 }
@@ -58,7 +58,7 @@ static void a_renewed_lease_says_that_its_worker_lives(void **state)
     struct error err;
     enum stop_wish cancel;
     enqueue(s, ALICE, 1, (struct enqueue){0});
-    ask(s, "a", 1, 1, T0);
+    ask_for(s, "a", 1, 1, T0);
     assert_ok(queue_heartbeat(s, id_of(1), 1, T0 + 15000, &cancel, &err));
     assert_worker(s, "a", T0 + 15000, 1, 1, false);
 }
@@ -71,19 +71,19 @@ static void a_drained_worker_gets_no_new_jobs_but_keeps_its_own(void **state)
     bool drained = false;
     enqueue(s, ALICE, 1, (struct enqueue){0});
     enqueue(s, ALICE, 2, (struct enqueue){0});
-    assert_int_equal(ask(s, "a", 1, 2, T0), 1);
+    assert_int_equal(ask_for(s, "a", 1, 2, T0), 1);
     assert_ok(worker_drain(s, "a", true, &err));
     assert_ok(worker_is_drained(s, "a", &drained, &err));
     assert_true(drained);
-    assert_int_equal(ask(s, "a", 1, 2, T0 + 1), 0);
+    assert_int_equal(ask_for(s, "a", 1, 2, T0 + 1), 0);
     assert_worker(s, "a", T0, 2, 1, true);
     assert_ok(queue_heartbeat(s, id_of(1), 1, T0 + 2, &cancel, &err));
     assert_false(cancel);
     assert_ok(finish_as(s, 1, 1, OUTCOME_DONE, "", T0 + 3, &err));
-    assert_int_equal(ask(s, "other", 1, 1, T0 + 4), 1);
+    assert_int_equal(ask_for(s, "other", 1, 1, T0 + 4), 1);
     enqueue(s, ALICE, 3, (struct enqueue){0});
     assert_ok(worker_drain(s, "a", false, &err));
-    assert_int_equal(ask(s, "a", 2, 2, T0 + 5), 1);
+    assert_int_equal(ask_for(s, "a", 2, 2, T0 + 5), 1);
 }
 
 static void an_unknown_worker_cannot_be_drained(void **state)
@@ -104,8 +104,8 @@ static void a_worker_is_forgotten_after_a_day_unless_it_runs_something(void **st
     const int64_t day = 24 * 3600 * 1000LL;
     enum stop_wish cancel;
     enqueue(s, ALICE, 1, (struct enqueue){0});
-    ask(s, "busy", 1, 1, T0);
-    ask(s, "idle", 1, 1, T0);
+    ask_for(s, "busy", 1, 1, T0);
+    ask_for(s, "idle", 1, 1, T0);
     assert_ok(queue_heartbeat(s, id_of(1), 1, T0 + day, &cancel, &err));
     assert_ok(store_tick(s, T0 + day + 1, NULL, &err));
     assert_ok(workers_list(s, &list, &err));

@@ -299,7 +299,7 @@ static void what_is_written_is_read_back_and_is_always_the_same(void **state)
     for (int i = 0; i < 2; i++) {
         CLEANUP(freep) char *path = path_join(folder, "t.tar.gz");
         CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
-        assert_ok(archive_writer_open(path, &w, &err));
+        assert_ok(archive_writer_open(path, ARCHIVE_GZIP, &w, &err));
         assert_ok(archive_writer_begin(w, "A/x", 3, &err));
         assert_ok(archive_writer_data(w, "ab", 2, &err));
         assert_ok(archive_writer_data(w, "c", 1, &err));

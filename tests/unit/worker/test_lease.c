@@ -1,6 +1,7 @@
 #include "../test.h"
 
-#include "netdef/caffe.pb-c.h"
+#include <unistd.h>
+
 #include "worker/lease.h"
 #include "worker/snapshot.h"
 
@@ -55,35 +56,32 @@ static void a_lease_that_cannot_be_worked_on_is_refused(void **state)
     }
 }
 
-static void a_seal_tells_whether_two_files_belong_together(void **state)
+static void a_snapshot_is_packed_and_comes_back_whole_or_not_at_all(void **state)
 {
     (void)state;
     struct error err = {0};
     CLEANUP(freep) char *folder = test_folder();
+    CLEANUP(freep) char *back = path_join(folder, "back");
     CLEANUP(freep) char *model = path_join(folder, "m");
-    CLEANUP(freep) char *other = path_join(folder, "o");
     CLEANUP(freep) char *solver = path_join(folder, "s");
+    CLEANUP(freep) char *tar = path_join(folder, "t.tar");
+    assert_ok(dir_make(back, &err));
     assert_ok(file_write(model, "abc", 3, 0600, &err));
-    assert_ok(file_write(other, "abd", 3, 0600, &err));
-    assert_ok(file_write(solver, "\x08\x05", 2, 0600, &err)); /* SolverState { iter: 5 } */
-    assert_false(snapshot_is_whole(model, solver));
-    assert_ok(snapshot_seal(model, solver, &err));
-    assert_true(snapshot_is_whole(model, solver));
-    assert_false(snapshot_is_whole(other, solver));
-    assert_false(snapshot_is_whole(model, folder));
-    assert_int_equal(snapshot_seal("/nowhere/m", solver, &err), NOT_FOUND);
-    /* The SHA-256 of "abc" is the example of FIPS 180-2; the state before it is as it was. */
+    assert_ok(file_write(solver, "\x08\x05", 2, 0600, &err));
+    assert_ok(snapshot_pack(model, solver, tar, &err));
+    assert_ok(snapshot_unpack(tar, back, &err));
+    CLEANUP(freep) char *model_back = path_join(back, SNAPSHOT_MODEL);
+    CLEANUP(freep) char *state_back = path_join(back, SNAPSHOT_STATE);
     CLEANUP(freep) char *bytes = NULL;
+    CLEANUP(freep) char *state_bytes = NULL;
     size_t size;
-    assert_ok(file_read(solver, 1000, &bytes, &size, &err));
-    assert_int_equal(size, 2 + 3 + 64);
-    assert_memory_equal(bytes,
-                        "\x08\x05\xc2\x3e\x40"
-                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-                        size);
-    Caffe__SolverState *read = caffe__solver_state__unpack(NULL, size, (const uint8_t *)bytes);
-    assert_true(read && read->iter == 5 && !read->learned_net);
-    caffe__solver_state__free_unpacked(read, NULL);
+    assert_ok(file_read(model_back, 100, &bytes, &size, &err));
+    assert_string_equal(bytes, "abc");
+    assert_ok(file_read(state_back, 100, &state_bytes, &size, &err));
+    assert_int_equal(size, 2);
+    assert_int_equal(snapshot_pack("/nowhere/m", solver, tar, &err), NOT_FOUND);
+    assert_int_equal(truncate(tar, 700), 0);
+    assert_int_equal(snapshot_unpack(tar, back, &err), INVALID);
     assert_ok(dir_remove(folder, &err));
 }
 
@@ -92,7 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lease_is_read_with_its_defaults),
         cmocka_unit_test(a_lease_that_cannot_be_worked_on_is_refused),
-        cmocka_unit_test(a_seal_tells_whether_two_files_belong_together),
+        cmocka_unit_test(a_snapshot_is_packed_and_comes_back_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,121 @@
+/*
+ * What a process takes at its peak, without running it: the nets' plans, the
+ * solver's histories, and what is in memory only for a moment.  The figures
+ * for the process itself were measured: see PROCESS_BYTES.
+ */
+#include <string.h>
+
+#include "cli/net_facts.h"
+#include "engine/solvers/rule.h"
+
+/*
+ * Resident memory of `et test` with a net of one small layer, less what the
+ * plan of that net says: code of et and its libraries, oneDNN's tables.
+ * Each kernel adds its generated code.
+ */
+enum { PROCESS_BYTES = 23 << 20, LAYER_BYTES = 64 << 10 };
+
+void solver_state_of(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver, int test,
+                     struct net_state *ret_state)
+{
+    struct net_state state = {.phase = test < 0 ? CAFFE__PHASE__TRAIN : CAFFE__PHASE__TEST};
+    net_state_merge(&state, net->state);
+    if (solver && test < 0) {
+        net_state_merge(&state, solver->train_state);
+        state.level = 0; /* --level's default wins, as in Caffe */
+    } else if (solver && (size_t)test < solver->n_test_state) {
+        net_state_merge(&state, solver->test_state[test]);
+    }
+    *ret_state = state;
+}
+
+static enum status plan(const Caffe__NetParameter *net, const struct net_state *state,
+                        struct input_shapes *inputs, const struct net_options *options, struct net **ret_net,
+                        struct error *err)
+{
+    CLEANUP(freep) struct source_shape *sources = NULL;
+    struct netdef_options known = net_state_options(state);
+    CLEANUP(problems_release) struct problems ignored = {0};
+    sources_look(net, &known, inputs, &ignored, &sources, &known.n_sources);
+    known.sources = sources;
+    return net_create(net, &known, options, ret_net, err);
+}
+
+static int64_t largest_layer_bytes(const struct netdef *def)
+{
+    int64_t largest = 0;
+    for (int i = 0; i < def->n_layers; i++)
+        largest = MAX(largest, layer_facts(def, i).parameter_bytes);
+    return largest;
+}
+
+static int64_t running_bytes(const struct net *net)
+{
+    struct net_memory m = net_memory(net);
+    return m.blobs + m.params + m.scratch + m.ahead + (int64_t)net_def(net)->n_layers * LAYER_BYTES;
+}
+
+static int n_histories(const Caffe__SolverParameter *solver)
+{
+    const struct rule *rule;
+    return solver && rule_find(solver, &rule, NULL) == OK ? rule->n_histories : 1;
+}
+
+static bool writes_snapshots(const Caffe__SolverParameter *solver)
+{
+    return !solver || solver->snapshot > 0 || solver->snapshot_after_train;
+}
+
+/* The states of all nets of the solver, planned together: test nets share the parameters of the train net. */
+static enum status training_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
+                                 struct input_shapes *inputs, int threads, int64_t *ret_bytes,
+                                 struct error *err)
+{
+    struct net_options options = {.threads = threads, .plan_only = true};
+    CLEANUP(net_freep) struct net *train = NULL;
+    CLEANUP(net_state_release) struct net_state state = {0};
+    solver_state_of(net, solver, -1, &state);
+    TRY(plan(net, &state, inputs, &options, &train, err));
+    int64_t bytes = running_bytes(train);
+    if (solver && solver->iter_size > 1)
+        bytes += net_memory(train).spare;
+    options.share = train;
+    options.inference = true;
+    for (int i = 0; solver && i < (int)solver->n_test_iter; i++) {
+        CLEANUP(net_freep) struct net *test = NULL;
+        CLEANUP(net_state_release) struct net_state test_state = {0};
+        solver_state_of(net, solver, i, &test_state);
+        TRY(plan(net, &test_state, inputs, &options, &test, err));
+        bytes += running_bytes(test);
+    }
+    int64_t histories = net_def(train)->parameter_bytes * n_histories(solver);
+    /* A snapshot holds one layer twice, then all histories twice, once in the file's form. */
+    int64_t snapshot = MAX(2 * largest_layer_bytes(net_def(train)), 2 * histories);
+    *ret_bytes = PROCESS_BYTES + bytes + histories + (writes_snapshots(solver) ? snapshot : 0);
+    return OK;
+}
+
+/* While weights are read, the file and its values lie beside the parameters; the blobs are not yet used. */
+static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
+                                  struct input_shapes *inputs, int threads, int64_t *ret_bytes,
+                                  struct error *err)
+{
+    const struct net_options options = {.threads = threads, .plan_only = true, .inference = true};
+    CLEANUP(net_freep) struct net *test = NULL;
+    CLEANUP(net_state_release) struct net_state state = {0};
+    solver_state_of(net, solver, 0, &state);
+    TRY(plan(net, &state, inputs, &options, &test, err));
+    int64_t parameters = net_def(test)->parameter_bytes;
+    *ret_bytes = PROCESS_BYTES + MAX(running_bytes(test), 3 * parameters);
+    return OK;
+}
+
+enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
+                          struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err)
+{
+    struct peak peak = {-1, -1};
+    TRY(training_peak(net, solver, inputs, threads, &peak.training, err));
+    TRY(inference_peak(net, solver, inputs, threads, &peak.inference, err));
+    *ret_peak = peak;
+    return OK;
+}

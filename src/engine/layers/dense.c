@@ -1,0 +1,191 @@
+#include "engine/layers/dense.h"
+
+#include <string.h>
+
+struct choice {
+    dnnl_primitive_desc_t forward, data, weights;
+    dnnl_memory_desc_t src, dst, bias, plain;
+};
+
+static void choice_release(struct choice *c)
+{
+    pd_freep(&c->forward);
+    pd_freep(&c->data);
+    pd_freep(&c->weights);
+    *c = (struct choice){0};
+}
+
+static bool has_bias(const struct dense *d)
+{
+    return d->bias >= 0;
+}
+
+static bool wants_gradient(const struct dense *d)
+{
+    return d->wants_weights || d->wants_bias;
+}
+
+/*
+ * Caffe's order of the weights over the axes (N, rest of src): the plain one,
+ * or with N varying fastest when they are transposed.
+ */
+static void weights_plain(const struct dense *d, const dnnl_memory_desc_t *src, dnnl_memory_desc_t *ret)
+{
+    dnnl_dims_t dims = {0}, strides = {0};
+    memcpy(dims, src->dims, sizeof(dims));
+    dims[0] = d->n;
+    dnnl_dim_t stride = d->transpose ? d->n : 1;
+    for (int i = src->ndims - 1; i > 0; i--) {
+        strides[i] = stride;
+        stride *= dims[i];
+    }
+    strides[0] = d->transpose ? 1 : stride;
+    dnnl_memory_desc_init_by_strides(ret, src->ndims, dims, dnnl_f32, strides);
+}
+
+static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, bool is_training,
+                       const_dnnl_post_ops_t post_ops, struct choice *c)
+{
+    dnnl_memory_desc_t any;
+    c->src = *src;
+    dnnl_memory_desc_init_by_tag(&c->dst, 2, (dnnl_dims_t){d->m, d->n}, dnnl_f32, dnnl_ab);
+    dnnl_memory_desc_init_by_tag(&c->bias, 1, (dnnl_dims_t){d->n}, dnnl_f32, dnnl_a);
+    weights_plain(d, src, &c->plain);
+    dnnl_memory_desc_init_by_tag(&any, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_inner_product_desc_t op;
+    dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
+                                         &c->src, &any, has_bias(d) ? &c->bias : NULL, &c->dst);
+    c->forward = pd_make(&op, post_ops, NULL);
+    if (c->forward && wants_gradient(d)) {
+        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &any, d->wants_bias ? &c->bias : NULL,
+                                                      &c->dst);
+        c->weights = pd_make(&op, NULL, c->forward);
+    }
+    if (c->forward && d->wants_data) {
+        dnnl_inner_product_backward_data_desc_init(&op, &c->src, &any, &c->dst);
+        c->data = pd_make(&op, NULL, c->forward);
+    }
+    return c->forward && (!d->wants_data || c->data) && (!wants_gradient(d) || c->weights);
+}
+
+static bool is_slow(const_dnnl_primitive_desc_t pd)
+{
+    return pd && (pd_is_gemm(pd) || pd_is_reference(pd));
+}
+
+/* Reads x as it lies when all kernels are fast so, else as rows. */
+static enum status choose(const struct dense *d, const dnnl_memory_desc_t *lies, bool is_training,
+                          const_dnnl_post_ops_t post_ops, struct choice *c, dnnl_memory_desc_t *ret_x,
+                          struct error *err)
+{
+    if (lies && try_source(d, lies, is_training, post_ops, c) && !is_slow(c->forward) && !is_slow(c->data) &&
+        !is_slow(c->weights)) {
+        *ret_x = *lies;
+        return OK;
+    }
+    choice_release(c);
+    dnnl_memory_desc_t rows;
+    dnnl_memory_desc_init_by_tag(&rows, 2, (dnnl_dims_t){d->m, d->k}, dnnl_f32, dnnl_ab);
+    if (!try_source(d, &rows, is_training, post_ops, c))
+        return error_set(err, UNSUPPORTED, "oneDNN has no inner product for this shape");
+    return OK;
+}
+
+static enum status plan_forward(struct dense *d, struct layer *l, struct planner *p, const struct choice *c,
+                                struct error *err)
+{
+    const dnnl_memory_desc_t *weights = pd_query(c->forward, dnnl_query_weights_md);
+    TRY(weights_copy_plan(&d->forward_weights, p, l->params[d->weights], weights, &c->plain, err));
+    TRY(kernel_init(&d->forward, c->forward, err));
+    kernel_arg(&d->forward, DNNL_ARG_SRC, &c->src);
+    kernel_arg(&d->forward, DNNL_ARG_WEIGHTS, weights);
+    kernel_arg(&d->forward, DNNL_ARG_DST, &c->dst);
+    if (has_bias(d))
+        kernel_arg(&d->forward, DNNL_ARG_BIAS, &c->bias);
+    plan_scratch(p, d->forward.scratch_bytes);
+    return OK;
+}
+
+static enum status plan_data(struct dense *d, struct layer *l, struct planner *p, const struct choice *c,
+                             struct error *err)
+{
+    const dnnl_memory_desc_t *weights = pd_query(c->data, dnnl_query_weights_md);
+    TRY(weights_copy_plan(&d->data_weights, p, l->params[d->weights], weights, &c->plain, err));
+    TRY(kernel_init(&d->backward_data, c->data, err));
+    kernel_arg(&d->backward_data, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&d->backward_data, DNNL_ARG_WEIGHTS, weights);
+    kernel_arg(&d->backward_data, DNNL_ARG_DIFF_SRC, &c->src);
+    plan_scratch(p, d->backward_data.scratch_bytes);
+    return OK;
+}
+
+static enum status plan_gradient(struct dense *d, struct layer *l, struct planner *p, const struct choice *c,
+                                 struct error *err)
+{
+    const dnnl_memory_desc_t *written = pd_query(c->weights, dnnl_query_diff_weights_md);
+    TRY(weights_gradient_plan(&d->weights_diff, p, l->params[d->weights], written, &c->plain, err));
+    TRY(kernel_init(&d->backward_weights, c->weights, err));
+    kernel_arg(&d->backward_weights, DNNL_ARG_SRC, &c->src);
+    kernel_arg(&d->backward_weights, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&d->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
+    if (d->wants_bias) {
+        TRY(weights_gradient_plan(&d->bias_diff, p, l->params[d->bias], &c->bias, &c->bias, err));
+        kernel_arg(&d->backward_weights, DNNL_ARG_DIFF_BIAS, &c->bias);
+    }
+    plan_scratch(p, d->backward_weights.scratch_bytes);
+    return OK;
+}
+
+enum status dense_plan(struct dense *d, struct layer *l, struct planner *p, const dnnl_memory_desc_t *x_lies,
+                       const_dnnl_post_ops_t post_ops, dnnl_memory_desc_t *ret_x, struct error *err)
+{
+    CLEANUP(choice_release) struct choice c = {0};
+    TRY(choose(d, x_lies, plan_is_training(p), post_ops, &c, ret_x, err));
+    plan_param(p, d->weights,
+               c.weights ? pd_query(c.weights, dnnl_query_diff_weights_md)
+                         : pd_query(c.forward, dnnl_query_weights_md),
+               &c.plain);
+    if (d->wants_forward)
+        TRY(plan_forward(d, l, p, &c, err));
+    if (c.data)
+        TRY(plan_data(d, l, p, &c, err));
+    return c.weights ? plan_gradient(d, l, p, &c, err) : OK;
+}
+
+void dense_forward(struct dense *d, struct layer *l, const float *x, float *y)
+{
+    const float *weights = weights_copy_get(&d->forward_weights, l->params[d->weights], l->scratch);
+    const float *bias = has_bias(d) ? l->params[d->bias]->data : NULL;
+    KERNEL_RUN(&d->forward, l->scratch, x, weights, y, bias);
+}
+
+void dense_backward_weights(struct dense *d, struct layer *l, const float *x, const float *dy)
+{
+    if (!wants_gradient(d))
+        return;
+    float *weights = d->wants_weights ? weights_gradient_target(&d->weights_diff, l->params[d->weights])
+                                      : d->weights_diff.own;
+    float *bias = d->wants_bias ? weights_gradient_target(&d->bias_diff, l->params[d->bias]) : NULL;
+    KERNEL_RUN(&d->backward_weights, l->scratch, x, dy, weights, bias);
+    if (d->wants_weights)
+        weights_gradient_done(&d->weights_diff, l->params[d->weights], l->scratch);
+    if (d->wants_bias)
+        weights_gradient_done(&d->bias_diff, l->params[d->bias], l->scratch);
+}
+
+void dense_backward_data(struct dense *d, struct layer *l, const float *dy, float *dx)
+{
+    const float *weights = weights_copy_get(&d->data_weights, l->params[d->weights], l->scratch);
+    KERNEL_RUN(&d->backward_data, l->scratch, dy, weights, dx);
+}
+
+void dense_release(struct dense *d)
+{
+    kernel_release(&d->forward);
+    kernel_release(&d->backward_data);
+    kernel_release(&d->backward_weights);
+    weights_copy_release(&d->forward_weights);
+    weights_copy_release(&d->data_weights);
+    weights_gradient_release(&d->weights_diff);
+    weights_gradient_release(&d->bias_diff);
+}

@@ -1,0 +1,38 @@
+/* Any bytes as an HDF5 file: a solver state, or data sets as HDF5Data reads them; else an error. */
+#include <stdlib.h>
+
+#include "as_file.h"
+#include "engine/data/hdf5_file.h"
+#include "engine/solver_state_hdf5.h"
+#include "fuzz.h"
+
+enum { FLOATS_MAX = 1 << 24 };
+
+static void read_data(const char *path, const char *name)
+{
+    CLEANUP(hdf5_file_closep) hid_t file = -1;
+    struct error err;
+    struct shape shape;
+    if (hdf5_open(path, &file, &err) != OK || !hdf5_has(file, name) ||
+        hdf5_dataset_shape(file, path, name, &shape, &err) != OK || shape_count(&shape) > FLOATS_MAX)
+        return;
+    CLEANUP(freep) float *values = xcalloc((size_t)shape_count(&shape) + 1, sizeof(*values));
+    if (hdf5_read_floats(file, path, name, values, &err) != OK)
+        return;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    CLEANUP(fd_closep) int fd = -1;
+    CLEANUP(solver_state_release) struct solver_state state = {0};
+    char name[64];
+    struct error err;
+    const char *path = as_file(data, size, name, &fd);
+    if (!path)
+        return 0;
+    read_data(path, "data");
+    read_data(path, "x");
+    if (solver_state_read_hdf5(path, &state, &err) != OK)
+        return 0;
+    return 0;
+}
