@@ -165,6 +165,17 @@ class Dependencies(Queue):
             self.assertEqual(document["state"], "failed")
             self.assertIn("NaN", document["processing-log"])
 
+    def test_a_script_waits_too(self):
+        solver = self.ready_solver()
+        first = self.chain.training_job(solver)["id"]
+        reply = self.client.post("/jobs", parts=[("document", '{"after": ["%s"], "retries": 0}' % first),
+                                                 ("script", "run.sh", b"#!/bin/sh\n")])
+        self.assertEqual((reply.status, reply.json["state"], reply.json["retries"]), (201, "waiting", 0), reply)
+        self.client.post(f"/training-jobs/{first}/cancel")
+        document = self.client.get(f"/jobs/{reply.json['id']}").json
+        self.assertEqual(document["state"], "failed")
+        self.assertIn("was cancelled", self.client.get(f"/jobs/{reply.json['id']}/why").json["why"])
+
     def test_what_is_not_there_cannot_be_waited_for(self):
         solver = self.ready_solver()
         theirs = self.new_user()
