@@ -33,6 +33,7 @@ test: deps
 
 bench: all
 	@deps/install deps/bench.txt
+	@deps/npm bench
 	@/usr/bin/python3 bench/run.py
 
 lint:

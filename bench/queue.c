@@ -172,7 +172,7 @@ static bool http_cycle(struct client *c)
     if (status != 200 || !id)
         die(c->answer.data, NULL);
     CLEANUP(freep) char *path = xasprintf("/leases/%s/%d/finish", id, (int)json_get_int(job, "attempt", 0));
-    if (post(c, path, json_get_string(job, "token", ""), "{\"outcome\": \"done\", \"reason\": \"\", \"result\": {}}") !=
+    if (post(c, path, json_get_string(job, "token", ""), "{\"outcome\": \"failed\", \"reason\": \"\"}") !=
         200)
         die(c->answer.data, NULL);
     return true;

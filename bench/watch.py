@@ -116,7 +116,7 @@ def measure_latency(n, concerned, changes):
                         answered = now
                         continue
                     left[key.fileobj] += key.fileobj.recv(65536)
-                    if left[key.fileobj].endswith(b'\n\n'):
+                    if left[key.fileobj].endswith(b'\n\n\r\n'):
                         del left[key.fileobj]
                         late.append(now)
             whole += [1000 * (at - begun) for at in late[-concerned:]]

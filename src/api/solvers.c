@@ -24,6 +24,7 @@ static const struct field solver_out[] = {
     {"LayerType", FIELD_INT, READ_ONLY, "Of the net's data layer: 12 is IMAGE_DATA, 5 is DATA."},
     {"max-iterations", FIELD_INT, READ_ONLY, "The solver's max_iter."},
     {"gpu", FIELD_BOOL, READ_ONLY, "The solver asks for a GPU (solver_mode)."},
+    {"memory-bytes", FIELD_INT, READ_ONLY, "What training takes at the very least."},
     {NULL},
 };
 
@@ -99,6 +100,7 @@ static enum status solver_create(struct request *r, struct response *response, s
     json_object_set_new(body, "LayerType", json_integer(made.layer_type));
     json_object_set_new(body, "max-iterations", json_integer(made.max_iter));
     json_object_set_new(body, "gpu", json_boolean(made.gpu));
+    json_object_set_new(body, "memory-bytes", json_integer(made.memory_bytes));
     const char *refs[] = {dataset.id};
     struct blob_ref blobs[] = {{SOLVER_PROTOTXT, solver.sha256}, {SOLVER_NET_PROTOTXT, net.sha256}};
     struct new_document document = {

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netdef/memory_bound.h"
+
 #define TEXT_MAX (8u << 20) /* of a rewritten prototxt */
 
 const char *layer_type_name(int layer_type)
@@ -368,8 +370,16 @@ static void source_shape_of(const Caffe__LayerParameter *layer, const struct sha
     };
 }
 
+/* Values that the solver keeps for each parameter. */
+static int n_histories(const Caffe__SolverParameter *solver)
+{
+    const char *type = solver->type ? solver->type : "";
+    return !strcmp(type, "Adam") || !strcmp(type, "AdaDelta") ? 2 : 1;
+}
+
+/* ret_def may be NULL. */
 static enum status net_check(const Caffe__NetParameter *net, Caffe__Phase phase, const Caffe__NetState *state,
-                             const struct shape *image, struct error *err)
+                             const struct shape *image, struct netdef **ret_def, struct error *err)
 {
     CLEANUP(freep) struct source_shape *sources = xcalloc(net->n_layer, sizeof *sources);
     int n = 0;
@@ -387,6 +397,8 @@ static enum status net_check(const Caffe__NetParameter *net, Caffe__Phase phase,
     CLEANUP(netdef_freep) struct netdef *def = NULL;
     if (netdef_create(net, &options, &def, err) != OK)
         return error_context(err, "phase %s", phase == CAFFE__PHASE__TRAIN ? "TRAIN" : "TEST");
+    if (ret_def)
+        *ret_def = TAKE(def);
     return OK;
 }
 
@@ -404,10 +416,11 @@ enum status specification_read(const struct specification_text *solver_text,
     if (net_rewrite(net, &layer_type, err) != OK)
         return error_context(err, "%s", net_text->name);
 
-    enum status checked = net_check(net, CAFFE__PHASE__TRAIN, solver->train_state, image, err);
+    CLEANUP(netdef_freep) struct netdef *train = NULL;
+    enum status checked = net_check(net, CAFFE__PHASE__TRAIN, solver->train_state, image, &train, err);
     for (size_t i = 0; checked == OK && i < solver->n_test_iter; i++)
         checked = net_check(net, CAFFE__PHASE__TEST, i < solver->n_test_state ? solver->test_state[i] : NULL,
-                            image, err);
+                            image, NULL, err);
     if (checked != OK)
         return error_context(err, "%s", net_text->name);
 
@@ -417,6 +430,7 @@ enum status specification_read(const struct specification_text *solver_text,
         .layer_type = layer_type,
         .max_iter = solver->max_iter,
         .gpu = solver->has_solver_mode && solver->solver_mode == CAFFE__SOLVER_PARAMETER__SOLVER_MODE__GPU,
+        .memory_bytes = netdef_training_bytes_at_least(train, n_histories(solver)),
     };
     if (!made.solver || !made.net) {
         specification_release(&made);

@@ -6,6 +6,7 @@
 #include "api/arrays.h"
 #include "api/job_options.h"
 #include "api/specification.h"
+#include "base/size.h"
 
 #define SOLVER_MAX_BYTES (8 << 20)
 
@@ -95,12 +96,41 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
                      json_object_get(in, "max-seconds"));
 }
 
+/*
+ * The pool of cpu or gpu jobs, or, when its memory cannot be enough for the
+ * net, the smallest other one that may hold it.
+ */
+static enum status choose_pool(const struct request *r, const json_t *in, const struct document *solver,
+                               const char **ret_pool, struct error *err)
+{
+    const struct pools *pools = api_pools(r->api);
+    bool gpu = json_get_bool(in, "gpu", false);
+    int64_t needed = json_get_int(solver->body, "memory-bytes", 0);
+    const char *usual = gpu ? "gpu" : "cpu";
+    const struct pool_size *pool = pools_find(pools, usual);
+    char there[POOLS_TEXT_MAX], size[SIZE_TEXT_MAX];
+    if (!pool || !pool->memory_bytes || needed <= pool->memory_bytes) {
+        *ret_pool = usual;
+        return OK;
+    }
+    pool = pools_fit(pools, 0, needed, gpu);
+    if (!pool)
+        return error_set(err, INVALID,
+                         "training this net takes at least %s of memory, more than any pool of workers has; "
+                         "there are: %s",
+                         size_text(needed, size), pools_text(pools, there));
+    *ret_pool = pool->name;
+    return OK;
+}
+
 static enum status training_job_plan(struct request *r, struct response *response, const json_t *in,
                                      struct job_plan *p, struct error *err)
 {
     TRY(resource_find_named(r, response, &resource_solver, "/solver-id", json_get_string(in, "solver-id", ""),
                             &p->uses, err));
     const char *dataset = json_get_string(p->uses.body, "dataset-id", "");
+    const char *pool = NULL;
+    TRY(choose_pool(r, in, &p->uses, &pool, err));
     id_new(p->id);
     p->spec = train_spec(p->id, &p->uses, dataset, in);
     p->body = json_copy((json_t *)(uintptr_t)in);
@@ -111,7 +141,7 @@ static enum status training_job_plan(struct request *r, struct response *respons
     p->refs[1] = dataset;
     p->job = (struct new_job){
         .kind = "train",
-        .pool = json_get_bool(in, "gpu", false) ? "gpu" : "cpu",
+        .pool = pool,
         .spec = p->spec,
         .max_ms = 1000 * json_get_int(in, "max-seconds", 0),
     };

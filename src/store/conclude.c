@@ -46,7 +46,7 @@ enum status queue_conclude(struct store *s, const char *owner, const struct fini
 {
     if (f->outcome != OUTCOME_DONE && f->outcome != OUTCOME_FAILED)
         return error_set(err, INVALID, "a job is concluded as done or failed");
-    return store_write(s, conclude, &(struct conclusion){owner, f, now_ms}, err);
+    return store_write_about(s, owner, f->job, conclude, &(struct conclusion){owner, f, now_ms}, err);
 }
 
 enum status queue_held(struct store *s, const char *pool, const char *worker, struct job_list *ret_list,

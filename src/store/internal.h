@@ -81,7 +81,7 @@ enum status store_write_for(struct store *s, const char *owner, write_function w
 /* The same for the owner of a document or job, when he is not known (NULL). */
 enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
                               void *args, struct error *err);
-/* For work on a leased job's own log, metrics, references or lease: lease_require keeps it. */
+/* For work on a leased job's own log, references or lease: lease_require keeps it. */
 enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
                             struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */

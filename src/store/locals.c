@@ -52,7 +52,7 @@ enum status local_put(struct store *s, const char *owner, const char *id, const 
     if (strlen(text) > LOCAL_BODY_MAX)
         return error_set(err, TOO_LARGE, "a _local document has at most %d bytes", LOCAL_BODY_MAX);
     struct putting p = {.owner = owner, .id = id, .body = text, .now_ms = now_ms};
-    TRY(store_write(s, put, &p, err));
+    TRY(store_write_for(s, owner, put, &p, err));
     *ret_rev = p.rev;
     return OK;
 }

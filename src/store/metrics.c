@@ -47,21 +47,20 @@ struct adding {
     const char *progress; /* NULL: none */
 };
 
+/* A point that is there already leaves ord unused: it orders, it does not count. */
 static enum status add_point(struct tx *tx, const char *job, const char *owner, const struct metric_point *p,
-                             int64_t *ord, struct error *err)
+                             int64_t ord, struct error *err)
 {
     enum special special = special_of(p->value);
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-            " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
-            " value = excluded.value, special = excluded.special"
-            " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special RETURNING ord",
-            V(job), V(p->name), V(p->step), V(*ord + 1), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
-            V(owner)));
-    *ord += rows.n;
-    return OK;
+    return SQL(
+        tx->db, NULL, err,
+        "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
+        " value = excluded.value, special = excluded.special"
+        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special",
+        V(job), V(p->name), V(p->step), V(ord), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
+        V(owner));
 }
 
 static enum status add(struct tx *tx, void *opaque, struct error *err)
@@ -77,7 +76,7 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
     const char *owner = row_text(&rows, 0, 0);
     int64_t before = row_int(&rows, 0, 1), ord = before;
     for (int i = 0; i < a->n; i++)
-        TRY(add_point(tx, a->job, owner, &a->points[i], &ord, err));
+        TRY(add_point(tx, a->job, owner, &a->points[i], ++ord, err));
     if (a->progress)
         TRY(SQL(tx->db, NULL, err,
                 "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"
@@ -102,7 +101,7 @@ enum status metrics_add(struct store *s, const char *job, int attempt, const str
     if (progress && !json_is_object(progress))
         return error_set(err, INVALID, "progress is an object");
     CLEANUP(freep) char *text = progress ? json_text(progress) : NULL;
-    return store_write_job(s, job, add, &(struct adding){job, attempt, points, n, text}, err);
+    return store_write_about(s, NULL, job, add, &(struct adding){job, attempt, points, n, text}, err);
 }
 
 void metric_read_row(const struct rows *rows, int i, struct metric_point *p)

