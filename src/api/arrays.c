@@ -71,8 +71,9 @@ enum status array_create_request(struct request *r, struct response *response, c
     TRY(read_elements(r, response, maker, plan, elements, patches, err));
     char id[ID_MAX];
     id_new(id);
-    CLEANUP(json_decrefp) json_t *body = json_pack("{s:s, s:I}", "of", maker->resource->type, "size",
-                                                   (json_int_t)json_array_size(patches));
+    CLEANUP(json_decrefp)
+    json_t *body =
+        json_pack("{s:s, s:I}", "of", maker->resource->type, "size", (json_int_t)json_array_size(patches));
     if (json_object_get(plan->body, "solver-id"))
         json_object_set(body, "solver-id", json_object_get(plan->body, "solver-id"));
     const struct new_document document = {.id = id,
@@ -128,7 +129,8 @@ enum status members_get(struct request *r, struct response *response, struct err
     TRY(members_list(api_store(r->api), parent.id, from, (int)limit, &list, &next, err));
     json_t *items = json_array();
     for (int i = 0; i < list.n; i++)
-        json_array_append_new(items, resource_encode(resource_of_type(list.documents[i].type), &list.documents[i]));
+        json_array_append_new(items,
+                              resource_encode(resource_of_type(list.documents[i].type), &list.documents[i]));
     json_t *token = json_null();
     if (next >= 0) {
         CLEANUP(freep) char *text = xasprintf("%lld", (long long)next);

@@ -11,8 +11,8 @@ extern const struct field parameter_set_rows[];
 /* Row of a request that may make an array instead of one job. */
 #define ARRAY_ROW                                                                                            \
     {                                                                                                        \
-        "array", FIELD_ARRAY, 0, "Make an array: a job for each of these parameter sets.", .min = 1,         \
-            .max = ARRAY_ELEMENTS_MAX, .fields = parameter_set_rows                                          \
+        "array", FIELD_ARRAY, 0, "Make an array: a job for each of these parameter sets.",                   \
+            .min = 1, .max = ARRAY_ELEMENTS_MAX, .fields = parameter_set_rows                                \
     }
 
 /* Answers 201 with the array, whose elements are made of the plan.  Errors: INVALID at /array/N. */

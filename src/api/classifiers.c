@@ -324,7 +324,7 @@ const struct route classifier_routes[] = {
      "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
     {"DELETE", "/classify-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a classify job.", NULL,
      NULL, 204},
-    {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop classifying.", cancel_in,
-     cancel_fields, 200},
+    {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop classifying.",
+     cancel_in, cancel_fields, 200},
     {NULL},
 };

@@ -151,7 +151,7 @@ const struct route dataset_routes[] = {
     {"GET", "/datasets/{id}", resource_get, SCOPE_USER, BODY_NONE, "One dataset.", NULL, dataset_out, 200},
     {"DELETE", "/datasets/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a dataset.", NULL, NULL,
      204},
-    {"POST", "/datasets/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop making a dataset.", cancel_in,
-     cancel_fields, 200},
+    {"POST", "/datasets/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop making a dataset.",
+     cancel_in, cancel_fields, 200},
     {NULL},
 };

@@ -43,8 +43,8 @@ static enum status read_time(const struct request *r, struct response *response,
 }
 
 enum status job_options_read(const struct request *r, struct response *response, const json_t *in,
-                             const char *const *own, int n_own, struct new_job *job,
-                             const char ***ret_after, struct error *err)
+                             const char *const *own, int n_own, struct new_job *job, const char ***ret_after,
+                             struct error *err)
 {
     const json_t *wanted = json_object_get(in, "after");
     CLEANUP(freep) const char **after = xcalloc((size_t)n_own + json_array_size(wanted) + 1, sizeof(*after));

@@ -10,19 +10,20 @@
 extern const struct field id_rows[];
 
 /* Rows of a request, and of the document that answers it. */
-#define JOB_OPTION_ROWS                                                                                       \
-    {"priority", FIELD_INT, 0, "Higher goes first among one's own jobs.", .min = -1000, .max = 1000,         \
-     .otherwise = "0"},                                                                                      \
-        {"after", FIELD_ARRAY, 0, "Documents whose jobs must finish first; one that fails fails this too.",  \
+#define JOB_OPTION_ROWS                                                                                      \
+    {"priority",  FIELD_INT,       0, "Higher goes first among one's own jobs.", .min = -1000,               \
+     .max = 1000, .otherwise = "0"},                                                                         \
+        {"after",   FIELD_ARRAY,                                                                             \
+         0,         "Documents whose jobs must finish first; one that fails fails this too.",                \
          .max = 64, .fields = id_rows},                                                                      \
         {"not-before", FIELD_STRING, 0, "Begin at this time, RFC 3339.", .max = 40},                         \
         {"retries", FIELD_INT, 0, "Further attempts when a machine is at fault; else 5.", .max = 100},       \
         {"retry-on-failure", FIELD_BOOL, 0, "Retry also when the job itself fails."},                        \
     {                                                                                                        \
         "retry-delay-seconds", FIELD_INT, 0, "Before the first retry, then doubled; else 5.", .min = 1,      \
-            .max = 86400                                                                                     \
+                                                                                              .max = 86400   \
     }
-#define JOB_OPTION_OUT_ROWS                                                                                   \
+#define JOB_OPTION_OUT_ROWS                                                                                  \
     {"priority", FIELD_INT, READ_ONLY, "Higher goes first."},                                                \
         {"after", FIELD_ARRAY, READ_ONLY, "Documents whose jobs had to finish first.", .fields = id_rows},   \
         {"not-before", FIELD_STRING, READ_ONLY, "Not to begin before this time."},                           \
@@ -40,8 +41,8 @@ extern const struct field id_rows[];
  * Errors: INVALID at the field: a time that is none, an `after` that is not there.
  */
 enum status job_options_read(const struct request *r, struct response *response, const json_t *in,
-                             const char *const *own, int n_own, struct new_job *job,
-                             const char ***ret_after, struct error *err);
+                             const char *const *own, int n_own, struct new_job *job, const char ***ret_after,
+                             struct error *err);
 
 /* A document and its job, with what their pointers lead to. */
 struct job_plan {

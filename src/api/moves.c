@@ -18,7 +18,8 @@ static enum status read_move(const struct request *r, struct response *response,
     const char *before = json_get_string(r->body, "before", NULL);
     const json_t *priority = json_object_get(r->body, "priority");
     if (!before == !priority)
-        return error_set(err, INVALID, "where to? Give 'before' (first, last or the id of a job), or 'priority'");
+        return error_set(err, INVALID,
+                         "where to? Give 'before' (first, last or the id of a job), or 'priority'");
     if (priority)
         *ret_move = (struct job_move){.where = MOVE_NOT, .priority = (int)json_integer_value(priority)};
     else if (!strcmp(before, "first"))
@@ -51,9 +52,5 @@ static enum status job_move(struct request *r, struct response *response, struct
             "Move a job that has not begun to another place among one's own.", move_in, .success = 200       \
     }
 const struct route move_routes[] = {
-    MOVE("training-jobs"),
-    MOVE("classify-jobs"),
-    MOVE("datasets"),
-    MOVE("jobs"),
-    {NULL},
+    MOVE("training-jobs"), MOVE("classify-jobs"), MOVE("datasets"), MOVE("jobs"), {NULL},
 };

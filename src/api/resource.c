@@ -282,8 +282,10 @@ enum status resource_cancel(struct request *r, struct response *response, struct
     TRY(resource_find(r, resource, r->args[0], &document, err));
     const char *name = strchr(r->who.owner, ':');
     enum document_state state;
-    TRY((json_get_bool(r->body, "force", false) ? queue_kill : queue_cancel)(
-        api_store(r->api), r->who.owner, document.id, name ? name + 1 : r->who.owner, r->now_ms, &state, err));
+    const char *who = name ? name + 1 : r->who.owner;
+    bool force = json_get_bool(r->body, "force", false);
+    TRY((force ? queue_kill : queue_cancel)(api_store(r->api), r->who.owner, document.id, who, r->now_ms, &state,
+                                            err));
     response_json(response, 200,
                   json_pack("{s:s, s:s, s:s}", "id", document.id, "processing-state",
                             document_state_word(state), "state", document_state_name(state)));

@@ -7,7 +7,10 @@
 #include "api/server.h"
 #include "base/cron.h"
 
-#define CRON_ROW(flags) {"cron", FIELD_STRING, flags, "Five fields as in crontab, in UTC; or @daily.", .max = 200}
+#define CRON_ROW(flags)                                                                                      \
+    {                                                                                                        \
+        "cron", FIELD_STRING, flags, "Five fields as in crontab, in UTC; or @daily.", .max = 200             \
+    }
 #define OVERLAP "When the job before has not ended: skip this time, or queue one behind it."
 
 static const struct field schedule_in[] = {
@@ -124,9 +127,9 @@ const struct route schedule_routes[] = {
     {"GET", "/schedules/{id}", resource_get, SCOPE_USER, BODY_NONE, "One schedule.", NULL, schedule_out, 200},
     {"PATCH", "/schedules/{id}", schedule_alter, SCOPE_USER, BODY_JSON,
      "Change when a schedule makes jobs, or pause it.", schedule_change_in, schedule_out, 200},
-    {"GET", "/schedules/{id}/jobs", members_get, SCOPE_USER, BODY_NONE, "Jobs that it has made, oldest first.",
-     NULL, list_fields, 200, members_query},
-    {"DELETE", "/schedules/{id}", resource_delete, SCOPE_USER, BODY_NONE,
-     "Delete a schedule; its jobs stay.", NULL, NULL, 204},
+    {"GET", "/schedules/{id}/jobs", members_get, SCOPE_USER, BODY_NONE,
+     "Jobs that it has made, oldest first.", NULL, list_fields, 200, members_query},
+    {"DELETE", "/schedules/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a schedule; its jobs stay.",
+     NULL, NULL, 204},
     {NULL},
 };

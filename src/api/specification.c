@@ -310,10 +310,11 @@ static enum status solver_rewrite(Caffe__SolverParameter *solver, struct error *
 /* What a rewritten solver has from the service, or belongs to the net. */
 static enum status check_variable(const char *name, struct error *err)
 {
-    static const char *const fixed[] = {"net",           "net_param",      "train_net",      "train_net_param",
-                                        "test_net",      "test_net_param", "train_state",    "test_state",
-                                        "weights",       "snapshot_prefix", "snapshot_format", "snapshot_after_train",
-                                        "solver_mode",   "device_id"};
+    static const char *const fixed[] = {
+        "net",         "net_param",  "train_net", "train_net_param", "test_net",        "test_net_param",
+        "train_state", "test_state", "weights",   "snapshot_prefix", "snapshot_format", "snapshot_after_train",
+        "solver_mode", "device_id",
+    };
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         if (!strcmp(name, fixed[i]))
             return error_set(err, INVALID, "'%s' is the same for all elements of an array", name);

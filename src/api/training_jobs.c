@@ -167,14 +167,16 @@ static enum status training_job_vary(struct request *r, struct job_plan *plan, c
     }
     struct specification_text text = {.bytes = plan->text, .name = SOLVER_PROTOTXT, .size = plan->n_text};
     TRY(specification_vary(&text, parameters, &max_iter, err));
-    *ret_patch = json_pack("{s:{s:O, s:i}, s:{s:{s:O, s:i}}}", "body", "parameters", parameters,
-                           "max-iterations", max_iter, "spec", "spec", "solver", parameters, "max_iter",
-                           max_iter);
+    *ret_patch =
+        json_pack("{s:{s:O, s:i}, s:{s:{s:O, s:i}}}", "body", "parameters", parameters, "max-iterations",
+                  max_iter, "spec", "spec", "solver", parameters, "max_iter", max_iter);
     return OK;
 }
 
-const struct job_maker training_job_maker = {
-    .resource = &resource_training_job, .in = training_job_in, .plan = training_job_plan, .vary = training_job_vary};
+const struct job_maker training_job_maker = {.resource = &resource_training_job,
+                                             .in = training_job_in,
+                                             .plan = training_job_plan,
+                                             .vary = training_job_vary};
 
 static enum status training_job_create(struct request *r, struct response *response, struct error *err)
 {
@@ -264,7 +266,7 @@ const struct route training_job_routes[] = {
      "What it measured: as told, what is new, or thinned for a plot.", NULL, metrics_out, 200, metrics_query},
     {"DELETE", "/training-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a training job.", NULL,
      NULL, 204},
-    {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop training.", cancel_in,
-     cancel_fields, 200},
+    {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop training.",
+     cancel_in, cancel_fields, 200},
     {NULL},
 };

@@ -16,11 +16,12 @@ static const struct field needed_fields[] = {
     {"state", FIELD_STRING, READ_ONLY, "Where it stands.", .words = "waiting|ready|leased"},
     {NULL},
 };
-static const struct field needed_rows[] = {{"*", FIELD_OBJECT, READ_ONLY, "A document.", .fields = needed_fields},
-                                           {NULL}};
+static const struct field needed_rows[] = {
+    {"*", FIELD_OBJECT, READ_ONLY, "A document.", .fields = needed_fields}, {NULL}};
 static const struct field why_out[] = {
     {"id", FIELD_STRING, READ_ONLY, "Id of the document."},
-    {"state", FIELD_STRING, READ_ONLY, "Where it stands.", .words = "waiting|ready|leased|finished|failed|cancelled"},
+    {"state", FIELD_STRING, READ_ONLY, "Where it stands.",
+     .words = "waiting|ready|leased|finished|failed|cancelled"},
     {"why", FIELD_STRING, READ_ONLY, "All of this in a sentence."},
     {"needs", FIELD_ARRAY, READ_ONLY, "Documents that it waits for.", .fields = needed_rows},
     {"not-before", FIELD_STRING, READ_ONLY | NULLABLE, "Time that it waits for."},
@@ -53,8 +54,11 @@ static void say_waiting(struct buf *out, const struct job *job, const struct why
     char text[CLOCK_TEXT_MAX];
     buf_puts(out, "it waits ");
     for (int i = 0; i < w->n_needs && i < 3; i++)
-        buf_printf(out, "%s%s %s (%s)", i ? ", " : w->needs[i].whatever ? "for the end of " : "for ", w->needs[i].type,
-                   w->needs[i].id, document_state_name(w->needs[i].state));
+        buf_printf(out, "%s%s %s (%s)",
+                   i                      ? ", "
+                   : w->needs[i].whatever ? "for the end of "
+                                          : "for ",
+                   w->needs[i].type, w->needs[i].id, document_state_name(w->needs[i].state));
     if (w->n_needs > 3)
         buf_printf(out, " and %d more", w->n_needs - 3);
     if (job->not_before_ms > now_ms) {
@@ -70,8 +74,8 @@ static void say_waiting(struct buf *out, const struct job *job, const struct why
 
 static void say_ready(struct buf *out, const struct job *job, const struct why *w, int64_t now_ms)
 {
-    buf_printf(out, "it is ready, at place %lld of %lld in pool '%s'", (long long)w->place, (long long)w->ready,
-               job->pool);
+    buf_printf(out, "it is ready, at place %lld of %lld in pool '%s'", (long long)w->place,
+               (long long)w->ready, job->pool);
     if (!w->workers) {
         buf_puts(out, "; no worker serves that pool now");
         return;
@@ -110,13 +114,14 @@ static json_t *needs_json(const struct why *w)
 {
     json_t *needs = json_array();
     for (int i = 0; i < w->n_needs; i++)
-        json_array_append_new(needs, json_pack("{s:s, s:s, s:s}", "id", w->needs[i].id, "type", w->needs[i].type,
-                                               "state", document_state_name(w->needs[i].state)));
+        json_array_append_new(needs,
+                              json_pack("{s:s, s:s, s:s}", "id", w->needs[i].id, "type", w->needs[i].type,
+                                        "state", document_state_name(w->needs[i].state)));
     return needs;
 }
 
-static enum status explain_unfinished(struct request *r, const struct job *job, json_t *answer, struct buf *out,
-                                      struct error *err)
+static enum status explain_unfinished(struct request *r, const struct job *job, json_t *answer,
+                                      struct buf *out, struct error *err)
 {
     CLEANUP(why_release) struct why w = {0};
     TRY(queue_why(api_store(r->api), job, r->now_ms, &w, err));
@@ -128,7 +133,8 @@ static enum status explain_unfinished(struct request *r, const struct job *job, 
         say_running(out, job, r->now_ms);
     json_object_set_new(answer, "state", json_string(document_state_name(job->state)));
     json_object_set_new(answer, "needs", needs_json(&w));
-    json_object_set_new(answer, "not-before", time_json(job->state == STATE_WAITING ? job->not_before_ms : 0));
+    json_object_set_new(answer, "not-before",
+                        time_json(job->state == STATE_WAITING ? job->not_before_ms : 0));
     json_object_set_new(answer, "pool", json_string(job->pool));
     if (w.place) {
         json_object_set_new(answer, "place", json_integer(w.place));
@@ -150,7 +156,9 @@ static void explain_ended(const struct document *d, struct buf *out)
     case STATE_FAILED:
     case STATE_CANCELLED:
         buf_printf(out, "it is over: it %s%s%s",
-                   d->state == STATE_FAILED ? "failed" : *reason ? "was " : "was cancelled",
+                   d->state == STATE_FAILED ? "failed"
+                   : *reason                ? "was "
+                                            : "was cancelled",
                    d->state == STATE_FAILED && *reason ? ": " : "", reason);
         break;
     default:
@@ -163,7 +171,8 @@ static enum status why_get(struct request *r, struct response *response, struct 
     CLEANUP(document_release) struct document document = {0};
     CLEANUP(job_release) struct job job = {0};
     TRY(resource_find(r, resource_of_request(r), r->args[0], &document, err));
-    CLEANUP(json_decrefp) json_t *answer =
+    CLEANUP(json_decrefp)
+    json_t *answer =
         json_pack("{s:s, s:s}", "id", document.id, "state",
                   document.state == STATE_NONE ? "finished" : document_state_name(document.state));
     CLEANUP(buf_release) struct buf sentence;

@@ -81,7 +81,8 @@ static json_t *split_pools(const char *pools)
     return list;
 }
 
-static json_t *worker_encode(const struct worker_info *w, json_t *jobs /* borrowed, may be NULL */, int64_t now_ms)
+static json_t *worker_encode(const struct worker_info *w, json_t *jobs /* borrowed, may be NULL */,
+                             int64_t now_ms)
 {
     char seen[CLOCK_TEXT_MAX];
     return json_pack("{s:s, s:s, s:b, s:o, s:i, s:i, s:b, s:o}", "name", w->name, "seen",

@@ -4,7 +4,7 @@
 #include <strings.h>
 #include <time.h>
 
-#define MINUTE_MS 60000
+#define MINUTE_MS     60000
 #define DAYS_SEARCHED (9 * 366) /* 29 February may be eight years away */
 
 struct part {
@@ -24,8 +24,8 @@ enum { MINUTE, HOUR, DAY, MONTH, WEEKDAY, N_PARTS };
 static const struct {
     const char *name, *text;
 } shorthands[] = {
-    {"@hourly", "0 * * * *"},   {"@daily", "0 0 * * *"},   {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
-    {"@monthly", "0 0 1 * *"},  {"@yearly", "0 0 1 1 *"},  {"@annually", "0 0 1 1 *"},
+    {"@hourly", "0 * * * *"},  {"@daily", "0 0 * * *"},  {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
+    {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"},
 };
 
 /* A number, or a word of the part.  -1 when it is neither. */
@@ -82,8 +82,10 @@ static enum status read_part(const struct part *p, const char *text, size_t size
         uint64_t range = read_range(p, &at);
         more = *at == ',';
         if (!range || at > end || (!more && at != end))
-            return error_set(err, INVALID, "cron: '%.*s' is no %s: numbers from %d to %d, such as *, 5, 1-5, */2 "
-                             "or 1,3", (int)(size < 40 ? size : 40), text, p->name, p->min, p->max);
+            return error_set(err, INVALID,
+                             "cron: '%.*s' is no %s: numbers from %d to %d, such as *, 5, 1-5, */2 "
+                             "or 1,3",
+                             (int)(size < 40 ? size : 40), text, p->name, p->min, p->max);
         bits |= range;
         at += more;
     }
@@ -114,8 +116,10 @@ enum status cron_read(const char *text, struct cron *ret_cron, struct error *err
         at += strspn(at, " \t");
         size_t size = strcspn(at, " \t");
         if (!size)
-            return error_set(err, INVALID, "cron: '%.64s' has %d fields; five are wanted: minute, hour, day of the "
-                             "month, month, day of the week", text, i);
+            return error_set(err, INVALID,
+                             "cron: '%.64s' has %d fields; five are wanted: minute, hour, day of the "
+                             "month, month, day of the week",
+                             text, i);
         TRY(read_part(&parts[i], at, size, &bits[i], err));
         starred[i] = *at == '*';
         at += size;
@@ -124,8 +128,8 @@ enum status cron_read(const char *text, struct cron *ret_cron, struct error *err
         return error_set(err, INVALID, "cron: '%.64s' has more than five fields", text);
     if (bits[WEEKDAY] >> 7 & 1)
         bits[WEEKDAY] |= 1;
-    struct cron c = {bits[MINUTE], bits[HOUR], bits[DAY], bits[MONTH], bits[WEEKDAY],
-                     !starred[DAY] && !starred[WEEKDAY]};
+    struct cron c = {bits[MINUTE], bits[HOUR],    bits[DAY],
+                     bits[MONTH],  bits[WEEKDAY], !starred[DAY] && !starred[WEEKDAY]};
     if (!ever_comes(&c))
         return error_set(err, INVALID, "cron: '%.64s' never comes", text);
     *ret_cron = c;

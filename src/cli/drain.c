@@ -11,8 +11,7 @@ static const char help[] =
     "The worker gets no new jobs; those that it runs go on to their end.  One started with\n"
     "--exit-when-drained then exits.  Without a name: lists the workers.  This is for the operator:\n"
     "the server keeps a token for it in DIR/admin-token.\n\n"
-    "      --undo             give it jobs again\n" CLIENT_OPTIONS_HELP
-    "\nexample:\n"
+    "      --undo             give it jobs again\n" CLIENT_OPTIONS_HELP "\nexample:\n"
     "  et drain --token-file ~/.local/share/et/admin-token host-1234\n";
 
 static void print_worker(const json_t *w)
@@ -63,8 +62,10 @@ static enum status drain(struct client *c, const char *name, bool undo, struct e
 int command_drain(int argc, char **argv)
 {
     enum { UNDO = 1 };
-    static const struct option options[] = {
-        {"undo", no_argument, NULL, UNDO}, {"help", no_argument, NULL, 'h'}, CLIENT_OPTIONS, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"undo", no_argument, NULL, UNDO},
+                                            {"help", no_argument, NULL, 'h'},
+                                            CLIENT_OPTIONS,
+                                            {NULL, 0, NULL, 0}};
     struct client_settings settings = {0};
     bool undo = false;
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {

@@ -6,13 +6,13 @@
 #include "cli/commands.h"
 #include "cli/number.h"
 
-static const char help[] = "usage: et move [options] ID first|last|OTHER-ID\n"
-                           "       et move --priority N [options] ID\n\n"
-                           "Moves a job that has not begun to another place among your own of the same pool:\n"
-                           "to the front, to the end, or before another, whose priority it then has.\n\n"
-                           "      --priority N       or give it this priority, -1000 to 1000\n" CLIENT_OPTIONS_HELP
-                           "\nexample:\n"
-                           "  et move 019a3f0c1d2e4b5a69788796a5b4c3d2 first\n";
+static const char help[] =
+    "usage: et move [options] ID first|last|OTHER-ID\n"
+    "       et move --priority N [options] ID\n\n"
+    "Moves a job that has not begun to another place among your own of the same pool:\n"
+    "to the front, to the end, or before another, whose priority it then has.\n\n"
+    "      --priority N       or give it this priority, -1000 to 1000\n" CLIENT_OPTIONS_HELP "\nexample:\n"
+    "  et move 019a3f0c1d2e4b5a69788796a5b4c3d2 first\n";
 
 static enum status move(struct client *c, const char *id, json_t *body, struct error *err)
 {
@@ -43,7 +43,8 @@ int command_move(int argc, char **argv)
             return fputs(help, stdout), EXIT_DONE;
         if (option == PRIORITY) {
             if (!read_integer(optarg, -1000, 1000, &priority))
-                return command_usage("move", "--priority %s: a whole number from -1000 to 1000 is wanted", optarg);
+                return command_usage("move", "--priority %s: a whole number from -1000 to 1000 is wanted",
+                                     optarg);
             json_object_set_new(body, "priority", json_integer(priority));
         } else if (!client_option(option, optarg, &settings)) {
             return EXIT_USAGE;
@@ -51,7 +52,8 @@ int command_move(int argc, char **argv)
     }
     int wanted = json_object_size(body) ? 1 : 2;
     if (argc - optind != wanted)
-        return command_usage("move", wanted == 2 ? "a job and its new place are wanted" : "one job is wanted");
+        return command_usage("move",
+                             wanted == 2 ? "a job and its new place are wanted" : "one job is wanted");
     if (wanted == 2)
         json_object_set_new(body, "before", json_string(argv[optind + 1]));
     struct error err = {0};

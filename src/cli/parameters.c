@@ -74,7 +74,8 @@ enum status parameters_read(const char *path, json_t **ret_sets, struct error *e
             return error_context(err, "'%s'", path);
     }
     if (!json_array_size(sets))
-        return error_set(err, INVALID, "'%s' holds no parameter sets: an array of objects is wanted, or an object a line",
+        return error_set(err, INVALID,
+                         "'%s' holds no parameter sets: an array of objects is wanted, or an object a line",
                          path);
     *ret_sets = TAKE(sets);
     return OK;

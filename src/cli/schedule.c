@@ -14,15 +14,14 @@ static const char help[] =
     "      --overlap HOW      when the run before has not ended: skip (default), or queue one behind it\n"
     "      --pause ID         make no jobs for now\n"
     "      --resume ID        make them again\n"
-    "      --delete ID        never again; jobs that were made stay\n" CLIENT_OPTIONS_HELP
-    "\nexample:\n"
+    "      --delete ID        never again; jobs that were made stay\n" CLIENT_OPTIONS_HELP "\nexample:\n"
     "  et schedule '30 2 * * mon-fri' 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 /* What a job was made with, to be made again.  New. */
 static json_t *settings_of(const json_t *job)
 {
-    static const char *const keys[] = {"solver-id",   "priority",   "threads",          "max-seconds",
-                                       "gpu",         "retries",    "retry-on-failure", "retry-delay-seconds"};
+    static const char *const keys[] = {"solver-id", "priority", "threads",          "max-seconds",
+                                       "gpu",       "retries",  "retry-on-failure", "retry-delay-seconds"};
     json_t *settings = json_object();
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         if (json_object_get(job, keys[i]))
@@ -30,7 +29,8 @@ static json_t *settings_of(const json_t *job)
     return settings;
 }
 
-static enum status add(struct client *c, const char *cron, const char *job_id, const char *overlap, struct error *err)
+static enum status add(struct client *c, const char *cron, const char *job_id, const char *overlap,
+                       struct error *err)
 {
     CLEANUP(json_decrefp) json_t *job = NULL;
     CLEANUP(json_decrefp) json_t *schedule = NULL;
@@ -57,9 +57,9 @@ static enum status list(struct client *c, struct error *err)
     json_t *s;
     json_array_foreach(items, i, s) {
         const char *note = json_get_string(s, "note", "");
-        printf("%s  %-16s  next %-24s  %lld runs%s%s\n", json_get_string(s, "id", ""), json_get_string(s, "cron", ""),
-               json_get_string(s, "next-run", "never: paused"), (long long)json_get_int(s, "runs", 0),
-               *note ? "  " : "", note);
+        printf("%s  %-16s  next %-24s  %lld runs%s%s\n", json_get_string(s, "id", ""),
+               json_get_string(s, "cron", ""), json_get_string(s, "next-run", "never: paused"),
+               (long long)json_get_int(s, "runs", 0), *note ? "  " : "", note);
     }
     if (!json_array_size(items))
         fprintf(stderr, "no schedules\n");

@@ -7,8 +7,7 @@
 static const char help[] =
     "usage: et why [options] ID\n\n"
     "Tells what a job waits for: documents, a time, its place in its pool, limits, workers; and when it\n"
-    "may start.  Of one that runs or is over it says that.\n\n" CLIENT_OPTIONS_HELP
-    "\nexample:\n"
+    "may start.  Of one that runs or is over it says that.\n\n" CLIENT_OPTIONS_HELP "\nexample:\n"
     "  et why 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 static enum status explain(struct client *c, const char *id, struct error *err)

@@ -60,8 +60,8 @@ static enum status add_element(struct tx *tx, const struct filling *f, int64_t i
     json_object_set_new(body, "array-index", json_integer(index));
     i.job.position = f->now_ms * POSITION_GAP + index;
     TRY(document_insert(tx, f->owner, &i.document, f->now_ms, &made, err));
-    return SQL(tx->db, NULL, err, "INSERT INTO members(parent, ord, doc) VALUES ($1, $2, $3)", V(f->id), V(index),
-               V((const char *)i.id));
+    return SQL(tx->db, NULL, err, "INSERT INTO members(parent, ord, doc) VALUES ($1, $2, $3)", V(f->id),
+               V(index), V((const char *)i.id));
 }
 
 /* The next piece; two that fill the same array take turns. */
@@ -97,8 +97,11 @@ enum status array_create(struct store *s, const char *owner, const struct new_ar
     CLEANUP(creating_release)
     struct creating c = {owner, array, template, patches, idempotency, now_ms, {0}};
     TRY(store_write_for(s, owner, create, &c, err));
-    struct filling f = {
-        .id = array->document->id, .owner = owner, .template = template, .patches = array->patches, .now_ms = now_ms};
+    struct filling f = {.id = array->document->id,
+                        .owner = owner,
+                        .template = template,
+                        .patches = array->patches,
+                        .now_ms = now_ms};
     struct error later; /* store_tick goes on */
     (void)fill(s, &f, &later);
     *ret_document = c.made.documents[0];
@@ -218,7 +221,8 @@ static enum status delete_piece(struct tx *tx, void *opaque, struct error *err)
     ROWS rows = {0};
     TRY(forget_unmade(tx, w, err));
     TRY(SQL(tx->db, &rows, err,
-            "SELECT 1 FROM members JOIN documents ON id = doc WHERE parent = $1 AND state BETWEEN 1 AND 3 LIMIT 1",
+            "SELECT 1 FROM members JOIN documents ON id = doc WHERE parent = $1 AND state BETWEEN 1 AND 3 "
+            "LIMIT 1",
             V(w->id)));
     if (rows.n)
         return error_set(err, CONFLICT, "array '%s' has jobs that are not over: cancel it first", w->id);
@@ -232,7 +236,8 @@ static enum status delete_piece(struct tx *tx, void *opaque, struct error *err)
     return w->next < 0 ? document_delete_within(tx, w->owner, w->id, w->now_ms, err) : OK;
 }
 
-enum status array_delete(struct store *s, const char *owner, const char *id, int64_t now_ms, struct error *err)
+enum status array_delete(struct store *s, const char *owner, const char *id, int64_t now_ms,
+                         struct error *err)
 {
     struct sweep w = {.owner = owner, .id = id, .now_ms = now_ms};
     return sweep(s, delete_piece, &w, err);

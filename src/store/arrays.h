@@ -16,7 +16,7 @@
 struct new_array {
     const struct new_document *document; /* the array's own; no job */
     const struct new_document *element;  /* what each is made from, with its job */
-    const json_t *patches;               /* one an element: {"body": {}, "spec": {}}, merged into body and spec */
+    const json_t *patches; /* one an element: {"body": {}, "spec": {}}, merged into body and spec */
 };
 /*
  * Accepts the array and makes its elements.  Each has in its body "array-id"
@@ -51,6 +51,7 @@ enum status array_cancel(struct store *s, const char *owner, const char *id, con
  * Deletes the array and its elements.
  * Errors: CONFLICT while one has not ended or is used; those before it are gone then.
  */
-enum status array_delete(struct store *s, const char *owner, const char *id, int64_t now_ms, struct error *err);
+enum status array_delete(struct store *s, const char *owner, const char *id, int64_t now_ms,
+                         struct error *err);
 
 #endif

@@ -51,11 +51,11 @@ static enum status set(struct tx *tx, void *opaque, struct error *err)
     const struct limits *l = args->limits;
     ROWS rows = {0};
     TRY(SQL(tx->db, NULL, err,
-            "INSERT INTO limits(owner, running, queued) VALUES ($1, NULLIF($2, 0), NULLIF($3, 0)) ON CONFLICT (owner) DO UPDATE"
+            "INSERT INTO limits(owner, running, queued) VALUES ($1, NULLIF($2, 0), NULLIF($3, 0)) ON "
+            "CONFLICT (owner) DO UPDATE"
             " SET running = excluded.running, queued = excluded.queued",
             V(args->owner), V(l->running), V(l->queued)));
-    TRY(SQL(tx->db, &rows, err,
-            "UPDATE lanes SET max_running = $1 WHERE owner = $2 RETURNING pool, head_job",
+    TRY(SQL(tx->db, &rows, err, "UPDATE lanes SET max_running = $1 WHERE owner = $2 RETURNING pool, head_job",
             V(l->running ? l->running : NO_LIMIT), V(args->owner)));
     for (int i = 0; i < rows.n; i++)
         if (!row_is_null(&rows, i, 1))

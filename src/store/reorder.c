@@ -23,7 +23,8 @@ static enum status find_place(struct tx *tx, const char *owner, const char *id, 
     CLEANUP(document_release) struct document d = {0};
     ROWS rows = {0};
     TRY(document_find(tx->db, owner, id, &d, err));
-    TRY(SQL(tx->db, &rows, err, "SELECT pool, priority, position FROM jobs WHERE id = $1 AND state < 2", V(id)));
+    TRY(SQL(tx->db, &rows, err, "SELECT pool, priority, position FROM jobs WHERE id = $1 AND state < 2",
+            V(id)));
     if (!rows.n)
         return error_set(err, CONFLICT, "'%s' %s: only what has not begun is moved", id,
                          d.state == STATE_PROCESSING ? "has begun"
@@ -48,15 +49,17 @@ static enum status place_at_end(struct tx *tx, const struct moving *m, struct pl
     bool first = m->move->where == MOVE_FIRST;
     ROWS rows = {0};
     if (first)
-        TRY(SQL(tx->db, &rows, err,
-                "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND id <> $3"
-                " ORDER BY priority DESC, position, id LIMIT 1",
-                V(m->owner), V((const char *)place->pool), V(m->id)));
+        TRY(SQL(
+            tx->db, &rows, err,
+            "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND id <> $3"
+            " ORDER BY priority DESC, position, id LIMIT 1",
+            V(m->owner), V((const char *)place->pool), V(m->id)));
     else
-        TRY(SQL(tx->db, &rows, err,
-                "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND id <> $3"
-                " ORDER BY priority, position DESC, id DESC LIMIT 1",
-                V(m->owner), V((const char *)place->pool), V(m->id)));
+        TRY(SQL(
+            tx->db, &rows, err,
+            "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND id <> $3"
+            " ORDER BY priority, position DESC, id DESC LIMIT 1",
+            V(m->owner), V((const char *)place->pool), V(m->id)));
     if (!rows.n)
         return OK;
     int priority = (int)row_int(&rows, 0, 0);
@@ -73,13 +76,14 @@ static enum status place_at_end(struct tx *tx, const struct moving *m, struct pl
 /* Makes room: all that precede the place are put a gap apart before it. */
 static enum status respace(struct tx *tx, const struct moving *m, const struct place *next, struct error *err)
 {
-    return SQL(tx->db, NULL, err,
-               "UPDATE jobs SET position = $1 - $2 * ranked.back FROM (SELECT id AS job, ROW_NUMBER() OVER"
-               " (ORDER BY position DESC, id DESC) AS back FROM jobs WHERE owner = $3 AND pool = $4"
-               " AND state < 2 AND priority = $5 AND id <> $6 AND (position < $1 OR (position = $1 AND id < $7)))"
-               " ranked WHERE jobs.id = ranked.job",
-               V(next->position), V(POSITION_GAP), V(m->owner), V((const char *)next->pool), V(next->priority),
-               V(m->id), V(m->move->before));
+    return SQL(
+        tx->db, NULL, err,
+        "UPDATE jobs SET position = $1 - $2 * ranked.back FROM (SELECT id AS job, ROW_NUMBER() OVER"
+        " (ORDER BY position DESC, id DESC) AS back FROM jobs WHERE owner = $3 AND pool = $4"
+        " AND state < 2 AND priority = $5 AND id <> $6 AND (position < $1 OR (position = $1 AND id < $7)))"
+        " ranked WHERE jobs.id = ranked.job",
+        V(next->position), V(POSITION_GAP), V(m->owner), V((const char *)next->pool), V(next->priority),
+        V(m->id), V(m->move->before));
 }
 
 static enum status place_before(struct tx *tx, const struct moving *m, struct place *place, struct error *err)
@@ -126,8 +130,8 @@ static enum status move(struct tx *tx, void *opaque, struct error *err)
         TRY(place_before(tx, m, &place, err));
         break;
     }
-    TRY(SQL(tx->db, NULL, err, "UPDATE jobs SET priority = $1, position = $2 WHERE id = $3", V(place.priority),
-            V(place.position), V(m->id)));
+    TRY(SQL(tx->db, NULL, err, "UPDATE jobs SET priority = $1, position = $2 WHERE id = $3",
+            V(place.priority), V(place.position), V(m->id)));
     TRY(document_find(tx->db, m->owner, m->id, &m->result, err));
     json_object_set_new(m->result.body, "priority", json_integer(place.priority));
     TRY(document_write(tx, &m->result, m->now_ms, err));

@@ -36,7 +36,8 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     document_release(&c->result);
     TRY(document_insert(tx, c->owner, c->schedule, c->now_ms, &c->result, err));
     tx_due(tx, c->next_ms ? c->next_ms : INT64_MAX);
-    return SQL(tx->db, NULL, err, "INSERT INTO schedules(id, owner, template, next) VALUES ($1, $2, $3, NULLIF($4, 0))",
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO schedules(id, owner, template, next) VALUES ($1, $2, $3, NULLIF($4, 0))",
                V(c->schedule->id), V(c->owner), V(c->template), V(c->next_ms));
 }
 
@@ -76,7 +77,8 @@ static enum status change(struct tx *tx, void *opaque, struct error *err)
         if (json_object_get(c->change, keys[i]))
             json_object_set_new(c->result.body, keys[i], json_deep_copy(json_object_get(c->change, keys[i])));
     TRY(plan_next(c->result.body, c->now_ms, &next_ms, err));
-    TRY(SQL(tx->db, NULL, err, "UPDATE schedules SET next = NULLIF($1, 0) WHERE id = $2", V(next_ms), V(c->id)));
+    TRY(SQL(tx->db, NULL, err, "UPDATE schedules SET next = NULLIF($1, 0) WHERE id = $2", V(next_ms),
+            V(c->id)));
     tx_due(tx, next_ms ? next_ms : INT64_MAX);
     return document_write(tx, &c->result, c->now_ms, err);
 }
@@ -115,7 +117,8 @@ static enum status look_back(struct tx *tx, const struct run *run, bool *ret_go,
                              struct error *err)
 {
     CLEANUP(document_release) struct document last = {0};
-    enum status status = *run->last ? document_find(tx->db, run->schedule->owner, run->last, &last, err) : NOT_FOUND;
+    enum status status =
+        *run->last ? document_find(tx->db, run->schedule->owner, run->last, &last, err) : NOT_FOUND;
     if (status != OK && status != NOT_FOUND)
         return status;
     bool unfinished = last.state >= STATE_WAITING && last.state <= STATE_PROCESSING;
@@ -125,7 +128,8 @@ static enum status look_back(struct tx *tx, const struct run *run, bool *ret_go,
     return OK;
 }
 
-static enum status make_run(struct tx *tx, struct run *run, const char *behind, int64_t now_ms, struct error *err)
+static enum status make_run(struct tx *tx, struct run *run, const char *behind, int64_t now_ms,
+                            struct error *err)
 {
     CLEANUP(instance_release) struct instance i = {0};
     CLEANUP(document_release) struct document made = {0};
@@ -175,15 +179,16 @@ static enum status fire(struct tx *tx, void *opaque, struct error *err)
     CLEANUP(document_release) struct document schedule = {0};
     ROWS rows = {0};
     int64_t next_ms;
-    TRY(SQL(tx->db, &rows, err, "SELECT template, last, runs FROM schedules WHERE id = $1 AND next <= $2", V(f->id),
-            V(f->now_ms)));
+    TRY(SQL(tx->db, &rows, err, "SELECT template, last, runs FROM schedules WHERE id = $1 AND next <= $2",
+            V(f->id), V(f->now_ms)));
     if (!rows.n)
         return OK;
     TRY(document_find(tx->db, NULL, f->id, &schedule, err));
     struct run run = {&schedule, row_text(&rows, 0, 0), row_text(&rows, 0, 1), row_int(&rows, 0, 2)};
     TRY(try_run(tx, &run, f->now_ms, err));
     TRY(plan_next(schedule.body, f->now_ms, &next_ms, err));
-    TRY(SQL(tx->db, NULL, err, "UPDATE schedules SET next = NULLIF($1, 0) WHERE id = $2", V(next_ms), V(f->id)));
+    TRY(SQL(tx->db, NULL, err, "UPDATE schedules SET next = NULLIF($1, 0) WHERE id = $2", V(next_ms),
+            V(f->id)));
     return document_write(tx, &schedule, f->now_ms, err);
 }
 
@@ -193,9 +198,11 @@ enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms
     ROWS due = {0};
     ROWS next = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &due, err, "SELECT id, owner FROM schedules WHERE next <= $1 ORDER BY next LIMIT 100", V(now_ms)));
+    TRY(SQL(reader.db, &due, err, "SELECT id, owner FROM schedules WHERE next <= $1 ORDER BY next LIMIT 100",
+            V(now_ms)));
     for (int i = 0; i < due.n; i++)
-        TRY(store_write_for(s, row_text(&due, i, 1), fire, &(struct firing){row_text(&due, i, 0), now_ms}, err));
+        TRY(store_write_for(s, row_text(&due, i, 1), fire, &(struct firing){row_text(&due, i, 0), now_ms},
+                            err));
     TRY(SQL(reader.db, &next, err, "SELECT MIN(next) FROM schedules WHERE next IS NOT NULL"));
     *ret_next_ms = row_is_null(&next, 0, 0) ? INT64_MAX : row_int(&next, 0, 0);
     return OK;

@@ -6,7 +6,7 @@
 #include "store/internal.h"
 
 #define NO_LIMIT 1000000
-#define RECENT 20 /* attempts that tell how long one usually takes */
+#define RECENT   20 /* attempts that tell how long one usually takes */
 
 void why_release(struct why *w)
 {
@@ -42,7 +42,7 @@ static enum status read_needs(struct connection *db, const struct job *job, stru
 #define TURNS                                                                                                \
     "WITH turns AS (SELECT j.id, j.priority, j.position, l.max_running, l.running - 1 + ROW_NUMBER() OVER"   \
     " (PARTITION BY j.owner ORDER BY j.priority DESC, j.position, j.id) AS turn"                             \
-    " FROM jobs j JOIN lanes l ON l.pool = j.pool AND l.owner = j.owner WHERE j.pool = $1 AND j.state = 1),"  \
+    " FROM jobs j JOIN lanes l ON l.pool = j.pool AND l.owner = j.owner WHERE j.pool = $1 AND j.state = 1)," \
     " me AS (SELECT * FROM turns WHERE id = $2)"
 
 static enum status read_place(struct connection *db, const struct job *job, struct why *w, struct error *err)
@@ -69,7 +69,8 @@ static enum status read_lane(struct connection *db, const struct job *job, struc
         w->max_running = row_int(&rows, 0, 1) >= NO_LIMIT ? 0 : (int)row_int(&rows, 0, 1);
     }
     TRY(SQL(db, &rows, err,
-            "SELECT CAST(AVG(ended - started) AS BIGINT) FROM (SELECT ended, started FROM attempts WHERE pool = $1 AND outcome = 1"
+            "SELECT CAST(AVG(ended - started) AS BIGINT) FROM (SELECT ended, started FROM attempts WHERE "
+            "pool = $1 AND outcome = 1"
             " ORDER BY ended DESC LIMIT $2) q",
             V((const char *)job->pool), V(RECENT)));
     w->usual_ms = rows.n ? row_int(&rows, 0, 0) : 0;
@@ -116,8 +117,8 @@ static int64_t estimate_start(const struct why *w, int64_t now_ms)
     return w->usual_ms ? now_ms + (w->place - MAX(free_slots, (int64_t)0)) * w->usual_ms / w->slots : 0;
 }
 
-
-enum status queue_why(struct store *s, const struct job *job, int64_t now_ms, struct why *ret_why, struct error *err)
+enum status queue_why(struct store *s, const struct job *job, int64_t now_ms, struct why *ret_why,
+                      struct error *err)
 {
     CLEANUP(why_release) struct why w = {0};
     {

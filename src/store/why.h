@@ -23,6 +23,7 @@ struct why {
 void why_release(struct why *w);
 
 /* For an unfinished job. */
-enum status queue_why(struct store *s, const struct job *job, int64_t now_ms, struct why *ret_why, struct error *err);
+enum status queue_why(struct store *s, const struct job *job, int64_t now_ms, struct why *ret_why,
+                      struct error *err);
 
 #endif

@@ -5,7 +5,7 @@
 #include "store/internal.h"
 
 #define NOTE_EVERY_MS 10000
-#define FORGET_MS (24 * 3600 * 1000LL)
+#define FORGET_MS     (24 * 3600 * 1000LL)
 
 void worker_info_list_release(struct worker_info_list *l)
 {

@@ -1,8 +1,9 @@
-/* What an owner says about his jobs, and the operator about an owner: order, limits, retries, times, force. */
+/* What an owner says about his jobs, and the operator about an owner: order, limits, retries, times, force.
+ */
 #include "store_test.h"
 
 #define ALICE "user:alice"
-#define BOB "user:bob"
+#define BOB   "user:bob"
 
 enum { BEGIN = 100 }; /* times of making are this many milliseconds apart */
 
@@ -261,8 +262,7 @@ static void the_server_ends_an_attempt_that_its_worker_lets_run(void **state)
     }
     assert_document(s, 1, STATE_PROCESSING, "(absent)");
     assert_ok(store_tick(s, T0 + over, NULL, &err));
-    assert_document(s, 1, STATE_FAILED,
-                    "ran longer than its limit of 60 s, and its worker did not end it");
+    assert_document(s, 1, STATE_FAILED, "ran longer than its limit of 60 s, and its worker did not end it");
     assert_int_equal(queue_heartbeat(s, id_of(1), 1, T0 + over, &wish, &err), CONFLICT);
 }
 

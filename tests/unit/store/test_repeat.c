@@ -1,8 +1,8 @@
 /* Jobs made from templates: arrays, all there in the end or never accepted, and schedules. */
 #include "store_test.h"
 
-#define ALICE "user:alice"
-#define BOB "user:bob"
+#define ALICE  "user:alice"
+#define BOB    "user:bob"
 #define MINUTE 60000LL
 /* T0 is 13:00.  The schedules of these tests run every ten minutes: */
 #define FIRST (T0 + 10 * MINUTE)
@@ -13,7 +13,8 @@ static enum status make_array(struct store *s, const char *owner, json_t *patche
 {
     CLEANUP(json_decrefp) json_t *body = json_pack("{s:s}", "of", "job");
     CLEANUP(json_decrefp) json_t *element = json_pack("{s:s, s:s}", "self", id_of(TEMPLATE), "kept", "yes");
-    CLEANUP(json_decrefp) json_t *spec = json_pack("{s:{s:s, s:i}}", "spec", "id", id_of(TEMPLATE), "threads", 2);
+    CLEANUP(json_decrefp)
+    json_t *spec = json_pack("{s:{s:s, s:i}}", "spec", "id", id_of(TEMPLATE), "threads", 2);
     struct new_job job = {.kind = "train", .priority = 4, .spec = spec, .max_attempts = 2};
     struct new_document document = {.id = id_of(ARRAY), .type = "array", .body = body};
     struct new_document one = {.id = id_of(TEMPLATE), .type = "job", .body = element, .job = &job};
@@ -71,11 +72,16 @@ static void elements_are_leased_in_order_and_counted_by_state(void **state)
         const char *pool = "cpu";
         char request[33];
         random_hex(16, request);
-        struct lease_request r = {
-            .request_id = request, .worker = "w", .pools = &pool, .n_pools = 1, .slots = 1, .lease_ms = LEASE_MS};
+        struct lease_request r = {.request_id = request,
+                                  .worker = "w",
+                                  .pools = &pool,
+                                  .n_pools = 1,
+                                  .slots = 1,
+                                  .lease_ms = LEASE_MS};
         assert_ok(queue_lease(s, &r, T0, &jobs, &err));
         assert_int_equal(json_get_int(json_object_get(jobs.jobs[0].spec, "spec"), "seed", -1), i);
-        struct finish f = {.job = jobs.jobs[0].id, .attempt = 1, .outcome = i ? OUTCOME_FAILED : OUTCOME_DONE};
+        struct finish f = {
+            .job = jobs.jobs[0].id, .attempt = 1, .outcome = i ? OUTCOME_FAILED : OUTCOME_DONE};
         if (i < 2)
             assert_ok(queue_finish(s, &f, T0, &err));
     }
