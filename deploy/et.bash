@@ -8,9 +8,9 @@ _et() {
         COMPREPLY=($(compgen -W "$(et "$command" --help 2>/dev/null | grep -oE -- '--[a-z_-]+' | sort -u)" -- "$word"))
     else
         case $command in
-        status | logs | plot | wait | get | classify)
+        status | logs | plot | wait | get | classify | schedule)
             COMPREPLY=($(compgen -W "$(et ps --all --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;
-        cancel)
+        cancel | why | move)
             COMPREPLY=($(compgen -W "$(et ps --json 2>/dev/null | sed -n 's/.*"_id": "\([0-9a-f]*\)".*/\1/p')" -- "$word")) ;;
         esac
         [ "$command" = classify ] || [ "$command" = run ] || [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY+=($(compgen -f -- "$word"))

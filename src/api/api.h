@@ -106,7 +106,7 @@ void response_header(struct response *r, const char *name, const char *value);
  * deadline_ms (monotonic), whichever comes first.  Then request->waited is
  * true.  Several calls wait for any of several topics, till the earliest
  * deadline.  A stir while the handler ran is not missed.
- * Topics: "feed:OWNER", "told:OWNER", "pool:NAME", "job:ID" (store_on_change).
+ * Topics: "feed:OWNER", "told:OWNER", "pool:NAME", "job:ID", "worker:NAME" (store_on_change).
  */
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
 /*
@@ -139,7 +139,7 @@ bool api_scripts_network(const struct api *api);
 /*
  * A handler returns OK with the response filled, or an error that becomes a
  * problem document (RFC 9457): INVALID 400, DENIED 403, NOT_FOUND 404,
- * CONFLICT 409, TOO_LARGE 413, UNSUPPORTED 415, UNAVAILABLE 503, NO_SPACE
+ * CONFLICT 409, TOO_LARGE 413, UNSUPPORTED 415, LIMITED 429, UNAVAILABLE 503, NO_SPACE
  * 507, FAILED 500.  problem_* say more exact things where they are needed;
  * they count only when the handler returns an error.
  */

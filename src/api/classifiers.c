@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "api/resource.h"
+#include "api/job_options.h"
 #include "api/specification.h"
 
 #define IMAGE_SIDE_MAX 16384
@@ -56,6 +56,7 @@ static const struct field classify_job_out[] = {
     {"scores", FIELD_OBJECT, READ_ONLY, "The same with the net's output for the label.",
      .fields = score_fields},
     {"skipped", FIELD_INT, READ_ONLY, "Images that could not be read."},
+    JOB_OPTION_OUT_ROWS,
     {NULL},
 };
 
@@ -66,6 +67,7 @@ static const struct field url_fields[] = {
 static const struct field classify_in[] = {
     {"urls", FIELD_ARRAY, 0, "Images to classify; in a form: repeated urls and files.", .max = IMAGES_MAX,
      .fields = url_fields},
+    JOB_OPTION_ROWS,
     {NULL},
 };
 
@@ -265,7 +267,12 @@ static enum status classify(struct request *r, struct response *response, struct
     id_new(batch.id);
     TRY(batch_read(r, response, &batch, err));
     CLEANUP(classify_document_release) struct classify_document made;
+    CLEANUP(freep) const char **after = NULL;
     classify_document_init(&made, &batch, &classifier);
+    TRY(job_options_read(r, response, r->body, made.after, 1, &made.job, &after, err));
+    if (r->body)
+        json_object_update_missing(made.body, r->body);
+    json_object_del(made.body, "urls");
     return resource_create(r, response, &resource_classify_job, &made.document, err);
 }
 
@@ -317,7 +324,7 @@ const struct route classifier_routes[] = {
      "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
     {"DELETE", "/classify-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a classify job.", NULL,
      NULL, 204},
-    {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop classifying.", NULL,
-     cancel_fields, 200},
+    {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop classifying.",
+     cancel_in, cancel_fields, 200},
     {NULL},
 };

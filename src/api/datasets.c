@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "api/fields.h"
-#include "api/resource.h"
+#include "api/job_options.h"
 #include "api/shares.h"
 
 #define PERCENTAGE_ROW                                                                                       \
@@ -31,6 +31,7 @@ static const struct field side_out[] = {
 static const struct field dataset_in[] = {
     {"training", FIELD_OBJECT, REQUIRED, "What to learn from.", .fields = side_in},
     {"test", FIELD_OBJECT, REQUIRED, "What to test with.", .also = "testing", .fields = side_in},
+    JOB_OPTION_ROWS,
     {NULL},
 };
 
@@ -45,6 +46,7 @@ static const struct field dataset_out[] = {
     {"image-shape", FIELD_ARRAY, READ_ONLY | NULLABLE,
      "Channels, height, width of its images, when all are alike."},
     {"skipped", FIELD_INT, READ_ONLY, "Entries that were no images."},
+    JOB_OPTION_OUT_ROWS,
     {NULL},
 };
 
@@ -127,13 +129,15 @@ static enum status dataset_create(struct request *r, struct response *response, 
     char id[ID_MAX];
     id_new(id);
     CLEANUP(json_decrefp) json_t *spec = split_spec(&training, &test, layers_type);
-    CLEANUP(json_decrefp) json_t *body = json_object();
+    CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
     json_object_set_new(body, "training", side_body(&training, id));
     json_object_set_new(body, "test", side_body(&test, id));
     json_object_set_new(body, "layers_type", json_string(layers_type));
     const char *datafiles[] = {training.datafile.id, test.datafile.id};
     int n_datafiles = same ? 1 : 2;
-    struct new_job job = {.kind = "split", .spec = spec, .after = datafiles, .n_after = n_datafiles};
+    struct new_job job = {.kind = "split", .spec = spec};
+    CLEANUP(freep) const char **after = NULL;
+    TRY(job_options_read(r, response, r->body, datafiles, n_datafiles, &job, &after, err));
     struct new_document document = {
         .id = id, .body = body, .job = &job, .refs = datafiles, .n_refs = n_datafiles};
     return resource_create(r, response, &resource_dataset, &document, err);
@@ -147,7 +151,7 @@ const struct route dataset_routes[] = {
     {"GET", "/datasets/{id}", resource_get, SCOPE_USER, BODY_NONE, "One dataset.", NULL, dataset_out, 200},
     {"DELETE", "/datasets/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a dataset.", NULL, NULL,
      204},
-    {"POST", "/datasets/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop making a dataset.", NULL,
-     cancel_fields, 200},
+    {"POST", "/datasets/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop making a dataset.",
+     cancel_in, cancel_fields, 200},
     {NULL},
 };

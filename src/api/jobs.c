@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/resource.h"
+#include "api/job_options.h"
 #include "base/file.h"
 #include "base/size.h"
 
@@ -50,17 +50,16 @@ static const struct field job_input_rows[] = {
         {"gpu", FIELD_INT, 0, "GPUs wanted.", .max = 1000, .otherwise = "0"},                                \
         {"max-seconds",   FIELD_INT,       0, "Fail the job when an attempt takes longer; 0 is no limit.",   \
          .max = 31536000, .otherwise = "0"},                                                                 \
-        {"network", FIELD_BOOL, 0, "Let it reach the network, where the operator allows that.",              \
-         .otherwise = "false"},                                                                              \
     {                                                                                                        \
-        "priority", FIELD_INT, 0, "Higher goes first among one's own jobs.", .min = -1000, .max = 1000,      \
-                                                                             .otherwise = "0"                \
+        "network", FIELD_BOOL, 0, "Let it reach the network, where the operator allows that.",               \
+            .otherwise = "false"                                                                             \
     }
 
 static const struct field job_in[] = {
     {"script", FIELD_STRING, REQUIRED, "Name of a script that the operator installed; or a file part.",
      .min = 1, .max = 100},
     ASKED_ROWS,
+    JOB_OPTION_ROWS,
     {NULL},
 };
 
@@ -80,6 +79,7 @@ static const struct field job_out[] = {
     PROCESSED_ROWS,
     {"script", FIELD_STRING, READ_ONLY, "Name of the script's file."},
     ASKED_ROWS,
+    JOB_OPTION_OUT_ROWS,
     {"pool", FIELD_STRING, READ_ONLY, "Pool of workers that takes it."},
     {"exit-status", FIELD_INT, READ_ONLY | NULLABLE, "Of the script, when it ended by itself."},
     {"signal", FIELD_STRING, READ_ONLY | NULLABLE, "That ended it."},
@@ -317,11 +317,11 @@ static enum status job_create(struct request *r, struct response *response, stru
     struct new_job job = {
         .kind = "script",
         .pool = pool,
-        .priority = (int)json_get_int(r->body, "priority", 0),
         .spec = spec,
-        .after = inputs.jobs,
-        .n_after = inputs.n_jobs,
+        .max_ms = 1000 * json_get_int(r->body, "max-seconds", 0),
     };
+    CLEANUP(freep) const char **after = NULL;
+    TRY(job_options_read(r, response, r->body, inputs.jobs, inputs.n_jobs, &job, &after, err));
     struct blob_ref blob = {SCRIPT_BLOB, script.sha256};
     struct new_document document = {
         .id = id,
@@ -347,7 +347,7 @@ const struct route job_routes[] = {
      "What it measured: as told, what is new, or thinned for a plot.", NULL, metrics_out, 200, metrics_query},
     {"DELETE", "/jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a script's job.", NULL, NULL,
      204},
-    {"POST", "/jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop a script.", NULL,
+    {"POST", "/jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop a script.", cancel_in,
      cancel_fields, 200},
     {NULL},
 };

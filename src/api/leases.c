@@ -24,6 +24,7 @@
 #define WAIT_MAX_MS  60000
 #define POOLS_MAX    16
 #define SLOTS_MAX    256
+#define SLOTS_MAX_ALL 65536
 #define POINTS_MAX   10000
 
 static const struct field pool_rows[] = {
@@ -37,11 +38,14 @@ static const struct field lease_in[] = {
     {"pools", FIELD_ARRAY, 0, "Pools that it serves, the preferred first.", .max = POOLS_MAX,
      .otherwise = "[]", .fields = pool_rows},
     {"slots", FIELD_INT, 0, "Jobs wanted at most.", .min = 1, .max = SLOTS_MAX, .otherwise = "1"},
+    {"all_slots", FIELD_INT, 0, "Slots that it has, free or not.", .max = SLOTS_MAX_ALL, .otherwise = "0"},
     {"wait_ms", FIELD_INT, 0, "Time to wait for work.", .max = WAIT_MAX_MS, .otherwise = "0"},
+    {"tell_drained", FIELD_BOOL, 0, "Answer at once when the worker is drained.", .otherwise = "false"},
     {NULL},
 };
 static const struct field lease_out[] = {
     {"jobs", FIELD_ARRAY, READ_ONLY, "Jobs leased, each with its token, spec and inputs."},
+    {"drained", FIELD_BOOL, READ_ONLY, "There will be no jobs; told to those that asked for it only."},
     {NULL},
 };
 
@@ -50,6 +54,7 @@ static const struct field heartbeat_in[] = {
 };
 static const struct field heartbeat_out[] = {
     {"cancel", FIELD_BOOL, READ_ONLY, "End the job."},
+    {"force", FIELD_BOOL, READ_ONLY, "End it at once, without saving."},
     {NULL},
 };
 static const struct field lease_log_query[] = {
@@ -199,6 +204,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         .pools = pools,
         .n_pools = read_pools(r->body, pools),
         .slots = (int)json_get_int(r->body, "slots", 1),
+        .all_slots = (int)json_get_int(r->body, "all_slots", 0),
         .lease_ms = api_lease_ms(r->api),
     };
     if (!id_is_valid(wanted.request_id))
@@ -208,7 +214,6 @@ static enum status leases_create(struct request *r, struct response *response, s
         response_empty(response, 204);
         return OK;
     }
-    workers_seen(r->api->workers, wanted.worker, pools, wanted.n_pools, wanted.slots, r->now_ms);
     CLEANUP(job_list_release) struct job_list leased = {0};
     TRY(queue_lease(api_store(r->api), &wanted, clock_now_ms(), &leased, err));
     CLEANUP(json_decrefp) json_t *jobs = json_array();
@@ -220,10 +225,17 @@ static enum status leases_create(struct request *r, struct response *response, s
         else
             job_return(r, &leased.jobs[i], &why);
     }
+    bool drained = false;
+    if (!json_array_size(jobs) && json_get_bool(r->body, "tell_drained", false))
+        TRY(worker_is_drained(api_store(r->api), wanted.worker, &drained, err));
     int64_t deadline_ms = r->arrived_ms + json_get_int(r->body, "wait_ms", 0);
     if (json_array_size(jobs)) {
         response_json(response, 200, json_pack("{s:O}", "jobs", jobs));
+    } else if (drained) {
+        response_json(response, 200, json_pack("{s:[], s:b}", "jobs", "drained", 1));
     } else if (clock_monotonic_ms() < deadline_ms) {
+        CLEANUP(freep) char *called = xasprintf("worker:%s", wanted.worker);
+        response_wait(response, called, deadline_ms);
         for (int i = 0; i < wanted.n_pools; i++) {
             CLEANUP(freep) char *topic = xasprintf("pool:%s", pools[i]);
             response_wait(response, topic, deadline_ms);
@@ -258,10 +270,11 @@ static enum status lease_check(const struct request *r, int *ret_attempt, struct
 static enum status lease_heartbeat(struct request *r, struct response *response, struct error *err)
 {
     int attempt;
-    bool cancel;
+    enum stop_wish stop;
     TRY(lease_check(r, &attempt, err));
-    TRY(queue_heartbeat(api_store(r->api), r->args[0], attempt, clock_now_ms(), &cancel, err));
-    response_json(response, 200, json_pack("{s:b}", "cancel", (int)cancel));
+    TRY(queue_heartbeat(api_store(r->api), r->args[0], attempt, clock_now_ms(), &stop, err));
+    response_json(response, 200, json_pack("{s:b, s:b}", "cancel", (int)(stop != STOP_NOT), "force",
+                                           (int)(stop == STOP_AT_ONCE)));
     return OK;
 }
 

@@ -27,6 +27,8 @@ int problem_status_of(enum status status)
     case UNAVAILABLE:
     case CANCELLED:
         return 503;
+    case LIMITED:
+        return 429;
     case NO_SPACE:
         return 507;
     case FAILED:

@@ -18,21 +18,7 @@ static enum status read_upload(const struct request *r, const struct upload *upl
     if (upload->size > PROTOTXT_MAX)
         return error_set(err, INVALID, "%lld bytes; a prototxt has at most %d", (long long)upload->size,
                          PROTOTXT_MAX);
-    CLEANUP(fd_closep) int fd = -1;
-    int64_t size;
-    TRY(blob_open(api_store(r->api), upload->sha256, &fd, &size, err));
-    CLEANUP(freep) char *bytes = xmalloc((size_t)size + 1);
-    size_t have = 0;
-    while (have < (size_t)size) {
-        ssize_t n = pread(fd, bytes + have, (size_t)size - have, (off_t)have);
-        if (n <= 0)
-            return error_set(err, FAILED, "cannot read the upload");
-        have += (size_t)n;
-    }
-    bytes[have] = 0;
-    *ret_bytes = TAKE(bytes);
-    *ret_size = have;
-    return OK;
+    return blob_read(api_store(r->api), upload->sha256, PROTOTXT_MAX, ret_bytes, ret_size, err);
 }
 
 static void fetch_end(atomic_int **under_way)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/arrays.h"
 #include "api/range.h"
 #include "base/clock.h"
 
@@ -21,6 +22,11 @@ const struct field list_query[] = {
     {NULL},
 };
 
+const struct field cancel_in[] = {
+    {"force", FIELD_BOOL, 0, "Do not wait until it has saved what it has.", .otherwise = "false"},
+    {NULL},
+};
+
 const struct field cancel_fields[] = {
     {"id", FIELD_STRING, READ_ONLY, "Id of the document."},
     {"processing-state", FIELD_STRING, READ_ONLY, "failed; or processing, when a worker has yet to stop.",
@@ -33,6 +39,7 @@ static const struct resource *const resources[] = {
     &resource_user,         &resource_datafile,   &resource_dataset,      &resource_solver,
     &resource_training_job, &resource_classifier, &resource_classify_job, &resource_boss_job,
     &resource_order,        &resource_worker_node, &resource_job,
+    &resource_array,        &resource_schedule,
 };
 
 const struct resource *resource_of_type(const char *type)
@@ -275,8 +282,10 @@ enum status resource_cancel(struct request *r, struct response *response, struct
     TRY(resource_find(r, resource, r->args[0], &document, err));
     const char *name = strchr(r->who.owner, ':');
     enum document_state state;
-    TRY(queue_cancel(api_store(r->api), r->who.owner, document.id, name ? name + 1 : r->who.owner, r->now_ms,
-                     &state, err));
+    const char *who = name ? name + 1 : r->who.owner;
+    bool force = json_get_bool(r->body, "force", false);
+    TRY((force ? queue_kill : queue_cancel)(api_store(r->api), r->who.owner, document.id, who, r->now_ms, &state,
+                                            err));
     response_json(response, 200,
                   json_pack("{s:s, s:s, s:s}", "id", document.id, "processing-state",
                             document_state_word(state), "state", document_state_name(state)));

@@ -44,8 +44,8 @@ const struct resource *resource_of_request(const struct request *r);
     {"processing-log", FIELD_STRING, READ_ONLY, "Reason of a failure.", .otherwise = "\"\""}, \
     {"cancelled", FIELD_BOOL, READ_ONLY, "Ended because somebody cancelled it."}
 
-/* Answers to GET of a collection and to cancel; the query of the first. */
-extern const struct field list_fields[], list_query[], cancel_fields[];
+/* Answers to GET of a collection and to cancel; the query of the first, the body of the second. */
+extern const struct field list_fields[], list_query[], cancel_fields[], cancel_in[];
 /* Of logs and metrics. */
 extern const struct field log_query[], metrics_out[], metrics_query[];
 
@@ -138,6 +138,6 @@ enum status classify_picture(struct store *store, const char *owner, const char 
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
     classifier_routes[], document_routes[], change_routes[], event_routes[], job_routes[], worker_routes[],
-    lease_routes[];
+    lease_routes[], array_routes[], move_routes[], limit_routes[], schedule_routes[], why_routes[];
 
 #endif

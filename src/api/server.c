@@ -46,7 +46,6 @@ void api_free(struct api *api)
     legacy_free(api->legacy); /* its threads stir topics */
     sender_free(api->sender);
     waits_free(api->waits);
-    workers_free(api->workers);
     free((char *)api->options.listen);
     free((char *)api->options.data);
     free((char *)api->options.scripts);
@@ -62,7 +61,6 @@ enum status api_start(const struct api_options *options, struct store *store, st
     options_copy(&api->options, options);
     api->store = store;
     api->started_ms = clock_now_ms();
-    api->workers = workers_new();
     enum status status = waits_new(&api->waits, err);
     if (status == OK)
         status = legacy_new(api, options, &api->legacy, err);

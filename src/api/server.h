@@ -19,7 +19,6 @@
 #include "api/sender.h"
 #include "api/serve.h"
 #include "api/waits.h"
-#include "api/workers.h"
 
 #define JSON_BODY_MAX (1024 * 1024)
 
@@ -37,7 +36,6 @@ struct api {
     struct http_server *http;
     struct waits *waits;
     struct sender *sender; /* of webhooks */
-    struct workers *workers;
     const struct route *const *tables; /* of all that this server answers: routes.c, and legacy's */
     struct legacy *legacy;
     struct meters meters;

@@ -307,6 +307,35 @@ static enum status solver_rewrite(Caffe__SolverParameter *solver, struct error *
     return OK;
 }
 
+/* What a rewritten solver has from the service, or belongs to the net. */
+static enum status check_variable(const char *name, struct error *err)
+{
+    static const char *const fixed[] = {
+        "net",         "net_param",  "train_net", "train_net_param", "test_net",        "test_net_param",
+        "train_state", "test_state", "weights",   "snapshot_prefix", "snapshot_format", "snapshot_after_train",
+        "solver_mode", "device_id",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+        if (!strcmp(name, fixed[i]))
+            return error_set(err, INVALID, "'%s' is the same for all elements of an array", name);
+    return OK;
+}
+
+enum status specification_vary(const struct specification_text *text, const json_t *values,
+                               int *ret_max_iter, struct error *err)
+{
+    CLEANUP(solver_freep) Caffe__SolverParameter *solver = NULL;
+    const char *name;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)values, name, value)
+        TRY(check_variable(name, err));
+    TRY(solver_read_text(text->bytes, text->size, text->name, &solver, err));
+    TRY(solver_vary(solver, values, err));
+    TRY(solver_rewrite(solver, err));
+    *ret_max_iter = solver->max_iter;
+    return OK;
+}
+
 /* ---- shapes ---- */
 
 /* What an ImageData or Data layer will deliver; stays unknown where the image matters and is not known. */

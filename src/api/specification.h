@@ -58,6 +58,14 @@ enum status specification_read(const struct specification_text *solver, const st
                                const struct shape *image, struct specification *ret_specification,
                                struct error *err);
 
+/*
+ * Can a rewritten solver run with other values of some fields?  ret_max_iter: its then.
+ * Errors: INVALID: no such field (with the nearest), a wrong value, or a field that
+ * names nets, weights or files.
+ */
+enum status specification_vary(const struct specification_text *solver, const json_t *values,
+                               int *ret_max_iter, struct error *err);
+
 struct classifier_specification {
     bool color;
     int width, height;

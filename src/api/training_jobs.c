@@ -3,19 +3,22 @@
  */
 #include <string.h>
 
-#include "api/resource.h"
+#include "api/arrays.h"
+#include "api/job_options.h"
 #include "api/specification.h"
 #include "base/size.h"
 
+#define SOLVER_MAX_BYTES (8 << 20)
+
 static const struct field training_job_in[] = {
     {"solver-id", FIELD_ID, REQUIRED, "Solver to train.", .of = "solver"},
-    {"priority", FIELD_INT, 0, "Higher goes first among one's own jobs.", .min = -1000, .max = 1000,
-     .otherwise = "0"},
+    JOB_OPTION_ROWS,
     {"threads", FIELD_INT, 0, "Threads to train with; 0 is the worker's cores by its slots.", .max = 1024,
      .otherwise = "0"},
     {"max-seconds", FIELD_INT, 0, "Fail the job when an attempt takes longer; 0 is no limit.",
      .max = 31536000, .otherwise = "0"},
     {"gpu", FIELD_BOOL, 0, "Insist on a machine with a GPU, and wait for one.", .otherwise = "false"},
+    ARRAY_ROW,
     {NULL},
 };
 
@@ -44,7 +47,8 @@ static const struct field training_job_out[] = {
     {"skipped", FIELD_INT, READ_ONLY, "Images that could not be read."},
     {"layer-times", FIELD_ARRAY, READ_ONLY | NULLABLE, "Average time of each layer, when it is finished.",
      .fields = layer_time_rows},
-    {"priority", FIELD_INT, READ_ONLY, "Higher goes first."},
+    JOB_OPTION_OUT_ROWS,
+    {"parameters", FIELD_OBJECT, READ_ONLY, "Solver fields that an array gave this job."},
     {"threads", FIELD_INT, READ_ONLY, "Threads asked for; 0 is the worker's choice."},
     {"max-seconds", FIELD_INT, READ_ONLY, "Limit of an attempt; 0 is none."},
     {"gpu", FIELD_BOOL, READ_ONLY, "Insists on a GPU."},
@@ -96,11 +100,11 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
  * The pool of cpu or gpu jobs, or, when its memory cannot be enough for the
  * net, the smallest other one that may hold it.
  */
-static enum status choose_pool(const struct request *r, const struct document *solver, const char **ret_pool,
-                               struct error *err)
+static enum status choose_pool(const struct request *r, const json_t *in, const struct document *solver,
+                               const char **ret_pool, struct error *err)
 {
     const struct pools *pools = api_pools(r->api);
-    bool gpu = json_get_bool(r->body, "gpu", false);
+    bool gpu = json_get_bool(in, "gpu", false);
     int64_t needed = json_get_int(solver->body, "memory-bytes", 0);
     const char *usual = gpu ? "gpu" : "cpu";
     const struct pool_size *pool = pools_find(pools, usual);
@@ -119,32 +123,69 @@ static enum status choose_pool(const struct request *r, const struct document *s
     return OK;
 }
 
-static enum status training_job_create(struct request *r, struct response *response, struct error *err)
+static enum status training_job_plan(struct request *r, struct response *response, const json_t *in,
+                                     struct job_plan *p, struct error *err)
 {
-    CLEANUP(document_release) struct document solver = {0};
-    TRY(resource_find_named(r, response, &resource_solver, "/solver-id",
-                            json_get_string(r->body, "solver-id", ""), &solver, err));
+    TRY(resource_find_named(r, response, &resource_solver, "/solver-id", json_get_string(in, "solver-id", ""),
+                            &p->uses, err));
+    const char *dataset = json_get_string(p->uses.body, "dataset-id", "");
     const char *pool = NULL;
-    TRY(choose_pool(r, &solver, &pool, err));
-    const char *dataset = json_get_string(solver.body, "dataset-id", "");
-    char id[ID_MAX];
-    id_new(id);
-    CLEANUP(json_decrefp) json_t *spec = train_spec(id, &solver, dataset, r->body);
-    CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
-    json_object_set_new(body, "dataset-id", json_string(dataset));
-    json_object_set(body, "max-iterations", json_object_get(solver.body, "max-iterations"));
-    const char *after[] = {dataset};
-    const char *refs[] = {solver.id, dataset};
-    struct new_job job = {
+    TRY(choose_pool(r, in, &p->uses, &pool, err));
+    id_new(p->id);
+    p->spec = train_spec(p->id, &p->uses, dataset, in);
+    p->body = json_copy((json_t *)(uintptr_t)in);
+    json_object_del(p->body, "array");
+    json_object_set_new(p->body, "dataset-id", json_string(dataset));
+    json_object_set(p->body, "max-iterations", json_object_get(p->uses.body, "max-iterations"));
+    p->refs[0] = p->uses.id;
+    p->refs[1] = dataset;
+    p->job = (struct new_job){
         .kind = "train",
         .pool = pool,
-        .priority = (int)json_get_int(r->body, "priority", 0),
-        .spec = spec,
-        .after = after,
-        .n_after = 1,
+        .spec = p->spec,
+        .max_ms = 1000 * json_get_int(in, "max-seconds", 0),
     };
-    struct new_document document = {.id = id, .body = body, .job = &job, .refs = refs, .n_refs = 2};
-    return resource_create(r, response, &resource_training_job, &document, err);
+    TRY(job_options_read(r, response, in, &dataset, 1, &p->job, &p->after, err));
+    p->document = (struct new_document){.id = p->id,
+                                        .type = resource_training_job.type,
+                                        .body = p->body,
+                                        .job = &p->job,
+                                        .refs = p->refs,
+                                        .n_refs = 2};
+    return OK;
+}
+
+/* Parameters of an element are fields of its solver. */
+static enum status training_job_vary(struct request *r, struct job_plan *plan, const json_t *parameters,
+                                     json_t **ret_patch, struct error *err)
+{
+    struct blob blob;
+    int max_iter;
+    if (!plan->text) {
+        TRY(blob_ref_get(api_store(r->api), plan->uses.id, SOLVER_PROTOTXT, &blob, err));
+        TRY(blob_read(api_store(r->api), blob.sha256, SOLVER_MAX_BYTES, &plan->text, &plan->n_text, err));
+    }
+    struct specification_text text = {.bytes = plan->text, .name = SOLVER_PROTOTXT, .size = plan->n_text};
+    TRY(specification_vary(&text, parameters, &max_iter, err));
+    *ret_patch =
+        json_pack("{s:{s:O, s:i}, s:{s:{s:O, s:i}}}", "body", "parameters", parameters, "max-iterations",
+                  max_iter, "spec", "spec", "solver", parameters, "max_iter", max_iter);
+    return OK;
+}
+
+const struct job_maker training_job_maker = {.resource = &resource_training_job,
+                                             .in = training_job_in,
+                                             .plan = training_job_plan,
+                                             .vary = training_job_vary};
+
+static enum status training_job_create(struct request *r, struct response *response, struct error *err)
+{
+    CLEANUP(job_plan_release) struct job_plan plan = {0};
+    TRY(training_job_plan(r, response, r->body, &plan, err));
+    const json_t *elements = json_object_get(r->body, "array");
+    if (elements)
+        return array_create_request(r, response, &training_job_maker, &plan, elements, err);
+    return resource_create(r, response, &resource_training_job, &plan.document, err);
 }
 
 static enum status latest_metrics(struct store *store, const char *job, json_t **ret_metrics,
@@ -225,7 +266,7 @@ const struct route training_job_routes[] = {
      "What it measured: as told, what is new, or thinned for a plot.", NULL, metrics_out, 200, metrics_query},
     {"DELETE", "/training-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a training job.", NULL,
      NULL, 204},
-    {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop training.", NULL,
-     cancel_fields, 200},
+    {"POST", "/training-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop training.",
+     cancel_in, cancel_fields, 200},
     {NULL},
 };

@@ -1,115 +1,18 @@
 /*
- * workers.c - GET /workers: who works here, and on what.
+ * workers.c - who works here, on what, and draining.
  *
- * Two sources: who polled for work lately (this process's memory) and whose
- * leases are running (the store).  An operator sees all; a user sees the
+ * An operator sees all that were seen within the last day; a user sees the
  * workers that run the user's own jobs, and of those no others.
  */
-#include "api/workers.h"
-
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/resource.h"
 #include "api/server.h"
 #include "base/clock.h"
+#include "base/log.h"
 
-#define SEEN_MAX 10000
 #define JOBS_MAX 10000
-
-struct seen {
-    char *name;
-    json_t *pools;
-    int slots;
-    int64_t at_ms;
-    struct seen *next;
-};
-
-struct workers {
-    pthread_mutex_t lock; /* guards what follows */
-    struct seen *first;
-};
-
-struct workers *workers_new(void)
-{
-    struct workers *w = xcalloc(1, sizeof *w);
-    pthread_mutex_init(&w->lock, NULL);
-    return w;
-}
-
-static void seen_free(struct seen *s)
-{
-    free(s->name);
-    json_decref(s->pools);
-    free(s);
-}
-
-void workers_free(struct workers *w)
-{
-    if (!w)
-        return;
-    while (w->first) {
-        struct seen *s = w->first;
-        w->first = s->next;
-        seen_free(s);
-    }
-    pthread_mutex_destroy(&w->lock);
-    free(w);
-}
-
-static void forget_old(struct workers *w, int64_t now_ms)
-{
-    int n = 0;
-    for (struct seen **link = &w->first; *link;) {
-        struct seen *s = *link;
-        if (s->at_ms + WORKERS_KEPT_MS >= now_ms && ++n <= SEEN_MAX) {
-            link = &s->next;
-            continue;
-        }
-        *link = s->next;
-        seen_free(s);
-    }
-}
-
-void workers_seen(struct workers *w, const char *name, const char *const *pools, int n_pools, int slots,
-                  int64_t now_ms)
-{
-    pthread_mutex_lock(&w->lock);
-    struct seen **link = &w->first;
-    while (*link && strcmp((*link)->name, name) != 0)
-        link = &(*link)->next;
-    struct seen *s = *link;
-    if (s) {
-        *link = s->next;
-        json_array_clear(s->pools);
-    } else {
-        s = xcalloc(1, sizeof *s);
-        s->name = xstrdup(name);
-        s->pools = json_array();
-        forget_old(w, now_ms);
-    }
-    for (int i = 0; i < n_pools; i++)
-        json_array_append_new(s->pools, json_string(pools[i]));
-    s->slots = MAX(s->slots, slots);
-    s->at_ms = now_ms;
-    s->next = w->first;
-    w->first = s;
-    pthread_mutex_unlock(&w->lock);
-}
-
-json_t *workers_list(struct workers *w, int64_t now_ms)
-{
-    json_t *all = json_object();
-    pthread_mutex_lock(&w->lock);
-    forget_old(w, now_ms);
-    for (const struct seen *s = w->first; s; s = s->next)
-        json_object_set_new(all, s->name,
-                            json_pack("{s:o, s:i, s:I}", "pools", json_copy(s->pools), "slots", s->slots,
-                                      "seen", (json_int_t)s->at_ms));
-    pthread_mutex_unlock(&w->lock);
-    return all;
-}
 
 static const struct field string_rows[] = {{"*", FIELD_STRING, 0, "One."}, {NULL}};
 static const struct field job_fields[] = {
@@ -125,8 +28,11 @@ static const struct field job_rows[] = {{"*", FIELD_OBJECT, 0, "A job.", .fields
 static const struct field worker_fields[] = {
     {"name", FIELD_STRING, READ_ONLY, "Name that it gave."},
     {"pools", FIELD_ARRAY, READ_ONLY, "Pools that it serves.", .fields = string_rows},
-    {"slots", FIELD_INT, READ_ONLY, "Jobs that it can run at once, as far as it said."},
-    {"seen", FIELD_STRING, READ_ONLY | NULLABLE, "When it last asked for work, RFC 3339; null: not lately."},
+    {"slots", FIELD_INT, READ_ONLY, "Jobs that it can run at once."},
+    {"running", FIELD_INT, READ_ONLY, "Jobs that it runs, those of other users too."},
+    {"seen", FIELD_STRING, READ_ONLY, "When it last asked for work or renewed a lease, RFC 3339."},
+    {"alive", FIELD_BOOL, READ_ONLY, "It was seen within the last minute."},
+    {"drained", FIELD_BOOL, READ_ONLY, "It gets no new jobs."},
     {"jobs", FIELD_ARRAY, READ_ONLY, "Jobs that it runs.", .fields = job_rows},
     {NULL},
 };
@@ -164,47 +70,78 @@ static enum status jobs_by_worker(struct request *r, json_t **ret_jobs, struct e
     return OK;
 }
 
-static json_t *worker_encode(const char *name, const json_t *seen, json_t *jobs /* borrowed, may be NULL */)
+static json_t *split_pools(const char *pools)
 {
-    char at[CLOCK_TEXT_MAX];
-    int64_t slots = MAX(json_get_int(seen, "slots", 0), (int64_t)json_array_size(jobs));
-    json_t *pools = json_object_get(seen, "pools");
-    return json_pack("{s:s, s:o, s:I, s:o, s:o}", "name", name, "pools",
-                     pools ? json_incref(pools) : json_array(), "slots", (json_int_t)slots, "seen",
-                     seen ? json_string(clock_text(json_get_int(seen, "seen", 0), at)) : json_null(), "jobs",
-                     jobs ? json_incref(jobs) : json_array());
+    json_t *list = json_array();
+    for (const char *p = pools; *p;) {
+        size_t n = strcspn(p, ",");
+        json_array_append_new(list, json_stringn(p, n));
+        p += n + (p[n] == ',');
+    }
+    return list;
 }
 
-static int compare_names(const void *a, const void *b)
+static json_t *worker_encode(const struct worker_info *w, json_t *jobs /* borrowed, may be NULL */,
+                             int64_t now_ms)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    char seen[CLOCK_TEXT_MAX];
+    return json_pack("{s:s, s:s, s:b, s:o, s:i, s:i, s:b, s:o}", "name", w->name, "seen",
+                     clock_text(w->seen_ms, seen), "alive", (int)(now_ms - w->seen_ms <= WORKER_ALIVE_MS),
+                     "pools", split_pools(w->pools), "slots", w->slots, "running", w->running, "drained",
+                     (int)w->drained, "jobs", jobs ? json_incref(jobs) : json_array());
 }
 
 static enum status workers_get(struct request *r, struct response *response, struct error *err)
 {
+    CLEANUP(worker_info_list_release) struct worker_info_list list = {0};
     CLEANUP(json_decrefp) json_t *jobs = NULL;
-    CLEANUP(json_decrefp) json_t *seen = workers_list(r->api->workers, r->now_ms);
-    CLEANUP(json_decrefp) json_t *names = json_object();
-    CLEANUP(json_decrefp) json_t *out = json_array();
     TRY(jobs_by_worker(r, &jobs, err));
-    if (r->who.scope == SCOPE_ADMIN)
-        json_object_update(names, seen);
-    json_object_update(names, jobs);
-    size_t n = 0;
-    CLEANUP(freep) const char **sorted = xcalloc(json_object_size(names) + 1, sizeof *sorted);
-    for (void *at = json_object_iter(names); at; at = json_object_iter_next(names, at))
-        sorted[n++] = json_object_iter_key(at);
-    qsort(sorted, n, sizeof *sorted, compare_names);
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(out, worker_encode(sorted[i], json_object_get(seen, sorted[i]),
-                                                 json_object_get(jobs, sorted[i])));
-    response_json(response, 200, json_pack("{s:O}", "workers", out));
+    TRY(workers_list(api_store(r->api), &list, err));
+    json_t *out = json_array();
+    for (int i = 0; i < list.n; i++) {
+        json_t *own = json_object_get(jobs, list.workers[i].name);
+        if (own || r->who.scope == SCOPE_ADMIN)
+            json_array_append_new(out, worker_encode(&list.workers[i], own, r->now_ms));
+    }
+    response_json(response, 200, json_pack("{s:o}", "workers", out));
     return OK;
+}
+
+static enum status set_drained(struct request *r, struct response *response, bool drained, struct error *err)
+{
+    char name[LOG_VALUE_MAX];
+    CLEANUP(worker_info_list_release) struct worker_info_list list = {0};
+    CLEANUP(json_decrefp) json_t *jobs = NULL;
+    TRY(worker_drain(api_store(r->api), r->args[0], drained, err));
+    log_event(drained ? "worker.drained" : "worker.resumed", "name=%s", log_value(r->args[0], name));
+    TRY(jobs_by_worker(r, &jobs, err));
+    TRY(workers_list(api_store(r->api), &list, err));
+    for (int i = 0; i < list.n; i++)
+        if (!strcmp(list.workers[i].name, r->args[0])) {
+            json_t *own = json_object_get(jobs, r->args[0]);
+            response_json(response, 200, worker_encode(&list.workers[i], own, r->now_ms));
+            return OK;
+        }
+    return error_set(err, NOT_FOUND, "there is no worker '%.127s'", r->args[0]);
+}
+
+static enum status workers_drain(struct request *r, struct response *response, struct error *err)
+{
+    return set_drained(r, response, true, err);
+}
+
+static enum status workers_resume(struct request *r, struct response *response, struct error *err)
+{
+    return set_drained(r, response, false, err);
 }
 
 const struct route worker_routes[] = {
     {"GET", "/workers", workers_get, SCOPE_ANY, BODY_NONE,
      "Who asked for work lately, and who works on what; a user sees those that run the user's jobs.", NULL,
      workers_out, 200},
+    {"POST", "/workers/{name}/drain", workers_drain, SCOPE_ADMIN, BODY_NONE,
+     "Give a worker no new jobs; those that it runs go on to their end.", NULL, worker_fields, 200},
+    {"POST", "/workers/{name}/resume", workers_resume, SCOPE_ADMIN, BODY_NONE,
+     "Give a drained worker jobs again.", NULL, worker_fields, 200},
     {NULL},
 };

@@ -64,6 +64,7 @@ const char *status_name(enum status status)
         [UNSUPPORTED] = "not supported",
         [UNAVAILABLE] = "unavailable",
         [NO_SPACE] = "no space",
+        [LIMITED] = "limited",
         [CANCELLED] = "cancelled",
         [FAILED] = "failed",
     };

@@ -25,6 +25,7 @@ enum status {
     UNSUPPORTED, /* right, but not something this build does */
     UNAVAILABLE, /* the other side did not answer: try again later */
     NO_SPACE,    /* disk or quota full */
+    LIMITED,     /* the owner has too much under way: again when some of it has ended */
     CANCELLED,   /* asked to stop */
     FAILED,      /* anything else */
 };

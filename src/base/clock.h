@@ -15,4 +15,10 @@ int64_t clock_correction_ms(void); /* the sum of all */
 /* "2026-11-21T13:40:00.123Z".  Returns out. */
 const char *clock_text(int64_t at_ms, char out[CLOCK_TEXT_MAX]);
 
+/*
+ * Reads RFC 3339: "2026-11-21T13:40:00Z", with a fraction or an offset
+ * ("+02:00") or both; milliseconds are kept.  Errors: INVALID.
+ */
+enum status clock_read(const char *text, int64_t *ret_ms, struct error *err);
+
 #endif

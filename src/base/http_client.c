@@ -407,3 +407,14 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
     buf_release(&t.response.body);
     return describe_failure(code, &t, message, err);
 }
+
+static void curl_freep(char **text)
+{
+    curl_free(*text);
+}
+
+char *url_escape(const char *text)
+{
+    CLEANUP(curl_freep) char *escaped = curl_easy_escape(NULL, text, 0);
+    return xstrdup(escaped ? escaped : "");
+}

@@ -70,4 +70,7 @@ enum status http_perform(struct http_client *c, const struct http_request *reque
                          struct http_response *ret_response, struct error *err);
 void http_response_release(struct http_response *r);
 
+/* Text as one element of a URL's path: all but letters, digits and -._~ as %XX.  For the caller to free. */
+char *url_escape(const char *text);
+
 #endif

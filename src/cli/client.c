@@ -301,6 +301,7 @@ const char *client_collection(const char *type)
     static const char *const rows[][2] = {
         {"datafile", "datafiles"},         {"dataset", "datasets"},       {"solver", "solvers"},
         {"training-job", "training-jobs"}, {"classifier", "classifiers"}, {"classify-job", "classify-jobs"},
+        {"array", "arrays"},               {"schedule", "schedules"},
         {"job", "jobs"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -317,7 +318,12 @@ enum status client_document(struct client *c, const char *id, json_t **ret_docum
     enum status status = client_json(c, "GET", path, NULL, ret_document, err);
     if (status == NOT_FOUND)
         return error_set(err, NOT_FOUND, "there is no '%s' on %s", id, c->server);
-    return status;
+    if (status != OK || strcmp(json_get_string(*ret_document, "type", ""), "array") != 0)
+        return status;
+    /* Only there are its jobs counted. */
+    CLEANUP(json_decrefp) json_t *uncounted = TAKE(*ret_document);
+    CLEANUP(freep) char *counted = xasprintf("/arrays/%s", id);
+    return client_json(c, "GET", counted, NULL, ret_document, err);
 }
 
 static const char *state_word(const json_t *document)
@@ -327,10 +333,15 @@ static const char *state_word(const json_t *document)
 
 bool state_has_ended(const json_t *document)
 {
+    if (json_object_get(document, "ended"))
+        return json_get_bool(document, "ended", false);
     return !strcmp(state_word(document), "failed") || state_is_good(document);
 }
 
 bool state_is_good(const json_t *document)
 {
+    if (json_object_get(document, "ended"))
+        return json_get_bool(document, "ended", false) &&
+               json_get_int(json_object_get(document, "jobs"), "finished", 0) == json_get_int(document, "size", -1);
     return !strcmp(state_word(document), "finished_successfully");
 }

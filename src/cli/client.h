@@ -83,7 +83,7 @@ const char *client_collection(const char *type);
 /* Any document of the caller's by its id. */
 enum status client_document(struct client *c, const char *id, json_t **ret_document, struct error *err);
 
-/* Words of processing-state: ended, and well or not. */
+/* By processing-state, or an array's counts: ended, and well or not. */
 bool state_has_ended(const json_t *document);
 bool state_is_good(const json_t *document);
 

@@ -7,6 +7,8 @@
 const struct command commands[] = {
     {"serve", command_serve, "Service", "Run the service: take jobs over HTTP, keep their data, run them"},
     {"worker", command_worker, "Service", "Lease jobs from a server and run them"},
+    {"drain", command_drain, "Service", "Give a worker no new jobs, or list the workers"},
+    {"limit", command_limit, "Service", "Tell or set how much a user may have under way"},
     {"login", command_login, "Client", "Get a token from a server and keep it"},
     {"submit", command_submit, "Client", "Send a folder with solver, net and data as a training job"},
     {"run", command_run_script, "Client", "Send a script as a job"},
@@ -17,6 +19,9 @@ const struct command commands[] = {
     {"plot", command_plot, "Client", "Draw a job's curves, here or as SVG"},
     {"top", command_top, "Client", "Watch workers and jobs"},
     {"cancel", command_cancel, "Client", "Save and stop a job"},
+    {"why", command_why, "Client", "Tell what a job waits for"},
+    {"move", command_move, "Client", "Give a waiting job another place or priority"},
+    {"schedule", command_schedule, "Client", "Train again at times that come again"},
     {"wait", command_wait, "Client", "Wait until a job has ended"},
     {"get", command_get, "Client", "Download a trained model or another file"},
     {"classify", command_classify, "Client", "Label pictures with a trained net"},

@@ -21,6 +21,8 @@ int command_upgrade_net(int argc, char **argv);
 int command_upgrade_solver(int argc, char **argv);
 
 int command_worker(int argc, char **argv);
+int command_drain(int argc, char **argv);
+int command_limit(int argc, char **argv);
 int command_classify_images(int argc, char **argv); /* hidden: the child of a classify job */
 
 int command_sandbox_exec(int argc, char **argv); /* hidden: the step before a script's sandbox */
@@ -35,6 +37,9 @@ int command_logs(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_cancel(int argc, char **argv);
+int command_why(int argc, char **argv);
+int command_move(int argc, char **argv);
+int command_schedule(int argc, char **argv);
 int command_wait(int argc, char **argv);
 int command_get(int argc, char **argv);
 int command_classify(int argc, char **argv);

@@ -23,6 +23,18 @@ static void print_training(const json_t *status)
         printf("  %.0f s left", json_number_value(left));
 }
 
+/* "array ID: 100 jobs  8 ready  90 finished  2 failed" */
+static void print_array(const json_t *array, const json_t *jobs)
+{
+    const char *state;
+    json_t *n;
+    printf("array %s: %lld jobs", json_get_string(array, "id", ""), (long long)json_get_int(array, "size", 0));
+    json_object_foreach((json_t *)(uintptr_t)jobs, state, n)
+        if (json_integer_value(n))
+            printf("  %lld %s", (long long)json_integer_value(n), state);
+    putchar('\n');
+}
+
 static enum status show(struct client *c, const char *id, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *document = NULL;
@@ -37,6 +49,9 @@ static enum status show(struct client *c, const char *id, struct error *err)
         client_print(c, training ? status : document, " ");
         return OK;
     }
+    const json_t *jobs = json_object_get(document, "jobs");
+    if (jobs)
+        return print_array(document, jobs), OK;
     printf("%s %s: %s", json_get_string(document, "type", "document"), id,
            json_get_string(document, "processing-state", "stored"));
     const char *detail = json_get_string(document, "state", "");

@@ -13,7 +13,9 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/job.h"
+#include "cli/number.h"
 #include "cli/pack.h"
+#include "cli/parameters.h"
 #include "netdef/netdef.h"
 
 static const char help[] =
@@ -27,6 +29,14 @@ static const char help[] =
     "      --dataset ID       use this dataset instead of the folder's data\n"
     "      --priority N       higher goes first among your own jobs (default 0)\n"
     "      --threads N        processors to use (default: the worker's cores divided by its slots)\n"
+    "      --max-seconds N    fail it when an attempt takes longer\n"
+    "      --after ID         begin when this document's job has finished; repeated for more\n"
+    "      --not-before TIME  begin at this time, such as 2026-11-21T13:40:00Z\n"
+    "      --retries N        further attempts when a machine is at fault (default 5)\n"
+    "      --retry-on-failure retry also when the job itself fails\n"
+    "      --param NAME=A,B   make an array: a job with each value of a field of the solver; repeated:\n"
+    "                         with each combination\n"
+    "      --array FILE       make an array: a job for each parameter set of a JSON file\n"
     "  -w, --wait             wait until it has ended; exit status 1 when it failed\n" CLIENT_OPTIONS_HELP
     "\nexample:\n"
     "  JOB=$(et submit examples/alphabet) && et logs -f $JOB\n";
@@ -35,7 +45,8 @@ struct submission {
     const char *folder;
     const char *dataset;
     double split;
-    int64_t priority, threads;
+    json_t *job;  /* what is said of the job itself */
+    json_t *sets; /* of an array; NULL: none */
     bool wait;
 };
 
@@ -145,23 +156,11 @@ static enum status submit(struct client *c, const struct submission *s, json_t *
     else
         TRY(make_dataset(c, s, dataset, err));
     TRY(make_solver(c, solver_file, net_file, dataset, solver, err));
-    CLEANUP(json_decrefp) json_t *body = json_pack("{s:s}", "solver-id", solver);
-    if (s->priority)
-        json_object_set_new(body, "priority", json_integer(s->priority));
-    if (s->threads)
-        json_object_set_new(body, "threads", json_integer(s->threads));
+    CLEANUP(json_decrefp) json_t *body = json_copy(s->job);
+    json_object_set_new(body, "solver-id", json_string(solver));
+    if (s->sets)
+        json_object_set(body, "array", s->sets);
     return client_json(c, "POST", "/training-jobs", body, ret_job, err);
-}
-
-static bool read_integer(const char *text, int64_t low, int64_t high, int64_t *ret_value)
-{
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || end == text || *end || value < low || value > high)
-        return false;
-    *ret_value = value;
-    return true;
 }
 
 static int finish(struct client *c, const struct submission *s, const json_t *job)
@@ -175,49 +174,122 @@ static int finish(struct client *c, const struct submission *s, const json_t *jo
     CLEANUP(json_decrefp) json_t *ended = NULL;
     if (job_wait(c, id, NULL, NULL, &ended, &err) != OK)
         return command_fail(&err);
-    if (!state_is_good(ended))
+    if (!state_is_good(ended) && s->sets)
+        fprintf(stderr, "et: not all jobs of the array finished well; 'et status %s' counts them\n", id);
+    else if (!state_is_good(ended))
         fprintf(stderr, "et: the job failed: %s\n", json_get_string(ended, "processing-log", ""));
     return job_exit_status(ended);
 }
 
-int command_submit(int argc, char **argv)
+enum { SPLIT = 1, DATASET, AFTER, NOT_BEFORE, RETRY_ON_FAILURE, PARAM, ARRAY, NUMBERS };
+
+/* Options that are numbers, in the order of their getopt values from NUMBERS; the name is the field's. */
+static const struct {
+    const char *name;
+    int64_t low, high;
+} numbers[] = {
+    {"priority", -1000, 1000},
+    {"threads", 1, 1024},
+    {"max-seconds", 1, 31536000},
+    {"retries", 0, 100},
+};
+
+/* One option.  An exit status, or -1 to go on. */
+static int read_option(struct submission *s, int option, const char *value)
 {
-    enum { SPLIT = 1, DATASET, PRIORITY, THREADS };
+    struct error err = {0};
+    char *end;
+    int64_t n;
+    json_t *after;
+    switch (option) {
+    case SPLIT:
+        s->split = strtod(value, &end);
+        if (*end || end == value || !(s->split > 0 && s->split < 1))
+            return command_usage("submit", "--split %s: a share between 0 and 1 is wanted, such as 0.7", value);
+        return -1;
+    case DATASET:
+        s->dataset = value;
+        return -1;
+    case AFTER:
+        after = json_object_get(s->job, "after");
+        if (!after)
+            json_object_set_new(s->job, "after", after = json_array());
+        json_array_append_new(after, json_string(value));
+        return -1;
+    case NOT_BEFORE:
+        json_object_set_new(s->job, "not-before", json_string(value));
+        return -1;
+    case RETRY_ON_FAILURE:
+        json_object_set_new(s->job, "retry-on-failure", json_true());
+        return -1;
+    case PARAM:
+        if (!s->sets)
+            s->sets = json_array();
+        return parameters_cross(s->sets, value, &err) == OK ? -1 : command_usage("submit", "%s", err.message);
+    case ARRAY:
+        json_decref(s->sets);
+        s->sets = NULL;
+        return parameters_read(value, &s->sets, &err) == OK ? -1 : command_fail(&err);
+    default:
+        if (!read_integer(value, numbers[option - NUMBERS].low, numbers[option - NUMBERS].high, &n))
+            return command_usage("submit", "--%s %s: a whole number from %lld to %lld is wanted",
+                                 numbers[option - NUMBERS].name, value, (long long)numbers[option - NUMBERS].low,
+                                 (long long)numbers[option - NUMBERS].high);
+        json_object_set_new(s->job, numbers[option - NUMBERS].name, json_integer(n));
+        return -1;
+    }
+}
+
+/* An exit status, or -1 to go on. */
+static int read_options(int argc, char **argv, struct submission *s, struct client_settings *settings)
+{
     static const struct option options[] = {{"split", required_argument, NULL, SPLIT},
                                             {"dataset", required_argument, NULL, DATASET},
-                                            {"priority", required_argument, NULL, PRIORITY},
-                                            {"threads", required_argument, NULL, THREADS},
+                                            {"after", required_argument, NULL, AFTER},
+                                            {"not-before", required_argument, NULL, NOT_BEFORE},
+                                            {"retry-on-failure", no_argument, NULL, RETRY_ON_FAILURE},
+                                            {"param", required_argument, NULL, PARAM},
+                                            {"array", required_argument, NULL, ARRAY},
+                                            {"priority", required_argument, NULL, NUMBERS},
+                                            {"threads", required_argument, NULL, NUMBERS + 1},
+                                            {"max-seconds", required_argument, NULL, NUMBERS + 2},
+                                            {"retries", required_argument, NULL, NUMBERS + 3},
                                             {"wait", no_argument, NULL, 'w'},
                                             {"help", no_argument, NULL, 'h'},
                                             CLIENT_OPTIONS,
                                             {NULL, 0, NULL, 0}};
-    struct client_settings settings = {0};
-    struct submission s = {.split = 0.7};
     for (int option; (option = getopt_long(argc, argv, "wh", options, NULL)) != -1;) {
-        char *end;
-        if (option == SPLIT) {
-            s.split = strtod(optarg, &end);
-            if (*end || end == optarg || !(s.split > 0 && s.split < 1))
-                return command_usage("submit", "--split %s: a share between 0 and 1 is wanted, such as 0.7", optarg);
-        } else if (option == PRIORITY) {
-            if (!read_integer(optarg, -1000000, 1000000, &s.priority))
-                return command_usage("submit", "--priority %s: a whole number is wanted", optarg);
-        } else if (option == THREADS) {
-            if (!read_integer(optarg, 1, 1024, &s.threads))
-                return command_usage("submit", "--threads %s: a number from 1 is wanted", optarg);
-        } else if (option == DATASET) {
-            s.dataset = optarg;
-        } else if (option == 'w') {
-            s.wait = true;
-        } else if (option == 'h') {
+        int end = -1;
+        if (option == 'w')
+            s->wait = true;
+        else if (option == 'h')
             return fputs(help, stdout), EXIT_DONE;
-        } else if (!client_option(option, optarg, &settings)) {
+        else if (option >= SPLIT && option < NUMBERS + (int)ARRAY_SIZE(numbers))
+            end = read_option(s, option, optarg);
+        else if (!client_option(option, optarg, settings))
             return EXIT_USAGE;
-        }
+        if (end >= 0)
+            return end;
     }
     if (optind + 1 != argc)
         return command_usage("submit", "one folder is wanted");
-    s.folder = argv[optind];
+    s->folder = argv[optind];
+    return -1;
+}
+
+static void submission_release(struct submission *s)
+{
+    json_decref(s->job);
+    json_decref(s->sets);
+}
+
+int command_submit(int argc, char **argv)
+{
+    struct client_settings settings = {0};
+    CLEANUP(submission_release) struct submission s = {.split = 0.7, .job = json_object()};
+    int end = read_options(argc, argv, &s, &settings);
+    if (end >= 0)
+        return end;
     struct error err = {0};
     CLEANUP(client_release) struct client c = {0};
     CLEANUP(json_decrefp) json_t *job = NULL;

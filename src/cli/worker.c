@@ -41,6 +41,7 @@ static const char help[] =
     "  --script-processes=N that it may have at a time (or ET_SCRIPT_PROCESSES; default 512)\n"
     "  --unsafe-scripts     run scripts without bubblewrap: as this worker's user, with its files\n"
     "                       (or ET_UNSAFE_SCRIPTS=1)\n"
+    "  --exit-when-drained  end with exit status 0 once 'et drain' was said and the last job is done\n"
     "  --exit-with-parent   stop when the process that started this one is gone\n"
     "\nexample:\n"
     "  et worker --server=https://et.example.org --token-file=worker-token --slots=2\n";
@@ -57,7 +58,7 @@ static void settings_free(struct settings *s)
     pools_release(&s->pools);
 }
 
-enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, SCRIPT_DISK, SCRIPT_LOG,
+enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, EXIT_WHEN_DRAINED, SCRIPT_DISK, SCRIPT_LOG,
        SCRIPT_PROCESSES, SCRIPTS, UNSAFE_SCRIPTS };
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
@@ -99,6 +100,7 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"slots", required_argument, NULL, SLOTS},
         {"pool", required_argument, NULL, POOL},
         {"max-fetch", required_argument, NULL, MAX_FETCH},
+        {"exit-when-drained", no_argument, NULL, EXIT_WHEN_DRAINED},
         {"exit-with-parent", no_argument, NULL, EXIT_WITH_PARENT},
         {"script-disk", required_argument, NULL, SCRIPT_DISK},
         {"script-log", required_argument, NULL, SCRIPT_LOG},
@@ -150,6 +152,9 @@ static int read_settings(int argc, char **argv, struct settings *s)
             break;
         case UNSAFE_SCRIPTS:
             scripts.unsafe = "1";
+            break;
+        case EXIT_WHEN_DRAINED:
+            s->worker.exit_when_drained = true;
             break;
         case EXIT_WITH_PARENT:
             s->exit_with_parent = true;

@@ -15,6 +15,7 @@
 #define ET_NETDEF_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/problems.h"
 #include "netdef/caffe.pb-c.h"
 
@@ -83,6 +84,14 @@ enum status message_read_text(const ProtobufCMessageDescriptor *type, const char
 enum status message_read_text_noting(const ProtobufCMessageDescriptor *type, const char *text, size_t size,
                                      const char *name, struct problems *problems,
                                      ProtobufCMessage **ret_message, struct error *err);
+
+/*
+ * Sets fields of a solver: {"base_lr": 0.1, "stepvalue": [100, 200],
+ * "lr_policy": "step"}; a repeated field is replaced.
+ * Errors: INVALID, with the nearest known name for an unknown one; the
+ * solver may then be half changed.
+ */
+enum status solver_vary(Caffe__SolverParameter *solver, const json_t *values, struct error *err);
 
 /* Shape of a BlobProto: the legacy four when any is there, else its shape (none: a scalar).
  * Unknown when a dimension is negative or too large. */

@@ -2,7 +2,8 @@
  * attempt.c - how an attempt ends: said by its worker, or lapsed.
  *
  *   DONE, FAILED, CANCELLED           the job's row goes: queue_end
- *   RETRY, LAPSED                     counted; waiting until the back-off is over, or FAILED when none is
+ *   RETRY, LAPSED, and FAILED
+ *   where the job says so             counted; waiting until the back-off is over, or FAILED when none is
  * left RELEASED                          ready at once any but DONE, asked to cancel     CANCELLED
  *
  * Also what time does to the queue: lapsing, waking, recovery at start.
@@ -21,7 +22,8 @@ struct held {
     char pool[POOL_MAX], worker[WORKER_MAX], cancelled_by[128];
     int64_t leased_ms, expires_ms;
     int counted, max_attempts;
-    bool cancel;
+    bool cancel, retry_failed;
+    int64_t backoff_ms, max_ms;
 };
 
 /* The leased job of this attempt.  Errors: CONFLICT when it is not the current one. */
@@ -31,7 +33,8 @@ static enum status find_held(struct tx *tx, const char *job, int attempt, struct
     ROWS rows = {0};
     TRY(SQL(
         tx->db, &rows, err,
-        "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by FROM jobs"
+        "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
+        " retry_failed, backoff_ms, max_ms FROM jobs"
         " WHERE id = $1 AND attempt = $2 AND state = 2",
         V(job), V(attempt)));
     if (!rows.n)
@@ -42,6 +45,9 @@ static enum status find_held(struct tx *tx, const char *job, int attempt, struct
         .counted = (int)row_int(&rows, 0, 5),
         .max_attempts = (int)row_int(&rows, 0, 6),
         .cancel = row_int(&rows, 0, 7) != 0,
+        .retry_failed = row_int(&rows, 0, 9) != 0,
+        .backoff_ms = row_int(&rows, 0, 10),
+        .max_ms = row_int(&rows, 0, 11),
     };
     copy_text(h.owner, sizeof(h.owner), row_text(&rows, 0, 0));
     copy_text(h.pool, sizeof(h.pool), row_text(&rows, 0, 1));
@@ -68,7 +74,7 @@ static enum status requeue(struct tx *tx, const struct finish *f, const struct h
     TRY(SQL(
         tx->db, NULL, err,
         "UPDATE jobs SET state = $1, not_before = $2, counted = $3, worker = NULL, request = NULL, leased ="
-        " NULL, expires = NULL WHERE id = $4",
+        " NULL, expires = NULL, ends = NULL WHERE id = $4",
         V(not_before_ms ? 0 : 1), V(not_before_ms), V(counted), V(f->job)));
     if (not_before_ms)
         tx_due(tx, not_before_ms);
@@ -81,9 +87,10 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
 {
     const char *reason = f->reason ? f->reason : "";
     TRY(SQL(tx->db, NULL, err,
-            "INSERT INTO attempts(job, attempt, worker, started, ended, outcome, reason)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            V(f->job), V(f->attempt), V(h->worker), V(h->leased_ms), V(now_ms), V(f->outcome), V(reason)));
+            "INSERT INTO attempts(job, attempt, worker, started, ended, outcome, reason, pool)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            V(f->job), V(f->attempt), V(h->worker), V(h->leased_ms), V(now_ms), V(f->outcome), V(reason),
+            V((const char *)h->pool)));
     for (int i = 0; i < f->n_blobs; i++)
         TRY(blob_refer(tx, f->job, f->blobs[i].name, f->blobs[i].sha256, now_ms, err));
 
@@ -94,7 +101,7 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
             xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
         return end_job(tx, f, h, STATE_CANCELLED, by, now_ms, err);
     }
-    if (f->outcome == OUTCOME_FAILED)
+    if (f->outcome == OUTCOME_FAILED && (!h->retry_failed || h->max_attempts <= 1))
         return end_job(tx, f, h, STATE_FAILED, reason, now_ms, err);
     if (f->outcome == OUTCOME_RELEASED)
         return requeue(tx, f, h, h->counted, 0, now_ms, err);
@@ -102,7 +109,7 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
         CLEANUP(freep) char *last = xasprintf("%s (given up after %d attempts)", reason, h->counted + 1);
         return end_job(tx, f, h, STATE_FAILED, last, now_ms, err);
     }
-    int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->counted + 1);
+    int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->backoff_ms, h->counted + 1);
     return requeue(tx, f, h, h->counted + 1, again_ms, now_ms, err);
 }
 
@@ -167,6 +174,21 @@ static enum status lapse(struct tx *tx, void *opaque, struct error *err)
     return end_attempt(tx, &f, &held, d->now_ms, err);
 }
 
+/* A worker that is there, but does not end what runs for too long. */
+static enum status overrun(struct tx *tx, void *opaque, struct error *err)
+{
+    const struct due_job *d = opaque;
+    struct held held;
+    enum status status = find_held(tx, d->id, d->attempt, &held, err);
+    if (status == CONFLICT && !connection_failed(tx->db))
+        return OK;
+    TRY(status);
+    CLEANUP(freep) char *reason = xasprintf("ran longer than its limit of %lld s, and its worker did not end it",
+                                            (long long)(held.max_ms / 1000));
+    struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_FAILED, .reason = reason};
+    return end_attempt(tx, &f, &held, d->now_ms, err);
+}
+
 static enum status wake(struct tx *tx, void *opaque, struct error *err)
 {
     const struct due_job *d = opaque;
@@ -184,12 +206,17 @@ static enum status wake(struct tx *tx, void *opaque, struct error *err)
 enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err)
 {
     ROWS lapsed = {0};
+    ROWS overran = {0};
     ROWS due = {0};
     ROWS next = {0};
     READER reader = {0};
     TRY(reader_take(s, &reader, err));
     TRY(SQL(reader.db, &lapsed, err,
             "SELECT id, attempt, owner FROM jobs WHERE state = 2 AND expires < $1 ORDER BY expires LIMIT $2",
+            V(now_ms), V(TICK_ROWS)));
+    TRY(SQL(reader.db, &overran, err,
+            "SELECT id, attempt, owner FROM jobs WHERE state = 2 AND ends IS NOT NULL AND ends <= $1"
+            " ORDER BY ends LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     TRY(SQL(reader.db, &due, err,
             "SELECT id, attempt, owner FROM jobs WHERE state = 0 AND waits = 0 AND not_before <= $1"
@@ -199,14 +226,19 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
         TRY(store_write_for(
             s, row_text(&lapsed, i, 2), lapse,
             &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
+    for (int i = 0; i < overran.n; i++)
+        TRY(store_write_for(
+            s, row_text(&overran, i, 2), overrun,
+            &(struct due_job){row_text(&overran, i, 0), (int)row_int(&overran, i, 1), now_ms}, err));
     for (int i = 0; i < due.n; i++)
         TRY(store_write_for(s, row_text(&due, i, 2), wake,
                             &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
     TRY(SQL(reader.db, &next, err,
             "SELECT (SELECT MIN(expires) + 1 FROM jobs WHERE state = 2),"
-            " (SELECT MIN(not_before) FROM jobs WHERE state = 0 AND waits = 0)"));
+            " (SELECT MIN(not_before) FROM jobs WHERE state = 0 AND waits = 0),"
+            " (SELECT MIN(ends) FROM jobs WHERE state = 2 AND ends IS NOT NULL)"));
     int64_t next_ms = now_ms + (s->peers ? TICK_BESIDE_OTHERS_MS : TICK_AT_LEAST_MS);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < next.columns; i++)
         if (!row_is_null(&next, 0, i))
             next_ms = MIN(next_ms, row_int(&next, 0, i));
     *ret_next_ms = next_ms;
@@ -225,7 +257,8 @@ enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err)
             "UPDATE lanes SET running = (SELECT COUNT(*) FROM jobs j WHERE j.pool = lanes.pool"
             " AND j.owner = lanes.owner AND j.state = 2)"));
     return SQL(tx->db, NULL, err,
-               "UPDATE lanes SET (head_priority, head_job) = (SELECT j.priority, j.id FROM jobs j"
+               "UPDATE lanes SET (head_priority, head_position, head_job) ="
+               " (SELECT j.priority, j.position, j.id FROM jobs j"
                " WHERE j.pool = lanes.pool AND j.owner = lanes.owner AND j.state = 1"
-               " ORDER BY j.priority DESC, j.id LIMIT 1)");
+               " ORDER BY j.priority DESC, j.position, j.id LIMIT 1)");
 }

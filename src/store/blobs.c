@@ -301,6 +301,29 @@ static void read_blob(const struct rows *rows, int i, struct blob *ret_blob)
     copy_text(ret_blob->sha256, sizeof(ret_blob->sha256), row_text(rows, i, 1));
 }
 
+enum status blob_read(struct store *s, const char *sha256, int64_t max_bytes, char **ret_bytes, size_t *ret_size,
+                      struct error *err)
+{
+    CLEANUP(fd_closep) int fd = -1;
+    int64_t size;
+    TRY(blob_open(s, sha256, &fd, &size, err));
+    if (size > max_bytes)
+        return error_set(err, TOO_LARGE, "a blob of %lld bytes; at most %lld are read", (long long)size,
+                         (long long)max_bytes);
+    CLEANUP(freep) char *bytes = xmalloc((size_t)size + 1);
+    size_t have = 0;
+    while (have < (size_t)size) {
+        ssize_t n = pread(fd, bytes + have, (size_t)size - have, (off_t)have);
+        if (n <= 0)
+            return blob_failed("read", n ? errno : EIO, err);
+        have += (size_t)n;
+    }
+    bytes[have] = 0;
+    *ret_bytes = TAKE(bytes);
+    *ret_size = have;
+    return OK;
+}
+
 enum status blob_ref_get(struct store *s, const char *document, const char *name, struct blob *ret_blob,
                          struct error *err)
 {

@@ -74,7 +74,7 @@ void document_list_release(struct document_list *l)
     *l = (struct document_list){0};
 }
 
-#define COLUMNS "id, owner, type, rev, seq, state, created, updated, body"
+#define COLUMNS DOCUMENT_COLUMNS
 
 static enum status read_row(const struct rows *rows, int i, struct document *ret_document, struct error *err)
 {
@@ -95,8 +95,8 @@ static enum status read_row(const struct rows *rows, int i, struct document *ret
     return OK;
 }
 
-static enum status read_rows(const struct rows *rows, int limit, struct document_list *ret_list,
-                             struct error *err)
+enum status document_rows(const struct rows *rows, int limit, struct document_list *ret_list,
+                          struct error *err)
 {
     CLEANUP(document_list_release) struct document_list list = {.more = rows->n > limit};
     int n = MIN(rows->n, limit);
@@ -207,7 +207,7 @@ enum status documents_list(struct store *s, const struct document_filter *filter
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
     TRY(list_rows(reader.db, filter, states, limit + 1, &rows, err));
-    return read_rows(&rows, limit, ret_list, err);
+    return document_rows(&rows, limit, ret_list, err);
 }
 
 enum status feed_seq(struct store *s, const char *owner, int64_t *ret_seq, struct error *err)
@@ -230,7 +230,7 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
     TRY(SQL(reader.db, &rows, err,
             "SELECT " COLUMNS " FROM documents WHERE owner = $1 AND seq > $2 ORDER BY seq LIMIT $3", V(owner),
             V(since), V(limit + 1)));
-    return read_rows(&rows, limit, ret_list, err);
+    return document_rows(&rows, limit, ret_list, err);
 }
 
 enum status owner_bump(struct tx *tx, const char *owner, struct error *err)
@@ -352,7 +352,7 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     TRY(insert_row(tx, &d, err));
     TRY(insert_references(tx, &d, new, now_ms, err));
     if (new->job && d.state != STATE_FAILED)
-        TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, err));
+        TRY(enqueue_insert(tx, owner, d.id, new->job, d.state, now_ms, err));
     else if (new->job)
         TRY(webhooks_tell(tx, &d, now_ms, err));
     *ret_document = d;
@@ -374,6 +374,10 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     struct creation *c = opaque;
     document_list_release(&c->made);
     c->made.documents = xcalloc((size_t)c->n, sizeof(*c->made.documents));
+    int n_jobs = 0;
+    for (int i = 0; i < c->n; i++)
+        n_jobs += c->documents[i].job != NULL;
+    TRY(limit_check(tx, c->owner, n_jobs, err));
     for (; c->made.n < c->n; c->made.n++)
         TRY(document_insert(tx, c->owner, &c->documents[c->made.n], c->now_ms, &c->made.documents[c->made.n],
                             err));
@@ -491,6 +495,9 @@ enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, str
     TRY(SQL(tx->db, NULL, err, "DELETE FROM doc_refs WHERE doc = $1", V(id)));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM blob_refs WHERE doc = $1", V(id)));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM progress WHERE job = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM arrays WHERE id = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM schedules WHERE id = $1", V(id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM members WHERE parent = $1", V(id)));
     TRY(trash_add(tx, id, now_ms, err));
     d->state = STATE_DELETED;
     json_decref(d->body);
@@ -508,6 +515,13 @@ static enum status bury(struct tx *tx, void *opaque, struct error *err)
         return error_set(err, CONFLICT, "document '%s' has a job that is not over: cancel it first", c->id);
     TRY(check_unused(tx, c, err));
     return document_bury(tx, &c->result, c->now_ms, err);
+}
+
+enum status document_delete_within(struct tx *tx, const char *owner, const char *id, int64_t now_ms,
+                                   struct error *err)
+{
+    CLEANUP(change_release) struct change c = {.owner = owner, .id = id, .now_ms = now_ms};
+    return bury(tx, &c, err);
 }
 
 enum status document_delete(struct store *s, const char *owner, const char *id, int64_t expected_rev,

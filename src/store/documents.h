@@ -79,9 +79,14 @@ struct new_job {
     int priority;             /* higher first */
     const json_t *spec;       /* NULL: {} */
     int max_attempts;         /* counted attempts; 0: the usual 6 (one and five retries) */
+    int64_t backoff_ms;       /* before the first retry, doubling; 0: the usual 5 s */
+    bool retry_failed;        /* retry what its worker calls FAILED, too */
+    int64_t max_ms;           /* of an attempt: the server ends one that is well over it; 0: no limit */
     int64_t not_before_ms;    /* 0: at once */
     const char *const *after; /* ids of the owner's documents whose jobs must finish first */
     int n_after;
+    const char *behind; /* one more, whose job must have ended, however it did; NULL: none */
+    int64_t position;   /* among jobs of one priority; 0: by age */
 };
 
 struct new_document {
@@ -108,7 +113,8 @@ struct idempotency; /* idempotency.h */
  * key whose answer is saved with them.
  *
  * Errors: CONFLICT (the id is another's or a tombstone; the key is taken),
- * NOT_FOUND (a ref, an `after` or a blob that is not there: the message names it).
+ * NOT_FOUND (a ref, an `after` or a blob that is not there: the message names
+ * it), LIMITED (limits.h).
  */
 enum status documents_create(struct store *s, const char *owner, const struct new_document *documents, int n,
                              const struct idempotency *idempotency, int64_t now_ms,

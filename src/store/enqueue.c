@@ -5,6 +5,10 @@
 #include "store/internal.h"
 
 #define ATTEMPTS_USUAL 6
+#define BACKOFF_USUAL_MS INT64_C(5000)
+
+/* max_running of a new lane. */
+#define LANE_LIMIT(owner) "COALESCE((SELECT running FROM owner_limits WHERE owner = " owner "), 1000000)"
 
 /* Why a job that needs this document cannot run. */
 static char *failed_reason(const struct document *needed)
@@ -29,6 +33,12 @@ enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_j
         if (needed.state >= STATE_WAITING && needed.state <= STATE_PROCESSING)
             state = STATE_WAITING;
     }
+    if (job->behind) {
+        CLEANUP(document_release) struct document before = {0};
+        TRY(document_find(tx->db, owner, job->behind, &before, err));
+        if (before.state >= STATE_WAITING && before.state <= STATE_PROCESSING)
+            state = STATE_WAITING;
+    }
     *ret_state = state;
     return OK;
 }
@@ -45,27 +55,39 @@ static enum status insert_dependencies(struct tx *tx, const char *owner, const c
                 V(id), V(job->after[i]), V(owner)));
         waits += rows.n;
     }
+    if (job->behind) {
+        ROWS rows = {0};
+        TRY(SQL(tx->db, &rows, err,
+                "INSERT INTO deps(job, needs, whatever) SELECT $1, id, 1 FROM jobs"
+                " WHERE id = $2 AND owner = $3 ON CONFLICT DO NOTHING RETURNING needs",
+                V(id), V(job->behind), V(owner)));
+        waits += rows.n;
+    }
     *ret_waits = waits;
     return OK;
 }
 
 /* A lane whose head may have got better by this job. */
-static enum status lane_add(struct tx *tx, const char *pool, const char *owner, int priority, const char *id,
-                            struct error *err)
+static enum status lane_add(struct tx *tx, const char *pool, const char *owner, int priority,
+                            int64_t position, const char *id, struct error *err)
 {
     tx_stir(tx, "pool", pool);
     return SQL(tx->db, NULL, err,
-               "INSERT INTO lanes(pool, owner, head_priority, head_job) VALUES ($1, $2, $3, $4)"
-               " ON CONFLICT (pool, owner) DO UPDATE"
-               " SET head_priority = excluded.head_priority, head_job = excluded.head_job"
+               "INSERT INTO lanes(pool, owner, max_running, head_priority, head_position, head_job)"
+               " VALUES ($1, $2, " LANE_LIMIT("$2") ", $3, $4, $5)"
+               " ON CONFLICT (pool, owner) DO UPDATE SET head_priority = excluded.head_priority,"
+               " head_position = excluded.head_position, head_job = excluded.head_job"
                " WHERE lanes.head_job IS NULL OR lanes.head_priority < excluded.head_priority"
-               " OR (lanes.head_priority = excluded.head_priority AND lanes.head_job > excluded.head_job)",
-               V(pool), V(owner), V(priority), V(id));
+               " OR (lanes.head_priority = excluded.head_priority AND (lanes.head_position >"
+               " excluded.head_position OR (lanes.head_position = excluded.head_position"
+               " AND lanes.head_job > excluded.head_job)))",
+               V(pool), V(owner), V(priority), V(position), V(id));
 }
 
 enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
-                           enum document_state state, struct error *err)
+                           enum document_state state, int64_t now_ms, struct error *err)
 {
+    int64_t position = job->position ? job->position : now_ms * POSITION_GAP;
     const char *pool = job->pool ? job->pool : "cpu";
     CLEANUP(freep) char *spec = job->spec ? json_text(job->spec) : xstrdup("{}");
     int waits = 0;
@@ -73,14 +95,18 @@ enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, con
     TRY(SQL(
         tx->db, NULL, err,
         "INSERT INTO jobs(id, owner, pool, state, priority, waits, not_before, attempt, counted,"
-        " max_attempts, kind, spec) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10)",
+        " max_attempts, kind, spec, position, backoff_ms, retry_failed, max_ms)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10, $11, $12, $13, $14)",
         V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
         V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL), V(job->kind),
-        V((const char *)spec)));
+        V((const char *)spec), V(position), V(job->backoff_ms > 0 ? job->backoff_ms : BACKOFF_USUAL_MS),
+        V(job->retry_failed ? 1 : 0), V(job->max_ms)));
     if (state == STATE_READY)
-        return lane_add(tx, pool, owner, job->priority, id, err);
+        return lane_add(tx, pool, owner, job->priority, position, id, err);
     if (!waits)
         tx_due(tx, job->not_before_ms);
-    return SQL(tx->db, NULL, err, "INSERT INTO lanes(pool, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO lanes(pool, owner, max_running) VALUES ($1, $2, " LANE_LIMIT("$2") ")"
+               " ON CONFLICT DO NOTHING",
                V(pool), V(owner));
 }

@@ -113,6 +113,13 @@ void peers_stop(struct peers *p); /* NULL is fine */
 void peers_tell(struct peers *p, const char *const *topics, size_t n);
 
 /* -- documents.c -- */
+#define DOCUMENT_COLUMNS "id, owner, type, rev, seq, state, created, updated, body"
+/* Rows whose first columns are those; at most limit, `more` when there is one above that. */
+enum status document_rows(const struct rows *rows, int limit, struct document_list *ret_list,
+                          struct error *err);
+/* document_delete within a write. */
+enum status document_delete_within(struct tx *tx, const char *owner, const char *id, int64_t now_ms,
+                                   struct error *err);
 enum status document_find(struct connection *db, const char *owner, const char *id,
                           struct document *ret_document, struct error *err);
 /* Gives d a new revision and sequence number and writes its state and body. */
@@ -133,11 +140,20 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
                             struct document *ret_document, struct error *err);
 
 /* -- enqueue.c -- */
+#define POSITION_GAP INT64_C(65536) /* a millisecond, in positions */
 /* What the `after` of a new job says: WAITING, READY, or FAILED with a reason (for the caller to free). */
 enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_job *job,
                             enum document_state *ret_state, char **ret_reason, struct error *err);
 enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, const struct new_job *job,
-                           enum document_state state, struct error *err);
+                           enum document_state state, int64_t now_ms, struct error *err);
+
+/* -- limits.c -- */
+/* Errors: LIMITED when the owner may not have n more jobs queued. */
+enum status limit_check(struct tx *tx, const char *owner, int n, struct error *err);
+
+/* -- cancel.c -- */
+enum status cancel_within(struct tx *tx, const char *owner, const char *id, const char *who, bool force,
+                          int64_t now_ms, enum document_state *ret_state, struct error *err);
 
 /* -- queue_end.c -- */
 struct ending {
@@ -150,7 +166,10 @@ struct ending {
 enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err);
 /* Recomputes a lane's head after adding `change` to its running jobs; stirs the pool when a job is there. */
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err);
-int64_t queue_backoff_ms(int counted); /* before the attempt after `counted` failed ones: 5 s doubling */
+/* Before the attempt after `counted` failed ones. */
+int64_t queue_backoff_ms(int64_t first_ms, int counted);
+/* RFC 7396; patch's nested values are copied. */
+void merge_patch(json_t *target, const json_t *patch);
 
 /* -- queue.c -- */
 /* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
@@ -159,8 +178,23 @@ enum status lease_require(struct tx *tx, const char *job, int attempt, struct er
 /* A job's row as job_read_row reads it. */
 #define JOB_COLUMNS                                                                                          \
     "id, owner, kind, pool, worker, attempt, counted, max_attempts, priority, state, cancel, not_before,"    \
-    " leased, expires, spec"
+    " leased, expires, spec, position"
 enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
+
+/* -- workers.c -- */
+/* Within a lease: the worker that asks is known from now on. */
+enum status worker_note(struct tx *tx, const struct lease_request *request, int64_t now_ms, bool *ret_drained,
+                        struct error *err);
+/* Forgets those that are long gone. */
+enum status workers_expire(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- arrays.c -- */
+/* Goes on with arrays whose elements are not all there. */
+enum status arrays_tick(struct store *s, int64_t now_ms, struct error *err);
+
+/* -- schedules.c -- */
+/* ret_next_ms: INT64_MAX when there is nothing to come. */
+enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
 
 /* -- attempt.c -- */
 /* queue_finish within a write. */

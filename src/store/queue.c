@@ -11,6 +11,9 @@
 
 #include "store/internal.h"
 
+/* Getting its inputs and giving its results do not count: so much more until the server ends an attempt. */
+#define OVER_LIMIT_MS 300000
+
 static const char *const outcome_words[] = {
     [OUTCOME_NONE] = "",         [OUTCOME_DONE] = "done",         [OUTCOME_FAILED] = "failed",
     [OUTCOME_RETRY] = "retry",   [OUTCOME_RELEASED] = "released", [OUTCOME_CANCELLED] = "cancelled",
@@ -59,6 +62,7 @@ enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, st
         .not_before_ms = row_int(rows, i, 11),
         .leased_ms = row_int(rows, i, 12),
         .expires_ms = row_int(rows, i, 13),
+        .position = row_int(rows, i, 15),
     };
     const char *spec = row_text(rows, i, 14);
     if (json_read(spec, strlen(spec), &j.spec, err) != OK)
@@ -114,7 +118,7 @@ static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows 
  */
 #define NEXT(from)                                                                                           \
     "SELECT l.owner FROM lanes l" from " WHERE l.pool = $1 AND l.head_job IS NOT NULL AND"                   \
-    " l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_job LIMIT 1"
+    " l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_position, l.head_job LIMIT 1"
 #define OWNERS " JOIN owners o ON o.owner = l.owner"
 static const char pick_next[] = NEXT("");
 static const char pick_skipping[] = NEXT(OWNERS) " FOR UPDATE OF o SKIP LOCKED";
@@ -151,15 +155,19 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     TRY(SQL(
         tx->db, &taken, err,
         "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
-        " expires = $4, lease_ms = $5 WHERE id = (SELECT id FROM jobs WHERE pool = $6 AND owner = $7"
-        " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $6 AND owner = $7"
-        " AND running < max_running) ORDER BY priority DESC, id LIMIT 1) RETURNING " JOB_COLUMNS,
-        V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms), V(pool), V(owner)));
+        " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"
+        " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"
+        " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"
+        " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS ", ends",
+        V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms),
+        V(l->now_ms + OVER_LIMIT_MS), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
     if (!taken.n)
         return OK;
     TRY(document_set_state(tx, owner, row_text(&taken, 0, 0), STATE_PROCESSING, l->now_ms, err));
     tx_due(tx, expires + 1);
+    if (!row_is_null(&taken, 0, 16))
+        tx_due(tx, row_int(&taken, 0, 16));
     return add_rows(tx, l, &taken, err);
 }
 
@@ -175,8 +183,10 @@ static enum status lease(struct tx *tx, void *opaque, struct error *err)
             V(r->request_id), V(r->worker)));
     if (held.n)
         return add_rows(tx, l, &held, err);
+    bool drained = false;
+    TRY(worker_note(tx, r, l->now_ms, &drained, err));
     for (int i = 0; i < r->n_pools; i++) {
-        bool found = true;
+        bool found = !drained;
         while (found && l->list.n < r->slots)
             TRY(lease_next(tx, l, r->pools[i], &found, err));
     }
@@ -235,7 +245,7 @@ struct beat {
     const char *job;
     int attempt;
     int64_t now_ms;
-    bool cancel;
+    enum stop_wish stop;
 };
 
 static enum status beat(struct tx *tx, void *opaque, struct error *err)
@@ -249,61 +259,16 @@ static enum status beat(struct tx *tx, void *opaque, struct error *err)
         V(b->now_ms), V(b->job), V(b->attempt)));
     if (!rows.n)
         return no_lease(b->job, b->attempt, err);
-    b->cancel = row_int(&rows, 0, 0) != 0;
+    b->stop = (enum stop_wish)row_int(&rows, 0, 0);
     return OK;
 }
 
-enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms, bool *ret_cancel,
-                            struct error *err)
+enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms,
+                            enum stop_wish *ret_stop, struct error *err)
 {
     struct beat b = {.job = job, .attempt = attempt, .now_ms = now_ms};
     TRY(store_write_job(s, job, beat, &b, err));
-    *ret_cancel = b.cancel;
-    return OK;
-}
-
-/* -- cancel -- */
-
-struct cancelling {
-    const char *owner, *id, *who;
-    int64_t now_ms;
-    enum document_state state;
-};
-
-static enum status cancel(struct tx *tx, void *opaque, struct error *err)
-{
-    struct cancelling *c = opaque;
-    CLEANUP(document_release) struct document d = {0};
-    TRY(document_find(tx->db, c->owner, c->id, &d, err));
-    c->state = d.state;
-    if (d.state == STATE_CANCELLED)
-        return OK;
-    ROWS rows = {0};
-    if (d.state == STATE_PROCESSING) {
-        tx_stir(tx, "job", c->id);
-        return SQL(
-            tx->db, NULL, err,
-            "UPDATE jobs SET cancel = 1, cancelled_by = COALESCE(cancelled_by, $1) "
-            "WHERE id = $2 AND state = 2",
-            V(c->who), V(c->id));
-    }
-    if (d.state != STATE_WAITING && d.state != STATE_READY)
-        return error_set(err, CONFLICT, "'%s' cannot be cancelled: %s", c->id,
-                         d.state == STATE_NONE ? "it has no job" : "its job is over");
-    TRY(SQL(tx->db, &rows, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool",
-            V(c->id)));
-    CLEANUP(freep) char *reason = xasprintf("cancelled by %s", c->who);
-    struct ending e = {.id = c->id, .owner = d.owner, .state = c->state = STATE_CANCELLED, .reason = reason};
-    TRY(queue_end(tx, &e, c->now_ms, err));
-    return rows.n ? lane_update(tx, row_text(&rows, 0, 0), d.owner, 0, err) : OK;
-}
-
-enum status queue_cancel(struct store *s, const char *owner, const char *id, const char *who, int64_t now_ms,
-                         enum document_state *ret_state, struct error *err)
-{
-    struct cancelling c = {.owner = owner, .id = id, .who = who, .now_ms = now_ms};
-    TRY(store_write_about(s, owner, id, cancel, &c, err));
-    *ret_state = c.state;
+    *ret_stop = b.stop;
     return OK;
 }
 

@@ -11,7 +11,8 @@
  * the job ends.  Each lease is a new attempt, and only the current attempt
  * may write (fencing); attempts that count against max_attempts are those
  * that ended in RETRY or LAPSED.  The next job is that of the ready owner with
- * the least running in the pool, then priority, then age.
+ * the least running in the pool, then priority, then position: its age,
+ * unless its owner has moved it (queue_move).
  */
 #ifndef ET_QUEUE_H
 #define ET_QUEUE_H
@@ -24,7 +25,7 @@
 enum outcome {
     OUTCOME_NONE, /* still running */
     OUTCOME_DONE,
-    OUTCOME_FAILED,
+    OUTCOME_FAILED,   /* the user's doing: retried only where the job says so */
     OUTCOME_RETRY,    /* the machine's doing: again after 5 s, doubling */
     OUTCOME_RELEASED, /* ready at once, not counted */
     OUTCOME_CANCELLED,
@@ -39,7 +40,8 @@ struct lease_request {
     const char *worker;
     const char *const *pools; /* in order of preference */
     int n_pools;
-    int slots; /* jobs wanted at most */
+    int slots;     /* jobs wanted at most */
+    int all_slots; /* that the worker has, free or not; 0: not said */
     int64_t lease_ms;
 };
 
@@ -52,6 +54,7 @@ struct job {
     int counted;  /* attempts that counted so far */
     int max_attempts;
     int priority;
+    int64_t position;
     enum document_state state;                    /* WAITING, READY or PROCESSING */
     bool cancel;                                  /* asked to stop */
     int64_t not_before_ms, leased_ms, expires_ms; /* 0: does not apply */
@@ -68,7 +71,8 @@ void job_list_release(struct job_list *l);
 
 /*
  * Leases up to slots jobs; an empty list is OK.  The same request_id from the
- * same worker gets the jobs that it still holds, with the same tokens.
+ * same worker gets the jobs that it still holds, with the same tokens.  A
+ * drained worker (workers.h) gets none but those.
  */
 enum status queue_lease(struct store *s, const struct lease_request *request, int64_t now_ms,
                         struct job_list *ret_list, struct error *err);
@@ -80,9 +84,10 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
 enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token,
                               struct error *err);
 
+enum stop_wish { STOP_NOT, STOP_SAVING, STOP_AT_ONCE };
 /* Extends the lease to now + its lease time.  Errors: CONFLICT when the attempt is not the current one. */
-enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms, bool *ret_cancel,
-                            struct error *err);
+enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64_t now_ms,
+                            enum stop_wish *ret_stop, struct error *err);
 
 struct finish {
     const char *job;
@@ -122,6 +127,23 @@ enum status queue_held(struct store *s, const char *pool, const char *worker, st
  */
 enum status queue_cancel(struct store *s, const char *owner, const char *id, const char *who, int64_t now_ms,
                          enum document_state *ret_state, struct error *err);
+/* The same, but a worker is not to wait until it has saved its state. */
+enum status queue_kill(struct store *s, const char *owner, const char *id, const char *who, int64_t now_ms,
+                       enum document_state *ret_state, struct error *err);
+
+struct job_move {
+    enum { MOVE_NOT, MOVE_FIRST, MOVE_LAST, MOVE_BEFORE } where;
+    const char *before; /* MOVE_BEFORE: a job of the same owner and pool */
+    int priority;       /* MOVE_NOT: the new priority */
+};
+/*
+ * Reorders an owner's jobs that have not begun, in their pool.  The job moved
+ * takes the priority of its new neighbours; its document says it.
+ * Errors: NOT_FOUND; CONFLICT when it, or the one it should precede, has
+ * begun, ended, or is of another pool.
+ */
+enum status queue_move(struct store *s, const char *owner, const char *id, const struct job_move *move,
+                       int64_t now_ms, struct document *ret_document, struct error *err);
 
 /* An unfinished job.  Errors: NOT_FOUND when there is none (any more). */
 enum status queue_job(struct store *s, const char *id, struct job *ret_job, struct error *err);

@@ -4,16 +4,14 @@
 
 #include "store/internal.h"
 
-#define BACKOFF_FIRST_MS 5000
 #define BACKOFF_DOUBLINGS 10
 
-int64_t queue_backoff_ms(int counted)
+int64_t queue_backoff_ms(int64_t first_ms, int counted)
 {
-    return (int64_t)BACKOFF_FIRST_MS << MIN(MAX(counted - 1, 0), BACKOFF_DOUBLINGS);
+    return first_ms << MIN(MAX(counted - 1, 0), BACKOFF_DOUBLINGS);
 }
 
-/* RFC 7396; patch's nested values are copied. */
-static void merge_patch(json_t *target, const json_t *patch)
+void merge_patch(json_t *target, const json_t *patch)
 {
     const char *key;
     json_t *value;
@@ -64,9 +62,9 @@ enum status lane_update(struct tx *tx, const char *pool, const char *owner, int 
 {
     ROWS rows = {0};
     TRY(SQL(tx->db, change > 0 ? NULL : &rows, err,
-            "UPDATE lanes SET running = running + $1, (head_priority, head_job) ="
-            " (SELECT priority, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
-            " ORDER BY priority DESC, id LIMIT 1) WHERE pool = $2 AND owner = $3"
+            "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
+            " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
+            " ORDER BY priority DESC, position, id LIMIT 1) WHERE pool = $2 AND owner = $3"
             " RETURNING head_job",
             V(change), V(pool), V(owner)));
     if (change <= 0 && rows.n && !row_is_null(&rows, 0, 0))
@@ -74,19 +72,21 @@ enum status lane_update(struct tx *tx, const char *pool, const char *owner, int 
     return OK;
 }
 
-/* The job is done: those that waited for nothing else are ready. */
+/* The job is over: those that waited for nothing else are ready.  Unless it is done, only those behind it. */
 static enum status free_dependents(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err)
 {
+    int least = e->state == STATE_FINISHED ? 0 : 1;
     ROWS rows = {0};
     TRY(SQL(
         tx->db, &rows, err,
         "UPDATE jobs SET waits = waits - 1,"
         " state = CASE WHEN waits = 1 AND not_before = 0 THEN 1 ELSE state END"
-        " WHERE id IN (SELECT job FROM deps WHERE needs = $1) RETURNING id, pool, state, waits, not_before",
-        V(e->id)));
+        " WHERE id IN (SELECT job FROM deps WHERE needs = $1 AND whatever >= $2)"
+        " RETURNING id, pool, state, waits, not_before",
+        V(e->id), V(least)));
     if (!rows.n)
         return OK;
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE needs = $1", V(e->id)));
+    TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE needs = $1 AND whatever >= $2", V(e->id), V(least)));
     for (int i = 0; i < rows.n; i++) {
         if (row_int(&rows, i, 2) == 1) {
             TRY(document_set_state(tx, e->owner, row_text(&rows, i, 0), STATE_READY, now_ms, err));
@@ -104,8 +104,9 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
 {
     ROWS rows = {0};
     TRY(SQL(tx->db, &rows, err,
-            "WITH RECURSIVE d(job) AS (SELECT job FROM deps WHERE needs = $1"
-            " UNION SELECT deps.job FROM deps JOIN d ON deps.needs = d.job) SELECT job FROM d",
+            "WITH RECURSIVE d(job) AS (SELECT job FROM deps WHERE needs = $1 AND whatever = 0"
+            " UNION SELECT deps.job FROM deps JOIN d ON deps.needs = d.job AND deps.whatever = 0)"
+            " SELECT job FROM d",
             V(e->id)));
     if (!rows.n)
         return OK;
@@ -119,6 +120,7 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
         TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(dependent.id)));
         TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(dependent.id)));
         TRY(write_end(tx, &dependent, now_ms, ignored, err));
+        TRY(free_dependents(tx, &dependent, now_ms, err));
     }
     return OK;
 }
@@ -129,7 +131,6 @@ enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, str
     TRY(write_end(tx, e, now_ms, type, err));
     TRY(pack_later(tx, e->id, now_ms, err));
     TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(e->id)));
-    if (e->state == STATE_FINISHED)
-        return free_dependents(tx, e, now_ms, err);
-    return fail_dependents(tx, e, type, now_ms, err);
+    TRY(free_dependents(tx, e, now_ms, err));
+    return e->state == STATE_FINISHED ? OK : fail_dependents(tx, e, type, now_ms, err);
 }

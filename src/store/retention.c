@@ -167,7 +167,8 @@ static enum status purge_document(struct tx *tx, const char *owner, const char *
         "DELETE FROM deps WHERE job = $1",       "DELETE FROM deps WHERE needs = $1",
         "DELETE FROM doc_refs WHERE doc = $1",   "DELETE FROM doc_refs WHERE needs = $1",
         "DELETE FROM blob_refs WHERE doc = $1",  "DELETE FROM progress WHERE job = $1",
-        "DELETE FROM documents WHERE id = $1",
+        "DELETE FROM arrays WHERE id = $1",      "DELETE FROM schedules WHERE id = $1",
+        "DELETE FROM members WHERE parent = $1", "DELETE FROM documents WHERE id = $1",
     };
     ROWS job = {0};
     TRY(SQL(tx->db, &job, err, "DELETE FROM jobs WHERE id = $1 RETURNING pool, state", V(id)));

@@ -118,8 +118,52 @@ static const char *const step_keeping[] = {
     NULL,
 };
 
+/*
+ * jobs.position orders an owner's jobs of one priority: milliseconds of making
+ * times 65536, unless moved.  jobs.ends: when the server itself ends an
+ * attempt that its worker should have ended.  deps.whatever: freed by any
+ * end of the job needed, not by a good one only.
+ * workers: those that asked for jobs.
+ * arrays: `made` of `total` documents are there, each from the template and
+ * an element of parameters.  members: the documents of an array or a schedule.
+ * schedules: next NULL is never; last is its latest document.
+ */
+static const char *const step_queue[] = {
+    "ALTER TABLE jobs ADD COLUMN position BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN backoff_ms BIGINT NOT NULL DEFAULT 5000",
+    "ALTER TABLE jobs ADD COLUMN retry_failed SMALLINT NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN max_ms BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN ends BIGINT",
+    "UPDATE jobs SET position = (SELECT d.created * 65536 FROM documents d WHERE d.id = jobs.id)",
+    "DROP INDEX jobs_ready",
+    "CREATE INDEX jobs_ready ON jobs(pool, owner, priority DESC, position, id) WHERE state = 1",
+    "CREATE INDEX jobs_queued ON jobs(owner) WHERE state < 2",
+    "CREATE INDEX jobs_ends ON jobs(ends) WHERE state = 2 AND ends IS NOT NULL",
+    "ALTER TABLE lanes ADD COLUMN head_position BIGINT",
+    "DROP INDEX lanes_next",
+    "CREATE INDEX lanes_next ON lanes(pool, running, head_priority DESC, head_position, head_job)"
+    " WHERE head_job IS NOT NULL AND running < max_running",
+    "ALTER TABLE deps ADD COLUMN whatever SMALLINT NOT NULL DEFAULT 0",
+    "ALTER TABLE attempts ADD COLUMN pool TEXT",
+    "CREATE INDEX attempts_recent ON attempts(pool, ended) WHERE outcome = 1",
+
+    "CREATE TABLE workers (name TEXT PRIMARY KEY, seen BIGINT NOT NULL, slots INTEGER NOT NULL,"
+    " pools TEXT NOT NULL, drained SMALLINT NOT NULL DEFAULT 0)",
+    "ALTER TABLE owner_limits ADD COLUMN running INTEGER",
+    "ALTER TABLE owner_limits ADD COLUMN queued INTEGER",
+    "CREATE TABLE arrays (id TEXT PRIMARY KEY, owner TEXT NOT NULL, template TEXT NOT NULL,"
+    " parameters TEXT NOT NULL, total INTEGER NOT NULL, made INTEGER NOT NULL DEFAULT 0)",
+    "CREATE INDEX arrays_unmade ON arrays(id) WHERE made < total",
+    "CREATE TABLE members (parent TEXT NOT NULL, ord BIGINT NOT NULL, doc TEXT NOT NULL,"
+    " PRIMARY KEY (parent, ord))",
+    "CREATE TABLE schedules (id TEXT PRIMARY KEY, owner TEXT NOT NULL, template TEXT NOT NULL,"
+    " next BIGINT, runs BIGINT NOT NULL DEFAULT 0, last TEXT)",
+    "CREATE INDEX schedules_due ON schedules(next) WHERE next IS NOT NULL",
+    NULL,
+};
+
 /* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
-static const char *const *const steps[] = {step_1, step_2, step_keeping};
+static const char *const *const steps[] = {step_1, step_2, step_keeping, step_queue};
 
 static enum status run_step(struct connection *db, int step, struct error *err)
 {

@@ -144,9 +144,13 @@ void store_on_change(struct store *s, void (*changed)(void *context, const char 
 
 static enum status tick_locked(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err)
 {
-    int64_t next_ms = 0;
+    int64_t next_ms = 0, next_run_ms = 0;
+    TRY(schedules_tick(s, now_ms, &next_run_ms, err));
     TRY(queue_tick(s, now_ms, &next_ms, err));
+    next_ms = MIN(next_ms, next_run_ms);
+    TRY(arrays_tick(s, now_ms, err));
     TRY(idempotency_expire(s, now_ms, err));
+    TRY(workers_expire(s, now_ms, err));
     TRY(retention_leave(s, now_ms, err));
     if (now_ms - s->aged_ms >= AGE_EVERY_MS) {
         TRY(retention_age(s, now_ms, err));

@@ -47,6 +47,7 @@ void store_closep(struct store **s);
  * Names one function that is called after a commit, once for each topic that
  * stirred: "feed:OWNER" (a document changed), "pool:NAME" (a job became
  * ready), "job:ID" (its log, metrics, progress or state changed),
+ * "worker:NAME" (it was drained, or is wanted again),
  * "told:OWNER" (metrics or progress of one of the owner's jobs), "outbox:ID"
  * (a webhook has something to be sent), "damage:SHA256" (a blob has lost its
  * bytes: told by each sweep, from the thread that sweeps).  Else it runs on
@@ -67,14 +68,19 @@ enum status store_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
 /* A read and a write of nothing: is the database there?  For /readyz. */
 enum status store_check(struct store *s, struct error *err);
 
+#include "store/arrays.h"
 #include "store/blobs.h"
 #include "store/documents.h"
 #include "store/idempotency.h"
+#include "store/limits.h"
 #include "store/locals.h"
 #include "store/queue.h"
+#include "store/schedules.h"
 #include "store/series.h"
 #include "store/usage.h"
 #include "store/users.h"
 #include "store/webhooks.h"
+#include "store/why.h"
+#include "store/workers.h"
 
 #endif

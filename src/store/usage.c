@@ -124,7 +124,8 @@ enum status owner_keep_set(struct store *s, const char *owner, int64_t days, str
 
 struct quota_hold {
     struct store *store;
-    struct usage usage; /* owner, quota and use, without what is held */
+    char owner[OWNER_MAX];
+    struct usage usage; /* quota and use, without what is held: the upload's own, not guarded */
     int64_t bytes;      /* held by this upload */
     bool stale;         /* another of the owner's ended: it may be part of the use now */
     struct quota_hold *next;
@@ -165,6 +166,7 @@ enum status quota_begin(struct store *s, const char *owner, struct quota_hold **
 {
     struct quota_hold *h = xcalloc(1, sizeof(*h));
     h->store = s;
+    copy_text(h->owner, sizeof(h->owner), owner);
     copy_text(h->usage.owner, sizeof(h->usage.owner), owner);
     /* Listed before it measures: what ends meanwhile makes it stale. */
     pthread_mutex_lock(&s->quotas->lock);
@@ -193,7 +195,7 @@ static int64_t grow(struct quota_hold *h, int64_t bytes, bool *ret_stale)
     *ret_stale = h->stale;
     h->stale = false;
     for (const struct quota_hold *other = h->store->quotas->first; other; other = other->next)
-        if (!strcmp(other->usage.owner, h->usage.owner))
+        if (!strcmp(other->owner, h->owner))
             held += other->bytes;
     pthread_mutex_unlock(&h->store->quotas->lock);
     return held;
@@ -226,7 +228,7 @@ void quota_end(struct quota_hold *h)
         link = &(*link)->next;
     *link = h->next;
     for (struct quota_hold *other = h->store->quotas->first; other; other = other->next)
-        other->stale |= !strcmp(other->usage.owner, h->usage.owner);
+        other->stale |= !strcmp(other->owner, h->owner);
     pthread_mutex_unlock(&h->store->quotas->lock);
     free(h);
 }

@@ -265,7 +265,7 @@ static void press(struct child *c, int64_t now)
         c->kill_at = now + CANCEL_GRACE_MS;
     }
     if (ending > c->asked) {
-        if (ending >= JOB_ABANDONED) {
+        if (ending >= JOB_KILLED) {
             send_signal(c, SIGKILL);
         } else if (c->asked == JOB_GOES_ON) {
             send_signal(c, SIGTERM);

@@ -545,7 +545,7 @@ static bool beat(struct job *job)
     if (status == CONFLICT || status == DENIED || status == NOT_FOUND)
         job_end(job, JOB_LOST);
     else if (status == OK && json_get_bool(answer, "cancel", false))
-        job_end(job, JOB_CANCELLED);
+        job_end(job, json_get_bool(answer, "force", false) ? JOB_KILLED : JOB_CANCELLED);
     return status != UNAVAILABLE;
 }
 

@@ -107,12 +107,13 @@ static enum status report_refusal(const struct http_response *response, const ch
 
 enum status lease_ask(struct http_client *http, const struct lease_server *server,
                       const struct lease_request *request, const atomic_bool *stop, json_t **ret_jobs,
-                      struct error *err)
+                      bool *ret_drained, struct error *err)
 {
     CLEANUP(json_decrefp)
     json_t *body =
-        json_pack("{s:s, s:s, s:[], s:i, s:I}", "request_id", request->request_id, "worker", request->worker,
-                  "pools", "slots", request->slots, "wait_ms", (json_int_t)request->wait_ms);
+        json_pack("{s:s, s:s, s:[], s:i, s:i, s:I, s:b}", "request_id", request->request_id, "worker",
+                  request->worker, "pools", "slots", request->slots, "all_slots", request->all_slots,
+                  "wait_ms", (json_int_t)request->wait_ms, "tell_drained", (int)request->tell_drained);
     for (int i = 0; i < request->n_pools; i++)
         json_array_append_new(json_object_get(body, "pools"), json_string(request->pools[i]));
     CLEANUP(freep) char *text = json_text(body);
@@ -131,7 +132,7 @@ enum status lease_ask(struct http_client *http, const struct lease_server *serve
     enum status status = OK;
     json_t *answer = NULL;
     if (response.status == 204)
-        *ret_jobs = json_array();
+        *ret_jobs = json_array(), *ret_drained = false;
     else if (response.status != 200)
         status = report_refusal(&response, url, err);
     else
@@ -139,7 +140,7 @@ enum status lease_ask(struct http_client *http, const struct lease_server *serve
     if (answer) {
         json_t *jobs = json_object_get(answer, "jobs");
         if (json_is_array(jobs))
-            *ret_jobs = json_incref(jobs);
+            *ret_jobs = json_incref(jobs), *ret_drained = json_get_bool(answer, "drained", false);
         else
             status = error_set(err, INVALID, "'%s' does not answer like a server of et", url);
         json_decref(answer);

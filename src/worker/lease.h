@@ -40,17 +40,20 @@ struct lease_request {
     const char *worker;
     int n_pools;
     const char *const *pools;
-    int slots;
+    int slots;     /* jobs wanted at most */
+    int all_slots; /* that there are */
     int64_t wait_ms;
+    bool tell_drained; /* be answered at once when the worker is drained */
 };
 
 /*
  * POST /leases.  *ret_jobs: an array, empty when there is no work.
+ * *ret_drained: there will be none (only where tell_drained was asked).
  * Errors: UNAVAILABLE (ask again with the same request_id), DENIED, CANCELLED.
  */
 enum status lease_ask(struct http_client *http, const struct lease_server *server,
                       const struct lease_request *request, const atomic_bool *stop, json_t **ret_jobs,
-                      struct error *err);
+                      bool *ret_drained, struct error *err);
 
 /* A request below /leases/JOB/ATTEMPT/. */
 struct lease_call {

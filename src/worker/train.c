@@ -16,6 +16,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "netdef/netdef.h"
 #include "worker/archives.h"
 #include "worker/child.h"
 #include "worker/database.h"
@@ -25,6 +26,7 @@
 #include "worker/snapshot.h"
 
 #define SNAPSHOT_EVERY_S "60"
+#define SOLVER_MAX_BYTES (1 << 20)
 
 static const char *const archive_names[] = {"training.tar.gz", "testing.tar.gz"};
 static const char *const data_folders[] = {"training-data", "test-data"};
@@ -123,9 +125,29 @@ static enum status lay_out_database(struct train *t, int side, struct error *err
     return OK;
 }
 
+/* An element of an array trains with values of its own. */
+static enum status vary_solver(struct train *t, const json_t *values, struct error *err)
+{
+    Caffe__SolverParameter *solver = NULL;
+    CLEANUP(freep) char *path = path_join(job_folder(t->job), "solver.prototxt");
+    CLEANUP(buf_release) struct buf text;
+    buf_init(&text, SOLVER_MAX_BYTES);
+    TRY(solver_read_file(path, &solver, err));
+    enum status status = solver_vary(solver, values, err);
+    if (status == OK)
+        message_print_text(&solver->base, &text);
+    caffe__solver_parameter__free_unpacked(solver, NULL);
+    if (status == OK && text.overflowed)
+        status = error_set(err, TOO_LARGE, "the solver is over %d bytes", SOLVER_MAX_BYTES);
+    return status == OK ? file_write(path, text.data, text.size, 0600, err) : status;
+}
+
 static enum status lay_out(struct train *t, struct error *err)
 {
     TRY(job_get_input(t->job, "solver.prototxt", "solver.prototxt", err));
+    const json_t *values = json_object_get(job_lease(t->job)->spec, "solver");
+    if (values)
+        TRY(vary_solver(t, values, err));
     TRY(job_get_input(t->job, "solver-net.prototxt", "solver-net.prototxt", err));
     bool is_database = !strcmp(json_get_string(job_lease(t->job)->spec, "layer_type", ""), "DATA");
     for (int side = 0; side < 2; side++)

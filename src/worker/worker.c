@@ -217,7 +217,7 @@ static const char *choose_outcome(const struct job *job, enum status status)
     enum job_end ending = job_ending(job);
     if (status == OK)
         return "done";
-    if (status == CANCELLED && ending == JOB_CANCELLED)
+    if (status == CANCELLED && (ending == JOB_CANCELLED || ending == JOB_KILLED))
         return "cancelled";
     if (status == CANCELLED && ending == JOB_RELEASED)
         return "released";
@@ -344,7 +344,7 @@ static void wait_until(struct worker *w, int64_t monotonic_ms)
 }
 
 /* Asks once.  UNAVAILABLE: the same request has to be repeated. */
-static enum status ask(struct worker *w, int n_free, struct error *err)
+static enum status ask(struct worker *w, int n_free, bool *ret_drained, struct error *err)
 {
     struct lease_server server = {w->server, w->token};
     struct lease_request request = {
@@ -352,11 +352,13 @@ static enum status ask(struct worker *w, int n_free, struct error *err)
         .n_pools = w->pools.n,
         .pools = w->pool_names,
         .slots = n_free,
+        .all_slots = w->options.slots,
         .wait_ms = POLL_MS,
+        .tell_drained = w->options.exit_when_drained,
     };
     memcpy(request.request_id, w->request_id, sizeof(request.request_id));
     CLEANUP(json_decrefp) json_t *jobs = NULL;
-    TRY(lease_ask(w->http, &server, &request, &w->stop, &jobs, err));
+    TRY(lease_ask(w->http, &server, &request, &w->stop, &jobs, ret_drained, err));
     random_hex(16, w->request_id);
     if (json_array_size(jobs) && fault_point("worker.lease"))
         return OK;
@@ -375,9 +377,9 @@ static enum status ask(struct worker *w, int n_free, struct error *err)
 static enum status lease_jobs(struct worker *w, struct error *err)
 {
     int64_t pause = PAUSE_FIRST_MS;
-    bool told = false;
+    bool told = false, drained = false;
     pthread_mutex_lock(&w->lock);
-    while (!w->stop) {
+    while (!w->stop && !drained) {
         reap(w);
         int n_free = w->options.slots - w->n_running;
         if (!n_free) {
@@ -385,7 +387,7 @@ static enum status lease_jobs(struct worker *w, struct error *err)
             continue;
         }
         pthread_mutex_unlock(&w->lock);
-        enum status status = ask(w, n_free, err);
+        enum status status = ask(w, n_free, &drained, err);
         if (status == DENIED)
             return status;
         char reason[LOG_VALUE_MAX];
@@ -409,6 +411,10 @@ static void wait_for_jobs(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
     while (reap(w), w->n_running) {
+        if (!w->stop) { /* drained */
+            wait_until(w, clock_monotonic_ms() + 60000);
+            continue;
+        }
         int64_t until = w->stopped_at + ABANDON_AFTER_MS;
         if (clock_monotonic_ms() < until) {
             wait_until(w, until);

@@ -370,10 +370,10 @@ class Contract(Case):
         self.worker.split()
         self.worker.split()
         lease = self.worker.lease()
-        self.assertEqual(lease.heartbeat().json, {"cancel": False})
+        self.assertEqual(lease.heartbeat().json, {"cancel": False, "force": False})
         reply = self.client.post(f"/training-jobs/{job['id']}/cancel")
         self.assertEqual((reply.status, reply.json["processing-state"]), (200, "processing"))
-        self.assertEqual(lease.heartbeat().json, {"cancel": True})
+        self.assertEqual(lease.heartbeat().json, {"cancel": True, "force": False})
         self.assertEqual(lease.finish("cancelled").status, 200)
         done = self.client.get(f"/training-jobs/{job['id']}").json
         self.assertEqual(subset(expected, done), expected)

@@ -209,7 +209,7 @@ static void a_lapsed_lease_returns_the_job_and_fences_the_late_worker(void **sta
 {
     struct store *s = ((struct fixture *)*state)->store;
     struct error err;
-    bool cancel = true;
+    enum stop_wish cancel = STOP_SAVING;
     int64_t next = 0;
     enqueue(s, ALICE, 1, (struct enqueue){0});
     lease_one(s, T0, NULL);
@@ -327,7 +327,7 @@ static void a_leased_job_is_cancelled_when_its_worker_says_that_it_is_over(void 
     struct error err;
     for (int i = 0; i < (int)ARRAY_SIZE(cancel_cases); i++) {
         int n = i + 1;
-        bool cancel = false;
+        enum stop_wish cancel = STOP_NOT;
         enum document_state now = STATE_NONE;
         enqueue(s, ALICE, n, (struct enqueue){0});
         assert_int_equal(lease_one(s, T0, NULL), n);
@@ -454,7 +454,7 @@ static void commits_stir_the_topics_that_changed(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
     struct error err;
-    bool cancel;
+    enum stop_wish cancel;
     struct heard h;
     buf_init(&h.topics, 4096);
     store_on_change(s, hear, &h);

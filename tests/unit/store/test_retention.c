@@ -1,6 +1,8 @@
 /* What is deleted is gone: rows, files, and nothing that somebody still needs. */
 #include <unistd.h>
 
+#include "store/arrays.h"
+#include "store/schedules.h"
 #include "store_test.h"
 
 #define ALICE "user:alice"
@@ -140,6 +142,24 @@ static void the_servers_time_holds_unless_an_owner_has_one(void **state)
     assert_false(is_there(f->store, 2));
 }
 
+static void make_array_and_schedule(struct store *s, const char *owner)
+{
+    struct error err;
+    CLEANUP(json_decrefp) json_t *body = json_pack("{s:s, s:s}", "cron", "@daily", "overlap", "skip");
+    CLEANUP(json_decrefp) json_t *patches = json_pack("[{}, {}]");
+    CLEANUP(json_decrefp) json_t *spec = json_object();
+    struct new_job job = {.kind = "train", .spec = spec};
+    struct new_document element = {.id = id_of(10), .type = "job", .body = body, .job = &job};
+    struct new_document parent = {.id = id_of(11), .type = "array", .body = body};
+    struct new_array array = {.document = &parent, .element = &element, .patches = patches};
+    CLEANUP(document_release) struct document made_array = {0};
+    CLEANUP(document_release) struct document made_schedule = {0};
+    assert_ok(array_create(s, owner, &array, NULL, T0, &made_array, &err));
+    parent.id = id_of(12);
+    parent.type = "schedule";
+    assert_ok(schedule_create(s, owner, &parent, &element, T0, &made_schedule, &err));
+}
+
 static void a_user_who_leaves_takes_everything_along(void **state)
 {
     struct fixture *f = *state;
@@ -158,6 +178,7 @@ static void a_user_who_leaves_takes_everything_along(void **state)
     make(s, ALICE, 4, true, (int[]){2, 0}, NULL, NULL);
     assert_int_equal(lease_one(s, T0, NULL), 4);
     make(s, ALICE, 5, true, NULL, NULL, NULL);
+    make_array_and_schedule(s, ALICE);
     struct webhook hook = {.url = (char *)"http://x.org/", .events = (char *)"*"};
     id_new(hook.id);
     assert_ok(webhook_create(s, ALICE, &hook, "whsec_", NULL, T0, &err));
@@ -170,13 +191,15 @@ static void a_user_who_leaves_takes_everything_along(void **state)
     tick(s, T0 + 1);
     for (int n = 1; n <= 5; n++)
         assert_int_equal(is_there(s, n), n == 3);
-    bool cancel;
+    enum stop_wish cancel;
     assert_int_equal(queue_heartbeat(s, id_of(4), 1, T0, &cancel, &err), CONFLICT);
     assert_int_equal(ask(f, "SELECT COUNT(*) FROM documents WHERE owner = 'user:alice' AND id <> owner"), 0);
     assert_int_equal(ask(f, "SELECT (SELECT COUNT(*) FROM jobs) + (SELECT COUNT(*) FROM lanes)"
                             " + (SELECT COUNT(*) FROM webhooks) + (SELECT COUNT(*) FROM deliveries)"
                             " + (SELECT COUNT(*) FROM metrics) + (SELECT COUNT(*) FROM log_chunks)"
-                            " + (SELECT COUNT(*) FROM attempts) + (SELECT COUNT(*) FROM doc_refs)"),
+                            " + (SELECT COUNT(*) FROM attempts) + (SELECT COUNT(*) FROM doc_refs)"
+                            " + (SELECT COUNT(*) FROM arrays) + (SELECT COUNT(*) FROM schedules)"
+                            " + (SELECT COUNT(*) FROM members)"),
                      0);
     tick(s, T0 + 3 * DAY_MS);
     assert_false(has_file(f, hers.sha256));

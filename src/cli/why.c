@@ -1,0 +1,38 @@
+/* why.c - `et why`: what a job waits for. */
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/job.h"
+
+static const char help[] =
+    "usage: et why [options] ID\n\n"
+    "Tells what a job waits for: documents, a time, its place in its pool, limits, workers; and when it\n"
+    "may start.  Of one that runs or is over it says that.\n\n" CLIENT_OPTIONS_HELP "\nexample:\n"
+    "  et why 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
+
+static enum status explain(struct client *c, const char *id, struct error *err)
+{
+    CLEANUP(json_decrefp) json_t *document = NULL;
+    CLEANUP(json_decrefp) json_t *answer = NULL;
+    TRY(client_document(c, id, &document, err));
+    const char *collection = client_collection(json_get_string(document, "type", ""));
+    if (!collection || !json_object_get(document, "processing-state"))
+        return error_set(err, INVALID, "'%s' is no job", id);
+    CLEANUP(freep) char *path = xasprintf("/%s/%s/why", collection, id);
+    TRY(client_json(c, "GET", path, NULL, &answer, err));
+    client_print(c, answer, "%s", json_get_string(answer, "why", ""));
+    return OK;
+}
+
+int command_why(int argc, char **argv)
+{
+    struct job_arguments arguments;
+    int end = job_arguments(argc, argv, help, NULL, false, &arguments);
+    if (end >= 0)
+        return end;
+    struct error err = {0};
+    CLEANUP(client_release) struct client c = {0};
+    if (client_open(&arguments.settings, true, &c, &err) != OK || explain(&c, arguments.id, &err) != OK)
+        return command_fail(&err);
+    return EXIT_DONE;
+}

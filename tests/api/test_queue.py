@@ -1,0 +1,393 @@
+"""What users and the operator say about jobs: order, limits, force, retries, times, arrays, dependencies."""
+
+import datetime
+import time
+import unittest
+
+from kit import Case, Client
+
+LONG_AGO = "2001-01-01T00:00:00Z"
+
+
+def later(seconds):
+    now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return now.isoformat().replace("+00:00", "Z")
+
+
+class Queue(Case):
+    def setUp(self):
+        super().setUp()
+        self.admin = Client(self.server.url, token=self.server.admin_token)
+
+    def ready_solver(self):
+        """A solver whose dataset is there."""
+        solver = self.chain.solver()
+        self.worker.split()
+        return solver["id"]
+
+    def names_of_leases(self, n):
+        return [self.worker.lease(wait_ms=0).id for _ in range(n)]
+
+    def refuse(self, reply, status, *words):
+        self.assertEqual(reply.status, status, reply)
+        for word in words:
+            self.assertIn(word, reply.json["detail"])
+        return reply.json.get("errors", [{}])[0].get("pointer")
+
+
+class Order(Queue):
+    def test_jobs_are_moved(self):
+        solver = self.ready_solver()
+        a, b, c = (self.chain.training_job(solver)["id"] for _ in range(3))
+        reply = self.client.post(f"/training-jobs/{c}/move", {"before": "first"})
+        self.assertEqual((reply.status, reply.json["id"]), (200, c))
+        self.client.post(f"/training-jobs/{a}/move", {"before": "last"})
+        self.assertEqual(self.names_of_leases(3), [c, b, a])
+
+    def test_a_job_is_moved_before_another_and_gets_its_priority(self):
+        solver = self.ready_solver()
+        a = self.chain.training_job(solver, priority=5)["id"]
+        b = self.chain.training_job(solver)["id"]
+        reply = self.client.post(f"/training-jobs/{b}/move", {"before": a})
+        self.assertEqual(reply.json["priority"], 5)
+        self.assertEqual(self.names_of_leases(2), [b, a])
+
+    def test_a_priority_is_changed(self):
+        solver = self.ready_solver()
+        a, b = (self.chain.training_job(solver)["id"] for _ in range(2))
+        self.assertEqual(self.client.post(f"/training-jobs/{b}/move", {"priority": 1}).json["priority"], 1)
+        self.assertEqual(self.names_of_leases(2), [b, a])
+
+    def test_what_cannot_be_moved_says_why(self):
+        solver = self.ready_solver()
+        a = self.chain.training_job(solver)["id"]
+        path = f"/training-jobs/{a}/move"
+        self.refuse(self.client.post(path, {}), 400, "where to?")
+        self.refuse(self.client.post(path, {"before": "first", "priority": 1}), 400, "where to?")
+        self.refuse(self.client.post(path, {"before": "top"}), 400, "neither first nor last")
+        self.refuse(self.client.post(path, {"before": "0" * 32}), 404)
+        self.refuse(self.client.post(path, {"priority": 5000}), 400)
+        self.refuse(self.new_user().post(path, {"before": "first"}), 404)
+        self.worker.lease()
+        self.refuse(self.client.post(path, {"before": "first"}), 409, "has begun")
+
+
+class Limits(Queue):
+    def test_an_admin_limits_a_user(self):
+        path = f"/users/{self.name}/limits"
+        self.assertEqual(self.client.get(path).json, {"running": 0, "queued": 0})
+        self.refuse(self.client.request("PUT", path, {"running": 1}), 403)
+        self.assertEqual(self.admin.request("PUT", path, {"running": 1, "queued": 2}).json,
+                         {"running": 1, "queued": 2})
+        self.assertEqual(self.client.get(path).json, {"running": 1, "queued": 2})
+        self.refuse(self.new_user().get(path), 404)
+        self.refuse(self.admin.request("PUT", "/users/nobody-of-that-name/limits", {}), 404)
+        self.refuse(self.admin.request("PUT", path, {"running": -1}), 400)
+
+    def test_no_more_are_queued_nor_run(self):
+        solver = self.ready_solver()
+        self.admin.request("PUT", f"/users/{self.name}/limits", {"running": 1, "queued": 2})
+        for _ in range(2):
+            self.chain.training_job(solver)
+        self.refuse(self.client.post("/training-jobs", {"solver-id": solver}), 429, "2 of at most 2")
+        self.refuse(self.client.post("/training-jobs", {"solver-id": solver, "array": [{}] * 3}), 429)
+        self.worker.lease()
+        self.chain.training_job(solver)
+        self.assertEqual(self.worker.ask(wait_ms=0).status, 204)
+
+
+class Cancel(Queue):
+    def test_a_forced_cancel_is_told_to_the_worker(self):
+        solver = self.ready_solver()
+        job = self.chain.training_job(solver)["id"]
+        lease = self.worker.lease()
+        self.assertEqual(lease.heartbeat().json, {"cancel": False, "force": False})
+        self.client.post(f"/training-jobs/{job}/cancel")
+        self.assertEqual(lease.heartbeat().json, {"cancel": True, "force": False})
+        self.client.post(f"/training-jobs/{job}/cancel", {"force": True})
+        self.assertEqual(lease.heartbeat().json, {"cancel": True, "force": True})
+        lease.finish("cancelled")
+        self.assertEqual(self.client.get(f"/training-jobs/{job}").json["state"], "cancelled")
+
+
+class Policy(Queue):
+    def test_a_failure_is_retried_when_the_job_says_so(self):
+        solver = self.ready_solver()
+        job = self.chain.training_job(solver, **{
+            "retries": 1, "retry-on-failure": True, "retry-delay-seconds": 1})
+        self.assertEqual((job["retries"], job["retry-on-failure"], job["retry-delay-seconds"]), (1, True, 1))
+        self.worker.lease().finish("failed", "NaN")
+        self.assertEqual(self.client.get(f"/training-jobs/{job['id']}").json["state"], "waiting")
+        self.worker.lease().finish("failed", "NaN")
+        document = self.client.get(f"/training-jobs/{job['id']}").json
+        self.assertEqual((document["state"], document["processing-log"]),
+                         ("failed", "NaN (given up after 2 attempts)"))
+
+    def test_a_job_waits_for_its_time(self):
+        solver = self.ready_solver()
+        at = later(1)
+        job = self.chain.training_job(solver, **{"not-before": at})
+        self.assertEqual((job["state"], job["not-before"]), ("waiting", at))
+        self.assertEqual(self.worker.lease().id, job["id"])
+        self.assertGreaterEqual(later(0), at)
+
+    def test_a_time_that_is_past_is_no_wait(self):
+        job = self.chain.training_job(self.ready_solver(), **{"not-before": LONG_AGO})
+        self.assertEqual(job["state"], "ready")
+
+    def test_a_time_that_is_none_is_refused(self):
+        solver = self.ready_solver()
+        for text in ("tomorrow", "2027-02-30T00:00:00Z", "2027-02-03"):
+            reply = self.client.post("/training-jobs", {"solver-id": solver, "not-before": text})
+            self.assertEqual(self.refuse(reply, 400, "no time such as"), "/not-before")
+
+
+class Dependencies(Queue):
+    def test_any_job_waits_for_others(self):
+        solver = self.ready_solver()
+        first = self.chain.training_job(solver)["id"]
+        second = self.chain.training_job(solver, after=[first])
+        self.assertEqual((second["state"], second["after"]), ("waiting", [first]))
+        datafile = self.chain.datafile()["id"]
+        dataset = self.chain.make("/datasets", {
+            "training": {"datafile-id": datafile, "split-percentage": 0.5},
+            "test": {"datafile-id": datafile, "split-percentage": 0.5}, "after": [second["id"]]})
+        self.assertEqual(dataset["state"], "waiting")
+        classifier = self.chain.classifier(first)["id"]
+        classify = self.chain.make(f"/classifiers/{classifier}/classify",
+                                   {"urls": ["http://192.0.2.1/a.png"], "after": [second["id"]]})
+        self.assertEqual((classify["state"], classify["after"]), ("waiting", [second["id"]]))
+        self.worker.train()
+        self.assertEqual(self.client.get(f"/training-jobs/{second['id']}").json["state"], "ready")
+        self.worker.lease().finish("failed", "NaN")
+        for path in (f"/datasets/{dataset['id']}", f"/classify-jobs/{classify['id']}"):
+            document = self.client.get(path).json
+            self.assertEqual(document["state"], "failed")
+            self.assertIn("NaN", document["processing-log"])
+
+    def test_a_script_waits_too(self):
+        solver = self.ready_solver()
+        first = self.chain.training_job(solver)["id"]
+        reply = self.client.post("/jobs", parts=[("document", '{"after": ["%s"], "retries": 0}' % first),
+                                                 ("script", "run.sh", b"#!/bin/sh\n")])
+        self.assertEqual((reply.status, reply.json["state"], reply.json["retries"]), (201, "waiting", 0), reply)
+        self.client.post(f"/training-jobs/{first}/cancel")
+        document = self.client.get(f"/jobs/{reply.json['id']}").json
+        self.assertEqual(document["state"], "failed")
+        self.assertIn("was cancelled", self.client.get(f"/jobs/{reply.json['id']}/why").json["why"])
+
+    def test_what_is_not_there_cannot_be_waited_for(self):
+        solver = self.ready_solver()
+        theirs = self.new_user()
+        for ids, pointer in ((["0" * 32], "/after/0"), (["x"], "/after/0")):
+            reply = self.client.post("/training-jobs", {"solver-id": solver, "after": ids})
+            self.assertEqual(self.refuse(reply, 400), pointer)
+        self.refuse(theirs.post("/training-jobs", {"solver-id": solver}), 400)
+
+
+class Arrays(Queue):
+    def make(self, solver, elements, **more):
+        return self.chain.make("/training-jobs", {"solver-id": solver, "array": elements, **more})
+
+    def jobs(self, array, limit=100):
+        found, token = [], None
+        while True:
+            page = self.client.get(f"/arrays/{array}/jobs?limit={limit}" + (f"&page_token={token}" if token else ""))
+            self.assertEqual(page.status, 200, page)
+            found += page.json["items"]
+            token = page.json["next_page_token"]
+            if token is None:
+                return found
+
+    def test_one_request_makes_a_job_of_each_parameter_set(self):
+        solver = self.ready_solver()
+        sets = [{"base_lr": 0.1}, {"base_lr": 0.2, "max_iter": 7}, {"lr_policy": "step", "gamma": 0.5,
+                                                                    "stepsize": 10}]
+        array = self.make(solver, sets, priority=3)
+        self.assertEqual((array["type"], array["of"], array["size"]), ("array", "training-job", 3))
+        jobs = self.jobs(array["id"], limit=2)
+        self.assertEqual([j["parameters"] for j in jobs], sets)
+        statuses = [self.client.get(f"/training-jobs/{j['id']}/status").json for j in jobs]
+        self.assertEqual([status["max-iterations"] for status in statuses], [100, 7, 100])
+        self.assertEqual({(j["array-id"], j["priority"], j["state"]) for j in jobs}, {(array["id"], 3, "ready")})
+        leases = [self.worker.lease(wait_ms=0) for _ in sets]
+        self.assertEqual([lease.id for lease in leases], [j["id"] for j in jobs])
+        self.assertEqual([lease.spec["solver"] for lease in leases], sets)
+        self.assertEqual(leases[1].spec["max_iter"], 7)
+        leases[0].finish("failed", "NaN")
+        shown = self.client.get(f"/arrays/{array['id']}").json
+        self.assertEqual(shown["jobs"], {"waiting": 0, "ready": 0, "leased": 2, "finished": 0, "failed": 1,
+                                         "cancelled": 0})
+        self.assertEqual((shown["made"], shown["ended"]), (3, False))
+
+    def test_a_wrong_parameter_is_told_with_its_place_and_nothing_is_made(self):
+        solver = self.ready_solver()
+        for parameters, words in (
+                ({"base_lt": 0.1}, ["base_lt", "did you mean 'base_lr'?"]),
+                ({"base_lr": "fast"}, ["base_lr"]),
+                ({"base_lr": [0.1]}, ["base_lr"]),
+                ({"base_lr": None}, ["base_lr"]),
+                ({"net": "/etc/passwd"}, ["'net' is the same for all"]),
+                ({"snapshot_prefix": "/x"}, ["the same for all"]),
+                ({"max_iter": 0}, ["max_iter must be at least 1"]),
+                ({"lr_policy": "fixde"}, ["lr_policy"]),
+                ({"solver_type": "adma"}, ["solver_type"])):
+            reply = self.client.post("/training-jobs", {"solver-id": solver, "array": [{"gamma": 1}, parameters]})
+            self.assertEqual(self.refuse(reply, 400, *words), "/array/1")
+        for array in ([], [1], {}, "x"):
+            self.refuse(self.client.post("/training-jobs", {"solver-id": solver, "array": array}), 400)
+        self.assertEqual(self.client.get("/training-jobs").json["items"], [])
+        self.assertEqual(self.client.get("/arrays").json["items"], [])
+
+    def test_an_array_is_cancelled_and_deleted_whole(self):
+        solver = self.ready_solver()
+        array = self.make(solver, [{"random_seed": n} for n in range(300)])["id"]
+        running = self.worker.lease()
+        self.refuse(self.client.delete(f"/arrays/{array}"), 409, "cancel it first")
+        shown = self.client.post(f"/arrays/{array}/cancel", {"force": True}).json
+        self.assertEqual((shown["jobs"]["cancelled"], shown["jobs"]["leased"]), (299, 1))
+        self.assertEqual(running.heartbeat().json["force"], True)
+        running.finish("cancelled")
+        self.assertTrue(self.client.get(f"/arrays/{array}").json["ended"])
+        self.assertEqual(self.client.delete(f"/arrays/{array}").status, 204)
+        self.assertEqual(self.client.get(f"/arrays/{array}").status, 404)
+        self.assertEqual(self.client.get("/training-jobs").json["items"], [])
+
+    def test_another_user_sees_nothing_of_it(self):
+        array = self.make(self.ready_solver(), [{}])["id"]
+        other = self.new_user()
+        for reply in (other.get(f"/arrays/{array}"), other.get(f"/arrays/{array}/jobs"),
+                      other.post(f"/arrays/{array}/cancel"), other.delete(f"/arrays/{array}")):
+            self.assertEqual(reply.status, 404)
+
+    def test_ten_thousand_are_one_request(self):
+        solver = self.ready_solver()
+        sets = [{"base_lr": 0.001, "random_seed": n} for n in range(10000)]
+        begin = time.monotonic()
+        array = self.make(solver, sets)["id"]
+        print(f"# 10,000 jobs in {time.monotonic() - begin:.1f} s")
+        shown = self.client.get(f"/arrays/{array}").json
+        self.assertEqual((shown["made"], shown["jobs"]["ready"]), (10000, 10000))
+        page = self.client.get(f"/arrays/{array}/jobs?limit=1000&page_token=9000").json
+        self.assertEqual((len(page["items"]), page["next_page_token"]), (1000, None))
+        self.assertEqual(page["items"][-1]["parameters"]["random_seed"], 9999)
+        begin = time.monotonic()
+        self.assertEqual(self.client.post(f"/arrays/{array}/cancel").json["jobs"]["cancelled"], 10000)
+        print(f"# cancelled in {time.monotonic() - begin:.1f} s")
+
+    def test_a_repeated_request_makes_one_array(self):
+        solver = self.ready_solver()
+        body, key = {"solver-id": solver, "array": [{}, {}]}, {"Idempotency-Key": "k"}
+        one = self.client.post("/training-jobs", body, headers=key).json["id"]
+        self.assertEqual(self.client.post("/training-jobs", body, headers=key).json["id"], one)
+        self.assertEqual(len(self.client.get("/training-jobs").json["items"]), 2)
+
+
+class Schedules(Queue):
+    def make(self, solver, cron="*/5 * * * *", **more):
+        return self.chain.make("/schedules", {"cron": cron, "job": {"solver-id": solver}, **more})
+
+    def test_a_schedule_is_made_listed_paused_and_deleted(self):
+        solver = self.ready_solver()
+        made = self.make(solver, overlap="queue")
+        path = f"/schedules/{made['id']}"
+        self.assertEqual((made["of"], made["overlap"], made["paused"], made["runs"], made["timezone"]),
+                         ("training-job", "queue", False, 0, "UTC"))
+        self.assertRegex(made["next-run"], r"^20..-..-..T..:[0-5][05]:00.000Z$")
+        self.assertEqual([s["id"] for s in self.client.get("/schedules").json["items"]], [made["id"]])
+        self.assertIsNone(self.client.request("PATCH", path, {"paused": True}).json["next-run"])
+        changed = self.client.request("PATCH", path, {"paused": False, "cron": "@daily"}).json
+        self.assertRegex(changed["next-run"], "T00:00:00.000Z$")
+        self.assertEqual(self.client.get(path + "/jobs").json, {"items": [], "next_page_token": None})
+        self.refuse(self.client.delete(f"/solvers/{solver}"), 409, "used by")
+        self.assertEqual(self.new_user().get(path).status, 404)
+        self.assertEqual(self.client.delete(path).status, 204)
+        self.assertEqual(self.client.get(path).status, 404)
+
+    def test_what_cannot_be_repeated_says_why(self):
+        solver = self.ready_solver()
+        for body, pointer in (
+                ({"cron": "x * * * *", "job": {"solver-id": solver}}, "/cron"),
+                ({"cron": "0 0 30 2 *", "job": {"solver-id": solver}}, "/cron"),
+                ({"cron": "@daily", "job": {"solver-id": "0" * 32}}, "/job/solver-id"),
+                ({"cron": "@daily", "job": {}}, "/job/solver-id"),
+                ({"cron": "@daily", "job": {"solver-id": solver, "array": [{}]}}, "/job"),
+                ({"cron": "@daily", "job": {"solver-id": solver, "not-before": later(9)}}, "/job"),
+                ({"cron": "@daily", "timezone": "Europe/Rome", "job": {"solver-id": solver}}, "/timezone")):
+            self.assertEqual(self.refuse(self.client.post("/schedules", body), 400), pointer)
+        made = self.make(solver)
+        reply = self.client.request("PATCH", f"/schedules/{made['id']}", {"cron": "* *"})
+        self.assertEqual(self.refuse(reply, 400), "/cron")
+
+
+class Why(Queue):
+    def why(self, job, collection="training-jobs"):
+        reply = self.client.get(f"/{collection}/{job}/why")
+        self.assertEqual(reply.status, 200, reply)
+        return reply.json
+
+    def test_it_waits_for_documents_and_a_time(self):
+        job = self.chain.training_job()
+        answer = self.why(job["id"])
+        dataset = job["dataset-id"]
+        self.assertEqual((answer["state"], answer["needs"]),
+                         ("waiting", [{"id": dataset, "type": "dataset", "state": "ready"}]))
+        self.assertEqual(answer["why"], f"it waits for dataset {dataset} (ready)")
+        self.worker.split()
+        at = later(3600)
+        timed = self.chain.training_job(job["solver-id"], **{"not-before": at})["id"]
+        self.assertRegex(self.why(timed)["why"], "^it waits until 20.*Z, (59|60) min from now$")
+
+    def test_its_place_is_by_fair_share(self):
+        solver = self.ready_solver()
+        other = self.new_user()
+        other.chain = type(self.chain)(other, self.worker)
+        theirs = other.chain.solver()["id"]
+        self.worker.split()
+        mine = [self.chain.training_job(solver)["id"] for _ in range(3)]
+        other.chain.training_job(theirs)
+        # Mine, theirs, mine, mine: owners take turns.
+        self.assertEqual([(w["place"], w["ready"]) for w in map(self.why, mine)], [(1, 4), (3, 4), (4, 4)])
+        for document in other.get("/training-jobs").json["items"]:
+            other.post(f"/training-jobs/{document['id']}/cancel")
+
+    def test_a_limit_is_told(self):
+        solver = self.ready_solver()
+        self.admin.request("PUT", f"/users/{self.name}/limits", {"running": 1})
+        self.chain.training_job(solver)
+        second = self.chain.training_job(solver)["id"]
+        self.worker.lease()
+        answer = self.why(second)
+        self.assertEqual((answer["running"], answer["limit"], answer["starts"]), (1, 1, None))
+        self.assertIn("1 of your jobs run there, and 1 may", answer["why"])
+
+    def test_a_pool_without_workers_is_told(self):
+        self.worker.name = "none-" + self.name
+        job = self.chain.training_job(self.ready_solver(), gpu=True)["id"]
+        answer = self.why(job)
+        self.assertEqual((answer["pool"], answer["workers"]), ("gpu", 0))
+        self.assertIn("no worker serves that pool now", answer["why"])
+
+    def test_a_running_and_an_ended_one_say_so(self):
+        solver = self.ready_solver()
+        job = self.chain.training_job(solver)["id"]
+        lease = self.worker.lease()
+        answer = self.why(job)
+        self.assertEqual((answer["state"], answer["worker"]), ("leased", self.worker.name))
+        self.assertIn(f"it runs on worker '{self.worker.name}'", answer["why"])
+        lease.finish("failed", "NaN")
+        self.assertEqual(self.why(job)["why"], "it is over: it failed: NaN")
+        done = self.chain.training_job(solver)["id"]
+        self.worker.train()
+        self.assertEqual(self.why(done)["why"], "it is over: it finished well")
+        self.assertEqual(self.new_user().get(f"/training-jobs/{job}/why").status, 404)
+
+    def test_a_retry_tells_what_went_wrong(self):
+        job = self.chain.training_job(self.ready_solver(), **{"retry-delay-seconds": 600})["id"]
+        self.worker.lease().finish("retry", "disk full")
+        self.assertRegex(self.why(job)["why"],
+                         r"^it waits until .*, (9|10) min from now; attempt 1 of 6 ended: disk full$")
+
+
+if __name__ == "__main__":
+    unittest.main()
