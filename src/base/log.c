@@ -36,7 +36,7 @@ const char *log_value(const char *s, char out[LOG_VALUE_MAX])
     }
     size_t n = 0;
     out[n++] = '"';
-    for (size_t i = 0; s[i] && i < 200; i++) {
+    for (size_t i = 0; i < 200 && s[i]; i++) {
         unsigned char c = (unsigned char)s[i];
         if (c == '"' || c == '\\')
             n += (size_t)snprintf(out + n, LOG_VALUE_MAX - n, "\\%c", c);

@@ -101,7 +101,7 @@ static enum status read_flags(struct setting *table, int argc, char **argv, bool
 {
     struct option options[SETTINGS_MAX + 3] = {0};
     int n = 0;
-    for (; table[n].name && n < SETTINGS_MAX; n++)
+    for (; n < SETTINGS_MAX && table[n].name; n++)
         options[n] =
             (struct option){table[n].name, table[n].is_switch ? no_argument : required_argument, NULL, n};
     options[n++] = (struct option){"help", no_argument, NULL, HELP_OPTION};
