@@ -23,7 +23,7 @@
 #include "store/sql.h"
 #include "store/store.h"
 
-#define OWNERS 100
+#define OWNERS      100
 #define CLIENTS_MAX 256
 
 struct client;
@@ -87,8 +87,12 @@ static bool store_cycle(struct client *c)
     char request[33];
     const char *pool = "cpu";
     random_hex(16, request);
-    struct lease_request r = {
-        .request_id = request, .worker = "bench", .pools = &pool, .n_pools = 1, .slots = 1, .lease_ms = 600000};
+    struct lease_request r = {.request_id = request,
+                              .worker = "bench",
+                              .pools = &pool,
+                              .n_pools = 1,
+                              .slots = 1,
+                              .lease_ms = 600000};
     CLEANUP(job_list_release) struct job_list list = {0};
     if (queue_lease(c->store, &r, clock_now_ms(), &list, &err) != OK)
         die("lease", &err);
@@ -160,9 +164,10 @@ static bool http_cycle(struct client *c)
 {
     char request[33];
     random_hex(16, request);
-    CLEANUP(freep) char *wanted = xasprintf("{\"request_id\": \"%s\", \"worker\": \"bench\", \"pools\": [\"cpu\"],"
-                                            " \"slots\": 1, \"wait_ms\": 0}",
-                                            request);
+    CLEANUP(freep)
+    char *wanted = xasprintf("{\"request_id\": \"%s\", \"worker\": \"bench\", \"pools\": [\"cpu\"],"
+                             " \"slots\": 1, \"wait_ms\": 0}",
+                             request);
     long status = post(c, "/leases", c->token, wanted);
     if (status == 204)
         return false;
@@ -241,7 +246,8 @@ static void beanstalkd_close(struct client *c)
     fclose(c->line);
 }
 
-static const struct queue queue_beanstalkd = {beanstalkd_open, beanstalkd_put, beanstalkd_cycle, beanstalkd_close};
+static const struct queue queue_beanstalkd = {beanstalkd_open, beanstalkd_put, beanstalkd_cycle,
+                                              beanstalkd_close};
 
 /* -- measuring -- */
 
@@ -275,8 +281,8 @@ static void add_finished(const char *url, int64_t n)
     struct error err;
     struct connection *db = NULL;
     bool is_sqlite = strncmp(url, "sqlite:", 7) == 0;
-    if (connection_open(is_sqlite ? &driver_sqlite : &driver_postgres, is_sqlite ? url + 7 : url, false, &db, &err) !=
-        OK)
+    if (connection_open(is_sqlite ? &driver_sqlite : &driver_postgres, is_sqlite ? url + 7 : url, false, &db,
+                        &err) != OK)
         die("open", &err);
     for (int64_t first = 0; first < n; first += 10000) {
         ROWS rows = {0};
@@ -318,7 +324,10 @@ int main(int argc, char **argv)
     bool is_store = argc - optind == 3 && !strcmp(rest[0], "store");
     bool is_http = argc - optind == 3 && !strcmp(rest[0], "http");
     if (!is_store && !is_http && (argc - optind != 2 || strcmp(rest[0], "beanstalkd")))
-        return fputs("usage: bench_queue store URL BLOBS | http ADDR:PORT TOKEN_FILE | beanstalkd ADDR:PORT\n", stderr), 2;
+        return fputs(
+                   "usage: bench_queue store URL BLOBS | http ADDR:PORT TOKEN_FILE | beanstalkd ADDR:PORT\n",
+                   stderr),
+               2;
 
     static struct client clients[CLIENTS_MAX];
     struct error err;

@@ -88,8 +88,8 @@ struct request {
 };
 /* The upload of that part, or NULL. */
 const struct upload *request_upload(const struct request *r, const char *part);
-const char *request_query(const struct request *r, const char *name);  /* NULL: absent */
-const char *request_header(const struct request *r, const char *name); /* NULL: absent */
+const char *request_query(const struct request *r, const char *name);                    /* NULL: absent */
+const char *request_header(const struct request *r, const char *name);                   /* NULL: absent */
 const char *request_client_address(const struct request *r, char out[ADDRESS_TEXT_MAX]); /* returns out */
 bool request_client_gone(const struct request *r); /* asked before handing out something that would be lost */
 
@@ -158,11 +158,11 @@ struct route {
     handler handle;
     enum scope scope;
     enum body_kind body;
-    const char *summary;     /* "Queue a training job." */
-    const struct field *in;  /* accepted body, decoded before the handler runs (PATCH: all optional);
-                                NULL: none, or the handler's own */
-    const struct field *out; /* answer; NULL: said in summary */
-    int success;             /* 201 */
+    const char *summary;       /* "Queue a training job." */
+    const struct field *in;    /* accepted body, decoded before the handler runs (PATCH: all optional);
+                                  NULL: none, or the handler's own */
+    const struct field *out;   /* answer; NULL: said in summary */
+    int success;               /* 201 */
     const struct field *query; /* query parameters: FIELD_INT ones are checked; NULL: none */
     const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
                                   BODY_DOCUMENT a file stands for the field of its name */

@@ -11,8 +11,8 @@
 #include "base/buf.h"
 
 #define POST_PROCESSOR_BYTES (64 * 1024)
-#define PARTS_MAX 4096
-#define FILES_MAX 8 /* in a document, each of another name */
+#define PARTS_MAX            4096
+#define FILES_MAX            8 /* in a document, each of another name */
 
 struct body {
     struct exchange *x;

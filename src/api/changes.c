@@ -17,12 +17,12 @@
 #include "api/resource.h"
 #include "base/clock.h"
 
-#define CHANGES_MAX 1000
-#define TIMEOUT_MS 60000
-#define TIMEOUT_MAX_MS 300000
-#define HEARTBEAT_MS 60000 /* heartbeat=true */
+#define CHANGES_MAX      1000
+#define TIMEOUT_MS       60000
+#define TIMEOUT_MAX_MS   300000
+#define HEARTBEAT_MS     60000 /* heartbeat=true */
 #define HEARTBEAT_MIN_MS 1000
-#define PAGE_OF_STREAM 50
+#define PAGE_OF_STREAM   50
 
 static const struct field rev_fields[] = {
     {"rev", FIELD_STRING, READ_ONLY, "Revision."},

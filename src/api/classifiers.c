@@ -188,7 +188,7 @@ static enum status batch_read(const struct request *r, struct response *response
     size_t i, wanted = json_array_size(urls) + (size_t)r->n_values + (size_t)r->n_uploads;
     if (wanted > IMAGES_MAX)
         return error_set(err, INVALID, "%zu images; one request classifies at most %d", wanted, IMAGES_MAX);
-    json_array_foreach (urls, i, url)
+    json_array_foreach(urls, i, url)
         TRY(batch_add_url(r, response, b, json_string_value(url), err));
     for (int k = 0; k < r->n_values; k++) {
         if (strcmp(r->values[k].part, "urls") != 0)

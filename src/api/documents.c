@@ -133,10 +133,11 @@ static enum status bulk_one(struct request *r, const json_t *wanted, json_t **re
         is_there = document_rev_read(id, text, &rev, NULL) == OK && rev <= d.rev &&
                    (rev == d.rev || (newest && !strcmp(newest, "true")));
     json_t *found =
-        is_there ? json_pack("{s:o}", "ok",
-                             revisions && !strcmp(revisions, "true") ? with_revisions(&d) : document_encode(&d))
-                 : json_pack("{s:{s:s, s:s, s:s, s:s}}", "error", "id", id, "rev", text ? text : "undefined",
-                             "error", "not_found", "reason", "missing");
+        is_there
+            ? json_pack("{s:o}", "ok",
+                        revisions && !strcmp(revisions, "true") ? with_revisions(&d) : document_encode(&d))
+            : json_pack("{s:{s:s, s:s, s:s, s:s}}", "error", "id", id, "rev", text ? text : "undefined",
+                        "error", "not_found", "reason", "missing");
     *ret_result = json_pack("{s:s, s:[o]}", "id", id, "docs", found);
     return OK;
 }
@@ -146,7 +147,7 @@ static enum status bulk_get(struct request *r, struct response *response, struct
     CLEANUP(json_decrefp) json_t *results = json_array();
     size_t i;
     json_t *wanted;
-    json_array_foreach (json_object_get(r->body, "docs"), i, wanted) {
+    json_array_foreach(json_object_get(r->body, "docs"), i, wanted) {
         json_t *result = NULL;
         TRY(bulk_one(r, wanted, &result, err));
         json_array_append_new(results, result);

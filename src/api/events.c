@@ -23,13 +23,13 @@
 #include "api/resource.h"
 #include "base/clock.h"
 
-#define LOGS_MAX 6 /* with the two of the owner all the topics that one can wait for */
-#define HEARTBEAT_MS 15000
+#define LOGS_MAX         6 /* with the two of the owner all the topics that one can wait for */
+#define HEARTBEAT_MS     15000
 #define HEARTBEAT_MIN_MS 1000
 #define DOCUMENTS_A_TIME 20
-#define TOLD_A_TIME 500
-#define LOG_A_TIME (32 * 1024)
-#define ID_TEXT_MAX 320
+#define TOLD_A_TIME      500
+#define LOG_A_TIME       (32 * 1024)
+#define ID_TEXT_MAX      320
 
 enum { DOCUMENT = 1, METRIC = 2, PROGRESS = 4, LOG = 8, ALL = 15 };
 static const char *const type_words[] = {"document", "metric", "progress", "log"};

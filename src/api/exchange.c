@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 #define IGNORED_BODY_MAX (64 * 1024)
-#define RECHECK_MS 5000
+#define RECHECK_MS       5000
 
 struct exchange *exchange_of(const struct request *r)
 {

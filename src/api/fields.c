@@ -248,8 +248,7 @@ static enum status value_decode(struct decoding *d, const struct field *f, const
         CLEANUP(json_decrefp) json_t *out = json_array();
         size_t i;
         json_t *element;
-        json_array_foreach(value, i, element)
-        {
+        json_array_foreach(value, i, element) {
             struct place here = {at, NULL, i};
             json_t *decoded = NULL;
             TRY(value_decode(d, f->fields, how, &here, element, &decoded));
@@ -321,8 +320,7 @@ static enum status object_decode(struct decoding *d, const struct field *table, 
     CLEANUP(json_decrefp) json_t *out = json_object();
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)in, key, value)
-    {
+    json_object_foreach((json_t *)in, key, value) {
         struct place here = {at, key, 0};
         const struct field *f = any ? any : fields_find(table, key);
         if (!f)
@@ -372,7 +370,8 @@ static json_t *value_encode(const struct field *f, const json_t *value)
         json_t *out = json_array();
         size_t i;
         json_t *element;
-        json_array_foreach(value, i, element) json_array_append_new(out, value_encode(f->fields, element));
+        json_array_foreach(value, i, element)
+            json_array_append_new(out, value_encode(f->fields, element));
         return out;
     }
     return json_incref((json_t *)value);

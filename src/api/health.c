@@ -92,7 +92,8 @@ static enum status put_kept(struct buf *b, struct store *store, struct error *er
     put(b, "et_blob_bytes", "gauge", "Their bytes.");
     buf_printf(b, "et_blob_bytes{state=\"live\"} %lld\net_blob_bytes{state=\"deleting\"} %lld\n",
                (long long)blobs.live_bytes, (long long)blobs.deleting_bytes);
-    put_one(b, "et_blob_damage", "gauge", "Blobs that had lost their bytes at the last sweep.", blobs.damaged);
+    put_one(b, "et_blob_damage", "gauge", "Blobs that had lost their bytes at the last sweep.",
+            blobs.damaged);
     put_one(b, "et_webhook_deliveries_pending", "gauge", "Deliveries still to be made.", pending);
     return OK;
 }

@@ -20,9 +20,9 @@
 
 /* Holds a head, and the library clears half of it: ten thousand watchers pay for each byte. */
 #define CONNECTION_BYTES (24 * 1024)
-#define HEAD_LINES_MAX 100
+#define HEAD_LINES_MAX   100
 /* A refused body of up to this many bytes is read and dropped, and the connection lives on. */
-#define SWALLOW_MAX (1024 * 1024)
+#define SWALLOW_MAX  (1024 * 1024)
 #define STREAM_BLOCK 1024 /* for HTTP/1.0; chunks go straight into the connection's memory */
 /* One that is longer is answered at once; then the client has this long to read that before the connection is
  * cut. */

@@ -32,7 +32,7 @@
 #include "base/address.h"
 #include "base/base.h"
 
-#define HTTP_PIECE (256 * 1024)
+#define HTTP_PIECE          (256 * 1024)
 #define HTTP_UNKNOWN_LENGTH (-1)
 
 struct http_server;

@@ -20,12 +20,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define HEARTBEATS   4 /* in the time of a lease */
-#define WAIT_MAX_MS  60000
-#define POOLS_MAX    16
-#define SLOTS_MAX    256
+#define HEARTBEATS    4 /* in the time of a lease */
+#define WAIT_MAX_MS   60000
+#define POOLS_MAX     16
+#define SLOTS_MAX     256
 #define SLOTS_MAX_ALL 65536
-#define POINTS_MAX   10000
+#define POINTS_MAX    10000
 
 static const struct field pool_rows[] = {
     {"*", FIELD_STRING, 0, "A pool.", .min = 1, .max = 64},
@@ -118,7 +118,7 @@ static enum status inputs_resolve(struct store *store, const json_t *inputs, jso
 {
     size_t i;
     json_t *input;
-    json_array_foreach ((json_t *)inputs, i, input) {
+    json_array_foreach((json_t *)inputs, i, input) {
         struct blob blob;
         const char *name = json_get_string(input, "name", "");
         enum status status = input_blob(store, input, &blob, err);
@@ -156,13 +156,12 @@ static enum status job_encode(struct request *r, const struct job *job, json_t *
     CLEANUP(json_decrefp) json_t *spec = json_deep_copy(json_object_get(job->spec, "spec"));
     TRY(inputs_resolve(store, json_object_get(job->spec, "inputs"), inputs, err));
     TRY(spec_add_labels(store, job, spec, err));
-    *ret_json =
-        json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:O}", "job", job->id, "attempt",
-                  job->attempt, "token", job->token, "kind", job->kind, "pool", job->pool, "heartbeat_ms",
-                  (json_int_t)(api_lease_ms(r->api) / HEARTBEATS),
-                  "lease_ms", (json_int_t)api_lease_ms(r->api), "max_seconds",
-                  (json_int_t)json_get_int(job->spec, "max_seconds", 0),
-                  "allow_private_urls", (int)api_allows_private_urls(r->api), "spec", spec, "inputs", inputs);
+    *ret_json = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:O, s:O}", "job", job->id,
+                          "attempt", job->attempt, "token", job->token, "kind", job->kind, "pool", job->pool,
+                          "heartbeat_ms", (json_int_t)(api_lease_ms(r->api) / HEARTBEATS), "lease_ms",
+                          (json_int_t)api_lease_ms(r->api), "max_seconds",
+                          (json_int_t)json_get_int(job->spec, "max_seconds", 0), "allow_private_urls",
+                          (int)api_allows_private_urls(r->api), "spec", spec, "inputs", inputs);
     return OK;
 }
 
@@ -188,7 +187,7 @@ static int read_pools(const json_t *body, const char *pools[POOLS_MAX])
     int n = 0;
     size_t i;
     json_t *pool;
-    json_array_foreach (json_object_get(body, "pools"), i, pool)
+    json_array_foreach(json_object_get(body, "pools"), i, pool)
         pools[n++] = json_string_value(pool);
     if (!n)
         pools[n++] = "cpu";
@@ -273,8 +272,9 @@ static enum status lease_heartbeat(struct request *r, struct response *response,
     enum stop_wish stop;
     TRY(lease_check(r, &attempt, err));
     TRY(queue_heartbeat(api_store(r->api), r->args[0], attempt, clock_now_ms(), &stop, err));
-    response_json(response, 200, json_pack("{s:b, s:b}", "cancel", (int)(stop != STOP_NOT), "force",
-                                           (int)(stop == STOP_AT_ONCE)));
+    response_json(
+        response, 200,
+        json_pack("{s:b, s:b}", "cancel", (int)(stop != STOP_NOT), "force", (int)(stop == STOP_AT_ONCE)));
     return OK;
 }
 
@@ -286,7 +286,7 @@ static enum status lease_input(struct request *r, struct response *response, str
     TRY(queue_job(api_store(r->api), r->args[0], &job, err));
     size_t i;
     json_t *input;
-    json_array_foreach (json_object_get(job.spec, "inputs"), i, input) {
+    json_array_foreach(json_object_get(job.spec, "inputs"), i, input) {
         if (strcmp(json_get_string(input, "name", ""), r->args[2]) != 0)
             continue;
         struct blob blob;
@@ -336,7 +336,7 @@ static enum status lease_metrics(struct request *r, struct response *response, s
     int n = (int)json_array_size(in);
     CLEANUP(freep) struct metric_point *points = xcalloc((size_t)n + 1, sizeof *points);
     size_t i;
-    json_array_foreach (in, i, row) {
+    json_array_foreach(in, i, row) {
         struct metric_point *point = &points[i];
         snprintf(point->name, sizeof point->name, "%s", json_get_string(row, "name", ""));
         point->step = json_get_int(row, "step", 0);
@@ -450,7 +450,7 @@ static void patch_labels(json_t *patch, const struct job *job, const json_t *res
     const json_t *labels = json_object_get(result, "results");
     json_t *results = json_object(), *image;
     size_t i;
-    json_array_foreach (json_object_get(json_object_get(job->spec, "spec"), "images"), i, image) {
+    json_array_foreach(json_object_get(json_object_get(job->spec, "spec"), "images"), i, image) {
         const char *sha1 = json_get_string(image, "key", "");
         const char *label = json_get_string(labels, sha1, NULL);
         if (!label)
@@ -467,14 +467,14 @@ static void patch_artifacts(struct store *store, json_t *patch, const char *id, 
 {
     json_t *artifacts = json_array(), *name;
     size_t i;
-    json_array_foreach ((json_t *)names, i, name) {
+    json_array_foreach((json_t *)names, i, name) {
         struct blob blob;
         const char *text = json_string_value(name);
         if (!text || blob_ref_get(store, id, text, &blob, NULL) != OK)
             continue;
         CLEANUP(freep) char *url = blob_url(id, text);
-        json_array_append_new(artifacts, json_pack("{s:s, s:s, s:I}", "name", text, "url", url, "size",
-                                                   (json_int_t)blob.size));
+        json_array_append_new(
+            artifacts, json_pack("{s:s, s:s, s:I}", "name", text, "url", url, "size", (json_int_t)blob.size));
     }
     json_object_set_new(patch, "artifacts", artifacts);
 }

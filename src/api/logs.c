@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define PIECE (1 << 20)
+#define PIECE          (1 << 20)
 #define FOLLOW_LOOK_MS 30000
 
 const struct field log_query[] = {

@@ -63,7 +63,9 @@ static json_t *series_of(json_t *all, const char *name)
 {
     size_t i;
     json_t *series;
-    json_array_foreach(all, i, series) if (!strcmp(json_get_string(series, "name", ""), name)) return series;
+    json_array_foreach(all, i, series)
+        if (!strcmp(json_get_string(series, "name", ""), name))
+            return series;
     series = json_pack("{s:s, s:i, s:i, s:[], s:[], s:[]}", "name", name, "count", 0, "nan-count", 0, "steps",
                        "values", "times");
     json_array_append_new(all, series);

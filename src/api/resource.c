@@ -36,10 +36,10 @@ const struct field cancel_fields[] = {
 };
 
 static const struct resource *const resources[] = {
-    &resource_user,         &resource_datafile,   &resource_dataset,      &resource_solver,
-    &resource_training_job, &resource_classifier, &resource_classify_job, &resource_boss_job,
-    &resource_order,        &resource_worker_node, &resource_job,
-    &resource_array,        &resource_schedule,
+    &resource_user,         &resource_datafile,    &resource_dataset,      &resource_solver,
+    &resource_training_job, &resource_classifier,  &resource_classify_job, &resource_boss_job,
+    &resource_order,        &resource_worker_node, &resource_job,          &resource_array,
+    &resource_schedule,
 };
 
 const struct resource *resource_of_type(const char *type)
@@ -284,8 +284,8 @@ enum status resource_cancel(struct request *r, struct response *response, struct
     enum document_state state;
     const char *who = name ? name + 1 : r->who.owner;
     bool force = json_get_bool(r->body, "force", false);
-    TRY((force ? queue_kill : queue_cancel)(api_store(r->api), r->who.owner, document.id, who, r->now_ms, &state,
-                                            err));
+    TRY((force ? queue_kill : queue_cancel)(api_store(r->api), r->who.owner, document.id, who, r->now_ms,
+                                            &state, err));
     response_json(response, 200,
                   json_pack("{s:s, s:s, s:s}", "id", document.id, "processing-state",
                             document_state_word(state), "state", document_state_name(state)));

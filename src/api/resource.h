@@ -26,23 +26,26 @@ const struct resource *resource_of_type(const char *type); /* NULL: none */
 const struct resource *resource_of_request(const struct request *r);
 
 /* Rows that every document has. */
-#define DOCUMENT_ROWS                                                                        \
-    {"_id", FIELD_STRING, READ_ONLY, "Id of the document."},                                 \
-    {"id", FIELD_STRING, READ_ONLY, "The same."},                                            \
-    {"_rev", FIELD_STRING, READ_ONLY, "Revision, for If-Match."},                            \
-    {"type", FIELD_STRING, READ_ONLY, "Kind of document."},                                  \
-    {"user-id", FIELD_STRING, READ_ONLY, "Owner."},                                          \
-    {"created", FIELD_STRING, READ_ONLY, "Time of its making, RFC 3339."},                   \
-    {"updated", FIELD_STRING, READ_ONLY, "Time of its last change, RFC 3339."}
+#define DOCUMENT_ROWS                                                                                        \
+    {"_id", FIELD_STRING, READ_ONLY, "Id of the document."}, {"id", FIELD_STRING, READ_ONLY, "The same."},   \
+        {"_rev", FIELD_STRING, READ_ONLY, "Revision, for If-Match."},                                        \
+        {"type", FIELD_STRING, READ_ONLY, "Kind of document."},                                              \
+        {"user-id", FIELD_STRING, READ_ONLY, "Owner."},                                                      \
+        {"created", FIELD_STRING, READ_ONLY, "Time of its making, RFC 3339."},                               \
+    {                                                                                                        \
+        "updated", FIELD_STRING, READ_ONLY, "Time of its last change, RFC 3339."                             \
+    }
 
 /* Rows of a document that is worked on. */
-#define PROCESSED_ROWS                                                                       \
-    {"processing-state", FIELD_STRING, READ_ONLY, "Where it stands.",                        \
-     .words = "pending|processing|finished_successfully|failed"},                            \
-    {"state", FIELD_STRING, READ_ONLY, "The same, exactly.",                                 \
-     .words = "waiting|ready|leased|finished|failed|cancelled"},                             \
-    {"processing-log", FIELD_STRING, READ_ONLY, "Reason of a failure.", .otherwise = "\"\""}, \
-    {"cancelled", FIELD_BOOL, READ_ONLY, "Ended because somebody cancelled it."}
+#define PROCESSED_ROWS                                                                                       \
+    {"processing-state", FIELD_STRING, READ_ONLY, "Where it stands.",                                        \
+     .words = "pending|processing|finished_successfully|failed"},                                            \
+        {"state", FIELD_STRING, READ_ONLY, "The same, exactly.",                                             \
+         .words = "waiting|ready|leased|finished|failed|cancelled"},                                         \
+        {"processing-log", FIELD_STRING, READ_ONLY, "Reason of a failure.", .otherwise = "\"\""},            \
+    {                                                                                                        \
+        "cancelled", FIELD_BOOL, READ_ONLY, "Ended because somebody cancelled it."                           \
+    }
 
 /* Answers to GET of a collection and to cancel; the query of the first, the body of the second. */
 extern const struct field list_fields[], list_query[], cancel_fields[], cancel_in[];
@@ -98,7 +101,8 @@ json_t *number_or_word(double value);
 /* "cbfs://ID/NAME", for the caller to free. */
 char *blob_url(const char *id, const char *name);
 
-/* The user whom the path's first argument names: the caller, or for the operator anybody.  Errors: NOT_FOUND. */
+/* The user whom the path's first argument names: the caller, or for the operator anybody.  Errors: NOT_FOUND.
+ */
 enum status user_of_path(const struct request *r, char ret_owner[OWNER_MAX], struct error *err);
 
 /* A whole number in the query.  Errors: INVALID outside [min, max]; absent: otherwise. */

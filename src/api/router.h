@@ -20,8 +20,8 @@ enum route_result {
 struct route_match {
     const struct route *route;
     const struct route *other; /* of the path, whatever its method; NULL: no such path */
-    char *args[ROUTE_ARGS]; /* decoded, owned */
-    char allow[64];         /* "GET, HEAD, OPTIONS" */
+    char *args[ROUTE_ARGS];    /* decoded, owned */
+    char allow[64];            /* "GET, HEAD, OPTIONS" */
 };
 
 /*

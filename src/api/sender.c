@@ -13,10 +13,10 @@
 #include "base/log.h"
 #include "store/store.h"
 
-#define CLAIM_MS        (3 * SENDER_TIMEOUT_MS)
+#define CLAIM_MS         (3 * SENDER_TIMEOUT_MS)
 #define LOOK_AT_LEAST_MS 60000 /* another server may have written, or died with a claim */
-#define RETRY_MS        1000   /* when the store does not answer */
-#define OWNER_MAX_BUSY  2
+#define RETRY_MS         1000  /* when the store does not answer */
+#define OWNER_MAX_BUSY   2
 #define FAILING_MAX_BUSY (SENDER_THREADS / 2)
 
 struct lane {

@@ -35,7 +35,7 @@ struct api {
     struct store *store;
     struct http_server *http;
     struct waits *waits;
-    struct sender *sender; /* of webhooks */
+    struct sender *sender;             /* of webhooks */
     const struct route *const *tables; /* of all that this server answers: routes.c, and legacy's */
     struct legacy *legacy;
     struct meters meters;

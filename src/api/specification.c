@@ -311,8 +311,9 @@ static enum status solver_rewrite(Caffe__SolverParameter *solver, struct error *
 static enum status check_variable(const char *name, struct error *err)
 {
     static const char *const fixed[] = {
-        "net",         "net_param",  "train_net", "train_net_param", "test_net",        "test_net_param",
-        "train_state", "test_state", "weights",   "snapshot_prefix", "snapshot_format", "snapshot_after_train",
+        "net",         "net_param",       "train_net",       "train_net_param",
+        "test_net",    "test_net_param",  "train_state",     "test_state",
+        "weights",     "snapshot_prefix", "snapshot_format", "snapshot_after_train",
         "solver_mode", "device_id",
     };
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
@@ -321,13 +322,13 @@ static enum status check_variable(const char *name, struct error *err)
     return OK;
 }
 
-enum status specification_vary(const struct specification_text *text, const json_t *values,
-                               int *ret_max_iter, struct error *err)
+enum status specification_vary(const struct specification_text *text, const json_t *values, int *ret_max_iter,
+                               struct error *err)
 {
     CLEANUP(solver_freep) Caffe__SolverParameter *solver = NULL;
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)values, name, value)
+    json_object_foreach((json_t *)(uintptr_t)values, name, value)
         TRY(check_variable(name, err));
     TRY(solver_read_text(text->bytes, text->size, text->name, &solver, err));
     TRY(solver_vary(solver, values, err));

@@ -27,7 +27,7 @@ struct specification {
     char *solver, *net; /* rewritten prototxt */
     int layer_type;     /* LAYER_TYPE_* */
     int max_iter;
-    bool gpu;           /* solver_mode: GPU was written in the solver */
+    bool gpu;             /* solver_mode: GPU was written in the solver */
     int64_t memory_bytes; /* at least, to train; counts only what has a known shape */
 };
 void specification_release(struct specification *s);

@@ -20,7 +20,8 @@ static const struct field usage_fields[] = {
     {"keep-days", FIELD_INT, READ_ONLY | NULLABLE, "Ended jobs go after so many days; null: never."},
     {NULL},
 };
-static const struct field usage_rows[] = {{"*", FIELD_OBJECT, 0, "An owner.", .fields = usage_fields}, {NULL}};
+static const struct field usage_rows[] = {{"*", FIELD_OBJECT, 0, "An owner.", .fields = usage_fields},
+                                          {NULL}};
 static const struct field usage_out[] = {
     {"items", FIELD_ARRAY, READ_ONLY, "You; for the operator, every owner.", .fields = usage_rows},
     {NULL},
@@ -113,8 +114,8 @@ static enum status quota_set(struct request *r, struct response *response, struc
 }
 
 const struct route usage_routes[] = {
-    {"GET", "/usage", usage_handler, SCOPE_ANY, BODY_NONE, "What you use; for the operator, what everybody does.",
-     NULL, usage_out, 200},
+    {"GET", "/usage", usage_handler, SCOPE_ANY, BODY_NONE,
+     "What you use; for the operator, what everybody does.", NULL, usage_out, 200},
     {"PUT", "/users/{username}/retention", keep_set, SCOPE_ANY, BODY_JSON,
      "For how long ended jobs are kept; your own, or as the operator anybody's.", keep_in, usage_fields, 200},
     {"PUT", "/users/{username}/quota", quota_set, SCOPE_ADMIN, BODY_JSON, "How many bytes a user may use.",

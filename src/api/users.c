@@ -66,7 +66,7 @@ static enum status users_create(struct request *r, struct response *response, st
                                .request_hash = r->request_hash,
                                .answer = created_answer};
     enum status status = user_create_once(api_store(r->api), name, password, body,
-                                     r->idempotency_key ? &once : NULL, r->now_ms, &document, err);
+                                          r->idempotency_key ? &once : NULL, r->now_ms, &document, err);
     if (status == CONFLICT)
         return problem_at(response, "/username", err, CONFLICT, "the user name '%s' is taken", name);
     if (status != OK)

@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 
-#define N_BUCKETS 1024
-#define CHECK_GONE_MS 1000
+#define N_BUCKETS             1024
+#define CHECK_GONE_MS         1000
 #define CHECK_GONE_PATIENT_MS 5000
 /* A stir waits for the lock, so few are asked (a system call each) at a time. */
 #define CHECK_GONE_AT_ONCE 200

@@ -12,7 +12,7 @@
 
 #include "base/base.h"
 
-#define WAITS_TOPICS 8
+#define WAITS_TOPICS      8
 #define WAITS_FALLBACK_MS 5000
 
 struct waits;

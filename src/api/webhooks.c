@@ -22,11 +22,10 @@ static const struct field event_rows[] = {
 
 static const struct field hook_in[] = {
     {"url", FIELD_URL, REQUIRED, "Where to send: http or https.", .max = URL_MAX},
-    {"events", FIELD_ARRAY, 0, "What to send: \"training-job.finished\", \"dataset.*\", \"*\".",
-     .min = 1, .max = EVENTS_MAX, .otherwise = "[\"*\"]", .fields = event_rows},
+    {"events", FIELD_ARRAY, 0, "What to send: \"training-job.finished\", \"dataset.*\", \"*\".", .min = 1,
+     .max = EVENTS_MAX, .otherwise = "[\"*\"]", .fields = event_rows},
     {"secret", FIELD_STRING, WRITE_ONLY,
-     "What signs: whsec_ and 24 to 64 bytes in Base64; absent: one is made.",
-     .max = WEBHOOK_SECRET_MAX - 1},
+     "What signs: whsec_ and 24 to 64 bytes in Base64; absent: one is made.", .max = WEBHOOK_SECRET_MAX - 1},
     {NULL},
 };
 
@@ -53,7 +52,8 @@ static const struct field made_out[] = {
      "Signs what is sent; told here only, null when this answer is a repeated one."},
     {NULL},
 };
-static const struct field hook_list_rows[] = {{"*", FIELD_OBJECT, 0, "A webhook.", .fields = hook_out}, {NULL}};
+static const struct field hook_list_rows[] = {{"*", FIELD_OBJECT, 0, "A webhook.", .fields = hook_out},
+                                              {NULL}};
 static const struct field hook_list_out[] = {
     {"items", FIELD_ARRAY, READ_ONLY, "Your webhooks, oldest first.", .fields = hook_list_rows},
     {NULL},

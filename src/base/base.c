@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_message(struct error *err, enum status status, int line, int column,
-                        const char *format, va_list args)
+static void set_message(struct error *err, enum status status, int line, int column, const char *format,
+                        va_list args)
 {
     if (!err)
         return;
@@ -27,8 +27,7 @@ enum status error_set(struct error *err, enum status status, const char *format,
     return status;
 }
 
-enum status error_set_at(struct error *err, enum status status, int line, int column,
-                         const char *format, ...)
+enum status error_set_at(struct error *err, enum status status, int line, int column, const char *format, ...)
 {
     va_list args;
     va_start(args, format);

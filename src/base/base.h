@@ -47,12 +47,11 @@ enum status error_set(struct error *err, enum status status, const char *format,
     __attribute__((format(printf, 3, 4)));
 
 /* The same, with the place in the user's text. */
-enum status error_set_at(struct error *err, enum status status, int line, int column,
-                         const char *format, ...) __attribute__((format(printf, 5, 6)));
+enum status error_set_at(struct error *err, enum status status, int line, int column, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* Puts "what: " before the message of err and returns its status. */
-enum status error_context(struct error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+enum status error_context(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* One lower-case word for a status: "invalid", "not found". */
 const char *status_name(enum status status);
@@ -60,11 +59,11 @@ const char *status_name(enum status status);
 #define CLEANUP(func) __attribute__((cleanup(func)))
 
 /* Moves a pointer out of a variable, leaving NULL for its cleanup. */
-#define TAKE(pointer)                        \
-    ({                                       \
-        __typeof__(pointer) taken_ = (pointer); \
-        (pointer) = NULL;                    \
-        taken_;                              \
+#define TAKE(pointer)                                                                                        \
+    ({                                                                                                       \
+        __typeof__(pointer) taken_ = (pointer);                                                              \
+        (pointer) = NULL;                                                                                    \
+        taken_;                                                                                              \
     })
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
@@ -72,11 +71,11 @@ const char *status_name(enum status status);
 #define MAX(a, b)         ((a) > (b) ? (a) : (b))
 
 /* Returns from the function when the call fails. */
-#define TRY(call)                     \
-    do {                              \
-        enum status try_ = (call);    \
-        if (try_ != OK)               \
-            return try_;              \
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        enum status try_ = (call);                                                                           \
+        if (try_ != OK)                                                                                      \
+            return try_;                                                                                     \
     } while (0)
 
 void freep(void *pointer_to_pointer); /* CLEANUP(freep) char *s = ... */

@@ -78,8 +78,7 @@ int fd_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
-enum status file_write(const char *path, const void *bytes, size_t size, unsigned mode,
-                       struct error *err)
+enum status file_write(const char *path, const void *bytes, size_t size, unsigned mode, struct error *err)
 {
     char suffix[17];
     random_hex(8, suffix);

@@ -25,11 +25,11 @@ enum status file_read(const char *path, size_t max_bytes, char **ret_bytes, size
  * Writes path through a temporary name beside it, fsync and rename: readers
  * see the old bytes or the new, never half.  Errors: NO_SPACE, FAILED.
  */
-enum status file_write(const char *path, const void *bytes, size_t size, unsigned mode,
-                       struct error *err);
+enum status file_write(const char *path, const void *bytes, size_t size, unsigned mode, struct error *err);
 
 enum status dir_make(const char *path, struct error *err); /* with parents; existing is fine */
-enum status dir_remove(const char *path, struct error *err); /* with all inside; follows no link; absent is fine */
+enum status dir_remove(const char *path,
+                       struct error *err); /* with all inside; follows no link; absent is fine */
 
 /* NO_SPACE for ENOSPC and EDQUOT, NOT_FOUND for ENOENT, DENIED for EACCES and EPERM, else FAILED. */
 enum status status_from_errno(int number);

@@ -14,12 +14,12 @@
 #include "base/address.h"
 
 #define CONNECT_TIMEOUT_MS 5000L
-#define STALL_SECONDS 30L
-#define STOP_POLL_MS 100
-#define MAX_REDIRECTS 5L
-#define BODY_MAX ((int64_t)16 << 20)
-#define ERROR_BODY_MAX 65536
-#define EXPECT_FROM_BYTES (1 << 20) /* a larger body waits for "100 Continue": a refusal comes cheap */
+#define STALL_SECONDS      30L
+#define STOP_POLL_MS       100
+#define MAX_REDIRECTS      5L
+#define BODY_MAX           ((int64_t)16 << 20)
+#define ERROR_BODY_MAX     65536
+#define EXPECT_FROM_BYTES  (1 << 20) /* a larger body waits for "100 Continue": a refusal comes cheap */
 
 /* A handle for requests, and the one that keeps their connections and waits. */
 struct lane {

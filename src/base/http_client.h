@@ -42,8 +42,8 @@ struct http_request {
                            no address that is private, loopback, link-local or multicast,
                            checked at connect time for every hop */
     bool (*allow_address)(const struct sockaddr *address); /* the guard's rule; NULL: address_is_public() */
-    bool follow;               /* follow up to 5 redirects; a guarded request always does */
-    bool no_redirects;         /* but not this one: a redirect is an answer like any other */
+    bool follow;             /* follow up to 5 redirects; a guarded request always does */
+    bool no_redirects;       /* but not this one: a redirect is an answer like any other */
     const atomic_bool *stop; /* becomes true: give up soon with CANCELLED; may be NULL */
 };
 

@@ -27,7 +27,7 @@ struct caffe_flags {
     int progress_fd;              /* -1: none */
     const char *trace;            /* file for `time`; NULL: none */
 
-    bool keep_blobs;              /* every blob of the net can be read; not a flag */
+    bool keep_blobs; /* every blob of the net can be read; not a flag */
 
     char *stage_text; /* what stages point into */
 };

@@ -7,12 +7,12 @@
 
 #define LABEL_WIDTH 10 /* of a y label */
 
-#define SVG_WIDTH 800
+#define SVG_WIDTH  800
 #define SVG_HEIGHT 260
-#define SVG_LEFT 70
-#define SVG_TOP 30
+#define SVG_LEFT   70
+#define SVG_TOP    30
 #define SVG_BOTTOM 30
-#define SVG_RIGHT 20
+#define SVG_RIGHT  20
 
 struct extent {
     double x0, x1, y0, y1;

@@ -36,16 +36,19 @@ static enum status read_given_net(const char *path, struct deploy_net *ret_deplo
         if (!strcmp(def->layers[i].type->name, "Input"))
             input = &def->blobs[def->layers[i].tops[0]].shape;
     if (!input || input->n_axes != 4)
-        return error_set(err, INVALID, "file '%s': it needs an Input layer of four axes: pictures, channels, height, width",
+        return error_set(err, INVALID,
+                         "file '%s': it needs an Input layer of four axes: pictures, channels, height, width",
                          path);
-    struct deploy_net d = {.scale = 255, .channels = input->dim[1], .height = input->dim[2], .width = input->dim[3]};
+    struct deploy_net d = {
+        .scale = 255, .channels = input->dim[1], .height = input->dim[2], .width = input->dim[3]};
     TRY(file_read(path, 1 << 20, &d.text, NULL, err));
     *ret_deploy = d;
     return OK;
 }
 
 /* From the net that the job was trained with. */
-static enum status derive_net(struct client *c, const json_t *job, struct deploy_net *ret_deploy, struct error *err)
+static enum status derive_net(struct client *c, const json_t *job, struct deploy_net *ret_deploy,
+                              struct error *err)
 {
     const char *solver_id = json_get_string(job, "solver-id", "");
     CLEANUP(json_decrefp) json_t *solver = NULL, *dataset = NULL;
@@ -60,7 +63,8 @@ static enum status derive_net(struct client *c, const json_t *job, struct deploy
     struct http_response response;
     TRY(client_perform(c, &request, path, &response, err));
     Caffe__NetParameter *net = NULL;
-    enum status status = net_read_text(response.body.data, response.body.size, "solver-net.prototxt", &net, err);
+    enum status status =
+        net_read_text(response.body.data, response.body.size, "solver-net.prototxt", &net, err);
     http_response_release(&response);
     TRY(status);
     status = deploy_net_derive(net, shape, ret_deploy, err);
@@ -68,8 +72,8 @@ static enum status derive_net(struct client *c, const json_t *job, struct deploy
     return status;
 }
 
-static enum status make_classifier(struct client *c, const json_t *job, const char *net_file, const char *scale,
-                                   char *ret_id, struct error *err)
+static enum status make_classifier(struct client *c, const json_t *job, const char *net_file,
+                                   const char *scale, char *ret_id, struct error *err)
 {
     struct deploy_net deploy = {0};
     if (net_file)
@@ -78,7 +82,8 @@ static enum status make_classifier(struct client *c, const json_t *job, const ch
         TRY(derive_net(c, job, &deploy, err));
     CLEANUP(freep) char *text = deploy.text;
     CLEANUP(freep) char *scale_text = scale ? xstrdup(scale) : xasprintf("%.9g", deploy.scale);
-    CLEANUP(json_decrefp) json_t *body =
+    CLEANUP(json_decrefp)
+    json_t *body =
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:b}", "training-job-id", json_get_string(job, "_id", ""),
                   "specification", text, "scale", scale_text, "image-width", deploy.width, "image-height",
                   deploy.height, "color", deploy.channels == 3, "gpu", 0);

@@ -215,7 +215,8 @@ static void form_write(struct form *f, const void *bytes, size_t size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            error_set(&f->error, status_from_errno(errno), "cannot write a temporary file: %s", strerror(errno));
+            error_set(&f->error, status_from_errno(errno), "cannot write a temporary file: %s",
+                      strerror(errno));
             return;
         }
         p += n;
@@ -226,10 +227,12 @@ static void form_write(struct form *f, const void *bytes, size_t size)
 
 static void form_head(struct form *f, const char *name, const char *file_name)
 {
-    CLEANUP(freep) char *head =
-        file_name ? xasprintf("--%s\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"%s\"\r\n\r\n",
-                              f->boundary, name, file_name)
-                  : xasprintf("--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n", f->boundary, name);
+    CLEANUP(freep)
+    char *head =
+        file_name
+            ? xasprintf("--%s\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"%s\"\r\n\r\n",
+                        f->boundary, name, file_name)
+            : xasprintf("--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n", f->boundary, name);
     form_write(f, head, strlen(head));
 }
 
@@ -262,7 +265,8 @@ void form_file(struct form *f, const char *name, const char *path)
     form_write(f, "\r\n", 2);
 }
 
-enum status form_send(struct form *f, struct client *c, const char *path, json_t **ret_json, struct error *err)
+enum status form_send(struct form *f, struct client *c, const char *path, json_t **ret_json,
+                      struct error *err)
 {
     CLEANUP(freep) char *end = xasprintf("--%s--\r\n", f->boundary);
     form_write(f, end, strlen(end));
@@ -276,7 +280,8 @@ enum status form_send(struct form *f, struct client *c, const char *path, json_t
     random_hex(16, key + strlen(key));
     CLEANUP(freep) char *type = xasprintf("Content-Type: multipart/form-data; boundary=%s", f->boundary);
     const char *const headers[] = {type, key, NULL};
-    struct http_request request = {.method = "POST", .headers = headers, .body_fd = f->fd, .body_size = f->size};
+    struct http_request request = {
+        .method = "POST", .headers = headers, .body_fd = f->fd, .body_size = f->size};
     struct http_response response;
     TRY(client_perform(c, &request, path, &response, err));
     return json_answer(&response, ret_json, err);
@@ -299,9 +304,14 @@ void client_print(const struct client *c, const json_t *document, const char *fo
 const char *client_collection(const char *type)
 {
     static const char *const rows[][2] = {
-        {"datafile", "datafiles"},         {"dataset", "datasets"},       {"solver", "solvers"},
-        {"training-job", "training-jobs"}, {"classifier", "classifiers"}, {"classify-job", "classify-jobs"},
-        {"array", "arrays"},               {"schedule", "schedules"},
+        {"datafile", "datafiles"},
+        {"dataset", "datasets"},
+        {"solver", "solvers"},
+        {"training-job", "training-jobs"},
+        {"classifier", "classifiers"},
+        {"classify-job", "classify-jobs"},
+        {"array", "arrays"},
+        {"schedule", "schedules"},
         {"job", "jobs"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -342,6 +352,7 @@ bool state_is_good(const json_t *document)
 {
     if (json_object_get(document, "ended"))
         return json_get_bool(document, "ended", false) &&
-               json_get_int(json_object_get(document, "jobs"), "finished", 0) == json_get_int(document, "size", -1);
+               json_get_int(json_object_get(document, "jobs"), "finished", 0) ==
+                   json_get_int(document, "size", -1);
     return !strcmp(state_word(document), "finished_successfully");
 }

@@ -28,14 +28,16 @@ struct client {
  * returns to client_option(), which tells whether it was one of them.
  */
 enum { CLIENT_OPTION_SERVER = 1000, CLIENT_OPTION_TOKEN_FILE, CLIENT_OPTION_JSON };
-#define CLIENT_OPTIONS                                                  \
-    {"server", required_argument, NULL, CLIENT_OPTION_SERVER},          \
-        {"token-file", required_argument, NULL, CLIENT_OPTION_TOKEN_FILE}, \
-        {"json", no_argument, NULL, CLIENT_OPTION_JSON}
+#define CLIENT_OPTIONS                                                                                       \
+    {"server", required_argument, NULL, CLIENT_OPTION_SERVER},                                               \
+        {"token-file", required_argument, NULL, CLIENT_OPTION_TOKEN_FILE},                                   \
+    {                                                                                                        \
+        "json", no_argument, NULL, CLIENT_OPTION_JSON                                                        \
+    }
 
-#define CLIENT_OPTIONS_HELP                                                    \
-    "      --server URL       the server (ET_SERVER; else as logged in, else " CLIENT_DEFAULT_SERVER ")\n" \
-    "      --token-file FILE  a token (ET_TOKEN; else as logged in)\n"          \
+#define CLIENT_OPTIONS_HELP                                                                                  \
+    "      --server URL       the server (ET_SERVER; else as logged in, else " CLIENT_DEFAULT_SERVER ")\n"   \
+    "      --token-file FILE  a token (ET_TOKEN; else as logged in)\n"                                       \
     "      --json             print JSON\n"
 
 struct client_settings {
@@ -44,7 +46,8 @@ struct client_settings {
 };
 bool client_option(int option, const char *value, struct client_settings *settings);
 
-/* Errors: NOT_FOUND for a token file that is not there; DENIED when `login` is needed and nobody is logged in. */
+/* Errors: NOT_FOUND for a token file that is not there; DENIED when `login` is needed and nobody is logged
+ * in. */
 enum status client_open(const struct client_settings *settings, bool needs_login, struct client *ret_client,
                         struct error *err);
 void client_release(struct client *c);
@@ -72,7 +75,8 @@ void form_init(struct form *f);
 void form_release(struct form *f);
 void form_value(struct form *f, const char *name, const char *value);
 void form_file(struct form *f, const char *name, const char *path);
-enum status form_send(struct form *f, struct client *c, const char *path, json_t **ret_json, struct error *err);
+enum status form_send(struct form *f, struct client *c, const char *path, json_t **ret_json,
+                      struct error *err);
 
 /* Prints a document: indented JSON, or `text` followed by a newline. */
 void client_print(const struct client *c, const json_t *document, const char *format, ...)

@@ -9,15 +9,21 @@
 
 #include "base/base.h"
 
-enum exit_status { EXIT_DONE = 0, EXIT_WORK_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_SERVER = 3, EXIT_NOT_ALLOWED = 4 };
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_WORK_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_SERVER = 3,
+    EXIT_NOT_ALLOWED = 4
+};
 
 struct command {
     const char *name;
     /* argv[0] is the command's own name; returns an exit status. */
     int (*run)(int argc, char **argv);
-    const char *group;    /* heading in the help: "Service", "Caffe", "Client", "Tools"; NULL: hidden */
-    const char *summary;  /* "Train a net as Caffe does" */
-    bool runs_nets;       /* starts OpenMP's threads */
+    const char *group;   /* heading in the help: "Service", "Caffe", "Client", "Tools"; NULL: hidden */
+    const char *summary; /* "Train a net as Caffe does" */
+    bool runs_nets;      /* starts OpenMP's threads */
 };
 
 extern const struct command commands[]; /* ends with a row whose name is NULL */

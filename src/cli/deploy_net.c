@@ -38,7 +38,8 @@ static enum status find_layers(const Caffe__NetParameter *net, const Caffe__Laye
         if (!in_test_phase(layer))
             continue;
         if (is_data(layer) && data)
-            return error_set(err, UNSUPPORTED, "the net has two data layers; say the net for labelling with --net FILE");
+            return error_set(err, UNSUPPORTED,
+                             "the net has two data layers; say the net for labelling with --net FILE");
         if (is_data(layer))
             data = layer;
         if (is_type(layer, "SoftmaxWithLoss"))
@@ -71,21 +72,24 @@ static enum status read_transform(const Caffe__LayerParameter *data, const int i
     }
     const Caffe__TransformationParameter *transform = data->transform_param;
     if (transform && (transform->mean_file || transform->n_mean_value))
-        return error_set(err, UNSUPPORTED,
-                         "the net subtracts a mean, which a classifier cannot; say a net for labelling that does "
-                         "with --net FILE");
+        return error_set(
+            err, UNSUPPORTED,
+            "the net subtracts a mean, which a classifier cannot; say a net for labelling that does "
+            "with --net FILE");
     if (transform && transform->crop_size)
         d->height = d->width = (int)transform->crop_size;
     if (transform)
         d->scale *= (double)transform->scale;
     if (!d->channels || !d->height || !d->width)
-        return error_set(err, UNSUPPORTED,
-                         "the training pictures differ in size and the net sets none; say the net for labelling "
-                         "with --net FILE");
+        return error_set(
+            err, UNSUPPORTED,
+            "the training pictures differ in size and the net sets none; say the net for labelling "
+            "with --net FILE");
     return OK;
 }
 
-static void print_layer(const Caffe__LayerParameter *layer, const Caffe__LayerParameter *loss, struct buf *out)
+static void print_layer(const Caffe__LayerParameter *layer, const Caffe__LayerParameter *loss,
+                        struct buf *out)
 {
     Caffe__LayerParameter copy = *layer;
     Caffe__LayerParameter softmax = CAFFE__LAYER_PARAMETER__INIT;
@@ -122,7 +126,8 @@ enum status deploy_net_derive(const Caffe__NetParameter *net, const int image_sh
                data->n_top ? data->top[0] : "data", d.channels, d.height, d.width);
     for (size_t i = 0; i < net->n_layer; i++) {
         const Caffe__LayerParameter *layer = net->layer[i];
-        bool measures = is_type(layer, "Accuracy") || (ends_with(layer->type ? layer->type : "", "Loss") && layer != loss);
+        bool measures = is_type(layer, "Accuracy") ||
+                        (ends_with(layer->type ? layer->type : "", "Loss") && layer != loss);
         if (in_test_phase(layer) && layer != data && !measures)
             print_layer(layer, loss, &text);
     }

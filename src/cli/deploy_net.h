@@ -7,8 +7,8 @@
 #include "netdef/netdef.h"
 
 struct deploy_net {
-    char *text;           /* prototxt; the caller frees */
-    double scale;         /* for pictures in [0,1], as a classifier's `scale` */
+    char *text;   /* prototxt; the caller frees */
+    double scale; /* for pictures in [0,1], as a classifier's `scale` */
     int channels, height, width;
 };
 

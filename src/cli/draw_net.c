@@ -23,15 +23,15 @@ static const char help[] =
 enum { BOXES_MAX = 4000, SVG_MAX = 64 << 20, LINES_MAX = 12, LINE_BYTES = 160, LINE_CHARS = 44 };
 
 /* Pixels. */
-#define FONT 12
-#define TEXT_WIDTH 7.0
-#define BOLD_WIDTH 8.0
-#define LINE_HEIGHT 16
-#define PADDING 10
-#define BAR_HEIGHT 4
-#define MARGIN 24
-#define GAP_X 26
-#define GAP_Y 34
+#define FONT         12
+#define TEXT_WIDTH   7.0
+#define BOLD_WIDTH   8.0
+#define LINE_HEIGHT  16
+#define PADDING      10
+#define BAR_HEIGHT   4
+#define MARGIN       24
+#define GAP_X        26
+#define GAP_Y        34
 #define TITLE_HEIGHT 44
 
 struct box {

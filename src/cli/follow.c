@@ -6,7 +6,7 @@
 #include "base/clock.h"
 
 #define PAUSE_FIRST_MS 100
-#define PAUSE_MAX_MS 10000
+#define PAUSE_MAX_MS   10000
 
 static void pause_ms(int64_t ms)
 {

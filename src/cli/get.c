@@ -7,12 +7,13 @@
 #include "cli/commands.h"
 #include "cli/job.h"
 
-static const char help[] = "usage: et get [-o FILE] [options] ID[/NAME]\n\n"
-                           "Downloads the model of a training job (trained.caffemodel), or the file NAME\n"
-                           "of any document: solver.prototxt, training.tar.gz, std-err.txt.\n\n"
-                           "  -o, --output FILE      write there; - is standard output (default: NAME)\n" CLIENT_OPTIONS_HELP
-                           "\nexample:\n"
-                           "  et get 019a3f0c1d2e4b5a69788796a5b4c3d2 -o digits.caffemodel\n";
+static const char help[] =
+    "usage: et get [-o FILE] [options] ID[/NAME]\n\n"
+    "Downloads the model of a training job (trained.caffemodel), or the file NAME\n"
+    "of any document: solver.prototxt, training.tar.gz, std-err.txt.\n\n"
+    "  -o, --output FILE      write there; - is standard output (default: NAME)\n" CLIENT_OPTIONS_HELP
+    "\nexample:\n"
+    "  et get 019a3f0c1d2e4b5a69788796a5b4c3d2 -o digits.caffemodel\n";
 
 static enum status write_part(void *context, const void *bytes, size_t size, struct error *err)
 {

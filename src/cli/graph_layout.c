@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 enum { ORDER_SWEEPS = 24, PLACE_SWEEPS = 200, SHORT_SPAN = 3 };
-#define BEND_WIDTH 6.0   /* room for an edge that passes a rank */
+#define BEND_WIDTH  6.0  /* room for an edge that passes a rank */
 #define BEND_WEIGHT 0.25 /* boxes go where they like to be, and edges around them */
-#define BEND_PULL 8.0    /* of a bend on the next one: long edges are straight */
-#define END_PULL 0.25    /* of both ends of a long edge on its bends: it stays near */
+#define BEND_PULL   8.0  /* of a bend on the next one: long edges are straight */
+#define END_PULL    0.25 /* of both ends of a long edge on its bends: it stays near */
 
 /* A box or a bend. */
 struct place {

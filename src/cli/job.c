@@ -61,9 +61,9 @@ enum status job_wait(struct client *c, const char *id,
             return OK;
         }
         CLEANUP(json_decrefp) json_t *changes = NULL;
-        CLEANUP(freep) char *path =
-            xasprintf("/elastic-thought/_changes?feed=longpoll&since=%lld&timeout=%d", (long long)since,
-                      each ? 500 : 20000);
+        CLEANUP(freep)
+        char *path = xasprintf("/elastic-thought/_changes?feed=longpoll&since=%lld&timeout=%d",
+                               (long long)since, each ? 500 : 20000);
         TRY(client_json(c, "GET", path, NULL, &changes, err));
         since = json_get_int(changes, "last_seq", since);
     }

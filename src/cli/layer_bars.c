@@ -28,7 +28,7 @@ static void measure(const json_t *times, double *ret_longest, double *ret_all)
     double longest = 1e-9, all = 1e-9;
     size_t i;
     json_t *one;
-    json_array_foreach ((json_t *)times, i, one) {
+    json_array_foreach((json_t *)times, i, one) {
         struct layer_bar b = bar_of(one);
         longest = MAX(longest, b.forward_us + b.backward_us);
         all += b.forward_us + b.backward_us;
@@ -52,7 +52,7 @@ void layer_bars_text(const json_t *times, const struct chart_style *style, struc
     measure(times, &longest, &all);
     buf_printf(out, "%-*s %*s\n", NAME_WIDTH, "layer", columns + NUMBERS_WIDTH + 1,
                "forward + backward ms   share");
-    json_array_foreach ((json_t *)times, i, one) {
+    json_array_foreach((json_t *)times, i, one) {
         struct layer_bar b = bar_of(one);
         int forward = (int)(b.forward_us / longest * columns + 0.5);
         int both = (int)((b.forward_us + b.backward_us) / longest * columns + 0.5);
@@ -93,7 +93,7 @@ void layer_bars_svg(const json_t *times, const char *title, struct buf *out)
                width, height, width, height);
     put_escaped(title, out);
     buf_printf(out, ": %.3f ms a pass (dark: forward, light: backward)</text>\n", all / 1e3);
-    json_array_foreach ((json_t *)times, i, one) {
+    json_array_foreach((json_t *)times, i, one) {
         struct layer_bar b = bar_of(one);
         int y = TOP + ROW * (int)i;
         double forward = b.forward_us / longest * BAR, backward = b.backward_us / longest * BAR;

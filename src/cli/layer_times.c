@@ -73,7 +73,7 @@ struct span {
     int64_t begin_ns, end_ns;
     const char *name; /* of one that is the caller's */
     int number;
-    int layer;        /* OWN_SPAN */
+    int layer; /* OWN_SPAN */
     enum net_step step;
 };
 
@@ -159,8 +159,8 @@ static json_t *event_of(const struct trace *t, const struct span *span, int64_t 
                                             ? "forward"
                                             : "backward"));
     }
-    return json_pack("{s:s, s:s, s:s, s:f, s:f, s:i, s:i, s:o}", "name", name, "cat", category, "ph", "X", "ts",
-                     (double)(span->begin_ns - start_ns) / 1e3, "dur",
+    return json_pack("{s:s, s:s, s:s, s:f, s:f, s:i, s:i, s:o}", "name", name, "cat", category, "ph", "X",
+                     "ts", (double)(span->begin_ns - start_ns) / 1e3, "dur",
                      (double)(span->end_ns - span->begin_ns) / 1e3, "pid", 1, "tid", 1, "args", args);
 }
 

@@ -19,8 +19,8 @@ struct layer_times *layer_times_new(struct net *net);
 void layer_times_free(struct layer_times *t); /* NULL is fine */
 
 /*
- * Microseconds a pass: [{"layer": "conv1", "type": "Convolution", "forward-us": 812.5, "backward-us": 1630.1}],
- * in the order of the net, without splits.  [] before the first pass.  New.
+ * Microseconds a pass: [{"layer": "conv1", "type": "Convolution", "forward-us": 812.5, "backward-us":
+ * 1630.1}], in the order of the net, without splits.  [] before the first pass.  New.
  */
 json_t *layer_times_json(const struct layer_times *t);
 

@@ -19,7 +19,7 @@ struct local_worker {
     int slots;
     const char *pools; /* by spaces; NULL: the usual */
     bool unsafe_scripts;
-    const char *scripts; /* folder of those that Orders name; NULL: none */
+    const char *scripts;          /* folder of those that Orders name; NULL: none */
     pid_t pid;                    /* 0: not running */
     int lifeline;                 /* write end of its stdin; -1 */
     int64_t started_ms, again_ms; /* monotonic; again_ms: when to start it anew */

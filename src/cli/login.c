@@ -17,8 +17,7 @@ static const char help[] =
     "when that is no terminal), gets a token and keeps it in ~/.config/et/login.json.\n\n"
     "      --user NAME            your name (default: $USER)\n"
     "      --register EMAIL       make the account first\n"
-    "      --password-file FILE   first line is the password\n" CLIENT_OPTIONS_HELP
-    "\nexample:\n"
+    "      --password-file FILE   first line is the password\n" CLIENT_OPTIONS_HELP "\nexample:\n"
     "  et login --server http://trainer:8080 --user ada --register ada@example.org\n";
 
 /* Reads one line without showing it on a terminal. */
@@ -57,8 +56,8 @@ static enum status read_password(const char *path, char **ret_password, struct e
 static enum status register_user(struct client *c, const char *user, const char *email, const char *password,
                                  struct error *err)
 {
-    CLEANUP(json_decrefp) json_t *body =
-        json_pack("{s:s, s:s, s:s}", "username", user, "email", email, "password", password);
+    CLEANUP(json_decrefp)
+    json_t *body = json_pack("{s:s, s:s, s:s}", "username", user, "email", email, "password", password);
     CLEANUP(json_decrefp) json_t *answer = NULL;
     if (!body)
         return error_set(err, INVALID, "name, address and password must be UTF-8");
@@ -102,8 +101,8 @@ static enum status keep(const char *server, const char *user, const char *token,
     CLEANUP(freep) char *folder = xstrdup(path);
     *strrchr(folder, '/') = '\0';
     TRY(dir_make(folder, err));
-    CLEANUP(json_decrefp) json_t *login =
-        json_pack("{s:s, s:s, s:s}", "server", server, "user", user, "token", token);
+    CLEANUP(json_decrefp)
+    json_t *login = json_pack("{s:s, s:s, s:s}", "server", server, "user", user, "token", token);
     CLEANUP(freep) char *text = json_text(login);
     return file_write(path, text, strlen(text), 0600, err);
 }

@@ -3,11 +3,12 @@
 #include "cli/follow.h"
 #include "cli/job.h"
 
-static const char help[] = "usage: et logs [-f] [options] ID\n\n"
-                           "Prints the log of a training job, a script or a classification, all attempts.\n\n"
-                           "  -f, --follow           go on until the job has ended, whatever comes between\n" CLIENT_OPTIONS_HELP
-                           "\nexample:\n"
-                           "  et logs -f 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
+static const char help[] =
+    "usage: et logs [-f] [options] ID\n\n"
+    "Prints the log of a training job, a script or a classification, all attempts.\n\n"
+    "  -f, --follow           go on until the job has ended, whatever comes between\n" CLIENT_OPTIONS_HELP
+    "\nexample:\n"
+    "  et logs -f 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 struct printing {
     struct client *client;

@@ -83,9 +83,11 @@ enum status pack_folder(const char *folder, struct packed *ret_packed, struct er
 {
     CLEANUP(packed_releasep) struct packed packed = {0};
     const char *temporary = getenv("TMPDIR");
-    CLEANUP(freep) char *pattern = xasprintf("%s/et-pack-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    CLEANUP(freep)
+    char *pattern = xasprintf("%s/et-pack-XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(pattern))
-        return error_set(err, status_from_errno(errno), "cannot make folder '%s': %s", pattern, strerror(errno));
+        return error_set(err, status_from_errno(errno), "cannot make folder '%s': %s", pattern,
+                         strerror(errno));
     packed.folder = TAKE(pattern);
     const char *slash = strrchr(folder, '/');
     const char *base = slash && slash[1] ? slash + 1 : slash ? "data" : folder;

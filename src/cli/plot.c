@@ -11,17 +11,18 @@
 #include "cli/layer_bars.h"
 #include "cli/terminal.h"
 
-#define OUT_MAX (64 * 1024 * 1024)
+#define OUT_MAX    (64 * 1024 * 1024)
 #define CHART_ROWS 10
-#define POINTS 2000
+#define POINTS     2000
 
-static const char help[] = "usage: et plot [--metric NAME | --layers] [--svg FILE] [options] ID\n\n"
-                           "Draws what a training job measured: loss, accuracy, learning rate, ...\n\n"
-                           "  -m, --metric NAME      this curve only\n"
-                           "      --layers           average time of each layer instead, once it is finished\n"
-                           "      --svg FILE         write a picture instead; - is standard output\n"
-    CLIENT_OPTIONS_HELP "\nNO_COLOR in the environment turns colours off.\n\nexample:\n"
-                        "  et plot --metric loss 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
+static const char help[] =
+    "usage: et plot [--metric NAME | --layers] [--svg FILE] [options] ID\n\n"
+    "Draws what a training job measured: loss, accuracy, learning rate, ...\n\n"
+    "  -m, --metric NAME      this curve only\n"
+    "      --layers           average time of each layer instead, once it is finished\n"
+    "      --svg FILE         write a picture instead; - is standard output\n" CLIENT_OPTIONS_HELP
+    "\nNO_COLOR in the environment turns colours off.\n\nexample:\n"
+    "  et plot --metric loss 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 struct options {
     struct client_settings settings;
@@ -55,17 +56,15 @@ static void read_curves(const json_t *series, struct curves *ret_curves)
 {
     size_t n_numbers = 0, i, k;
     json_t *one, *value;
-    json_array_foreach((json_t *)series, i, one) n_numbers +=
-        2 * json_array_size(json_object_get(one, "values"));
+    json_array_foreach((json_t *)series, i, one)
+        n_numbers += 2 * json_array_size(json_object_get(one, "values"));
     struct curves c = {.items = xcalloc(json_array_size(series) + 1, sizeof *c.items),
                        .numbers = xcalloc(n_numbers + 1, sizeof *c.numbers)};
     double *next = c.numbers;
-    json_array_foreach((json_t *)series, i, one)
-    {
+    json_array_foreach((json_t *)series, i, one) {
         const json_t *steps = json_object_get(one, "steps");
         int n = (int)json_array_size(json_object_get(one, "values"));
-        json_array_foreach(json_object_get(one, "values"), k, value)
-        {
+        json_array_foreach(json_object_get(one, "values"), k, value) {
             next[k] = json_number_value(json_array_get(steps, k));
             next[n + (int)k] = value_of(value);
         }
@@ -109,7 +108,8 @@ static enum status show_layers(struct client *c, const struct options *o, const 
     CLEANUP(buf_release) struct buf out;
     buf_init(&out, OUT_MAX);
     if (!json_array_size(times))
-        return error_set(err, NOT_FOUND, "'%s' has no times of its layers: they come when it is finished", o->id);
+        return error_set(err, NOT_FOUND, "'%s' has no times of its layers: they come when it is finished",
+                         o->id);
     if (c->as_json) {
         client_print(c, times, " ");
         return OK;

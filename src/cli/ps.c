@@ -67,9 +67,9 @@ static enum status list(struct client *c, const char *collection, const char *st
 {
     CLEANUP(freep) char *token = NULL;
     do {
-        CLEANUP(freep) char *path =
-            xasprintf("/%s?limit=500%s%s%s%s", collection, state ? "&state=" : "", state ? state : "",
-                      token ? "&page_token=" : "", token ? token : "");
+        CLEANUP(freep)
+        char *path = xasprintf("/%s?limit=500%s%s%s%s", collection, state ? "&state=" : "",
+                               state ? state : "", token ? "&page_token=" : "", token ? token : "");
         CLEANUP(json_decrefp) json_t *page = NULL;
         TRY(client_json(c, "GET", path, NULL, &page, err));
         size_t i;
@@ -124,7 +124,8 @@ int command_ps(int argc, char **argv)
         return EXIT_DONE;
     }
     if (!json_array_size(documents))
-        fprintf(stderr, "no %ss%s\n", type, all || state ? "" : " under way ('et ps --all' shows the ended ones)");
+        fprintf(stderr, "no %ss%s\n", type,
+                all || state ? "" : " under way ('et ps --all' shows the ended ones)");
     size_t i;
     json_t *document;
     json_array_foreach(documents, i, document)

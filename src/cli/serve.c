@@ -25,9 +25,9 @@
 #include "store/store.h"
 
 /* Of the 30 s in which SIGTERM must end it: first the worker, then what clients still have under way. */
-#define WORKER_GRACE_MS 15000
+#define WORKER_GRACE_MS   15000
 #define REQUESTS_GRACE_MS 8000
-#define DESCRIPTORS_KEPT 512 /* for files, the store and the worker, beside connections */
+#define DESCRIPTORS_KEPT  512 /* for files, the store and the worker, beside connections */
 
 static const char help[] =
     "usage: et serve [options]\n\n"

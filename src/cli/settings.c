@@ -9,7 +9,7 @@
 
 #include "base/size.h"
 
-#define HELP_OPTION 1000
+#define HELP_OPTION   1000
 #define CONFIG_OPTION 1001
 
 static struct setting *find(struct setting *table, const char *name)

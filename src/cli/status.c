@@ -4,10 +4,11 @@
 #include "cli/commands.h"
 #include "cli/job.h"
 
-static const char help[] = "usage: et status [options] ID\n\n"
-                           "Prints the state of a job (or of any document), and how far training is.\n\n" CLIENT_OPTIONS_HELP
-                           "\nexample:\n"
-                           "  et status 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
+static const char help[] =
+    "usage: et status [options] ID\n\n"
+    "Prints the state of a job (or of any document), and how far training is.\n\n" CLIENT_OPTIONS_HELP
+    "\nexample:\n"
+    "  et status 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 static void print_training(const json_t *status)
 {
@@ -28,7 +29,8 @@ static void print_array(const json_t *array, const json_t *jobs)
 {
     const char *state;
     json_t *n;
-    printf("array %s: %lld jobs", json_get_string(array, "id", ""), (long long)json_get_int(array, "size", 0));
+    printf("array %s: %lld jobs", json_get_string(array, "id", ""),
+           (long long)json_get_int(array, "size", 0));
     json_object_foreach((json_t *)(uintptr_t)jobs, state, n)
         if (json_integer_value(n))
             printf("  %lld %s", (long long)json_integer_value(n), state);

@@ -50,7 +50,8 @@ struct submission {
     bool wait;
 };
 
-/* The first of base.tar.gz, .tgz, .zip, .tar.xz, .tar.zst, .tar, or the folder base, that is there; NULL: none. */
+/* The first of base.tar.gz, .tgz, .zip, .tar.xz, .tar.zst, .tar, or the folder base, that is there; NULL:
+ * none. */
 static char *find_data(const char *folder, const char *base)
 {
     static const char *const endings[] = {".tar.gz", ".tgz", ".zip", ".tar.xz", ".tar.zst", ".tar", ""};
@@ -96,10 +97,11 @@ static enum status make_dataset(struct client *c, const struct submission *s, ch
     } else if (train && test) {
         TRY(upload_data(c, train, first, err));
         TRY(upload_data(c, test, second, err));
-        body = json_pack("{s:{s:s,s:f},s:{s:s,s:f}}", "training", "datafile-id", first, "split-percentage", 0.0,
-                         "test", "datafile-id", second, "split-percentage", 0.0);
+        body = json_pack("{s:{s:s,s:f},s:{s:s,s:f}}", "training", "datafile-id", first, "split-percentage",
+                         0.0, "test", "datafile-id", second, "split-percentage", 0.0);
     } else {
-        return error_set(err, INVALID, "'%s' has neither data.tar.gz nor data/, nor train and test; see et submit --help",
+        return error_set(err, INVALID,
+                         "'%s' has neither data.tar.gz nor data/, nor train and test; see et submit --help",
                          s->folder);
     }
     CLEANUP(json_decrefp) json_t *dataset = NULL;
@@ -116,7 +118,8 @@ static enum status net_path(const char *folder, const char *solver_path, char **
     const char *net = solver->net ? solver->net : solver->train_net;
     enum status status = OK;
     if (!net)
-        status = error_set(err, INVALID, "'%s' names no net: it needs a line like net: \"net.prototxt\"", solver_path);
+        status = error_set(err, INVALID, "'%s' names no net: it needs a line like net: \"net.prototxt\"",
+                           solver_path);
     else
         *ret_path = path_join(folder, net);
     caffe__solver_parameter__free_unpacked(solver, NULL);
@@ -128,8 +131,8 @@ static enum status net_path(const char *folder, const char *solver_path, char **
     return status;
 }
 
-static enum status make_solver(struct client *c, const char *solver_file,
-                               const char *net_file, const char *dataset, char *ret_id, struct error *err)
+static enum status make_solver(struct client *c, const char *solver_file, const char *net_file,
+                               const char *dataset, char *ret_id, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *document = json_pack("{s:s}", "dataset-id", dataset);
     CLEANUP(freep) char *text = json_text(document);
@@ -205,7 +208,8 @@ static int read_option(struct submission *s, int option, const char *value)
     case SPLIT:
         s->split = strtod(value, &end);
         if (*end || end == value || !(s->split > 0 && s->split < 1))
-            return command_usage("submit", "--split %s: a share between 0 and 1 is wanted, such as 0.7", value);
+            return command_usage("submit", "--split %s: a share between 0 and 1 is wanted, such as 0.7",
+                                 value);
         return -1;
     case DATASET:
         s->dataset = value;
@@ -233,7 +237,8 @@ static int read_option(struct submission *s, int option, const char *value)
     default:
         if (!read_integer(value, numbers[option - NUMBERS].low, numbers[option - NUMBERS].high, &n))
             return command_usage("submit", "--%s %s: a whole number from %lld to %lld is wanted",
-                                 numbers[option - NUMBERS].name, value, (long long)numbers[option - NUMBERS].low,
+                                 numbers[option - NUMBERS].name, value,
+                                 (long long)numbers[option - NUMBERS].low,
                                  (long long)numbers[option - NUMBERS].high);
         json_object_set_new(s->job, numbers[option - NUMBERS].name, json_integer(n));
         return -1;

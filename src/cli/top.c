@@ -16,9 +16,9 @@
 #include "cli/follow.h"
 #include "cli/terminal.h"
 
-#define REFRESH_MS 2000
+#define REFRESH_MS    2000
 #define REDRAW_MIN_MS 200
-#define SCREEN_MAX (1024 * 1024)
+#define SCREEN_MAX    (1024 * 1024)
 #define WAITING_SHOWN "50"
 
 static const char help[] =
@@ -87,25 +87,21 @@ static void put_workers(const struct top *t, const json_t *workers, struct buf *
     size_t i, k;
     json_t *worker, *job;
     put_heading(t, b, "WORKER                            BUSY      SEEN  POOLS");
-    json_array_foreach((json_t *)workers, i, worker)
-    {
+    json_array_foreach((json_t *)workers, i, worker) {
         terminal_put(b, json_get_string(worker, "name", ""), 32);
         buf_printf(b, "  %zu/%lld  ", json_array_size(json_object_get(worker, "jobs")),
                    (long long)json_get_int(worker, "slots", 0));
         put_age(b, json_get_string(worker, "seen", ""));
         buf_puts(b, " ");
-        json_array_foreach(json_object_get(worker, "pools"), k, job)
-        {
+        json_array_foreach(json_object_get(worker, "pools"), k, job) {
             buf_putc(b, ' ');
             terminal_put(b, json_string_value(job), 0);
         }
         buf_putc(b, '\n');
     }
     put_heading(t, b, "RUNNING                           KIND          SINCE  WORKER");
-    json_array_foreach((json_t *)workers, i, worker)
-    {
-        json_array_foreach(json_object_get(worker, "jobs"), k, job)
-        {
+    json_array_foreach((json_t *)workers, i, worker) {
+        json_array_foreach(json_object_get(worker, "jobs"), k, job) {
             terminal_put(b, json_get_string(job, "id", ""), 32);
             buf_puts(b, "  ");
             terminal_put(b, json_get_string(job, "kind", ""), 10);
@@ -127,8 +123,7 @@ static void put_waiting(const struct top *t, const json_t *jobs, struct buf *b)
     if (!json_array_size(jobs))
         return;
     put_heading(t, b, "WAITING                           STATE");
-    json_array_foreach((json_t *)jobs, i, job)
-    {
+    json_array_foreach((json_t *)jobs, i, job) {
         terminal_put(b, json_get_string(job, "_id", ""), 32);
         buf_puts(b, "  ");
         terminal_put(b, json_get_string(job, "state", ""), 10);

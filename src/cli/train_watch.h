@@ -7,9 +7,9 @@
  *    "images_per_second": 5120.5, "outputs": {"loss": 0.25}}
  *   {"test": 0, "iteration": 100, "outputs": {"accuracy": 0.97, "loss": 0.1}}
  *   {"snapshot": {"iteration": 100, "model": "PATH", "state": "PATH", "service": true}}
- *   {"layer_times": [{"layer": "conv1", "type": "Convolution", "forward-us": 812.5, "backward-us": 1630.1}, ...]}
- * Outputs of several elements are arrays; values that are not finite are the
- * strings "NaN", "Infinity", "-Infinity".
+ *   {"layer_times": [{"layer": "conv1", "type": "Convolution", "forward-us": 812.5, "backward-us": 1630.1},
+ * ...]} Outputs of several elements are arrays; values that are not finite are the strings "NaN", "Infinity",
+ * "-Infinity".
  */
 #ifndef ET_TRAIN_WATCH_H
 #define ET_TRAIN_WATCH_H

@@ -6,12 +6,10 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 
-static const char help[] =
-    "usage: et usage [options]\n\n"
-    "Shows the disk space that your files, models and logs take, and your quota;\n"
-    "with the operator's token, everybody's.\n\n" CLIENT_OPTIONS_HELP
-    "\nexample:\n"
-    "  et usage\n";
+static const char help[] = "usage: et usage [options]\n\n"
+                           "Shows the disk space that your files, models and logs take, and your quota;\n"
+                           "with the operator's token, everybody's.\n\n" CLIENT_OPTIONS_HELP "\nexample:\n"
+                           "  et usage\n";
 
 /* "1.2 GiB"; whole below 1 KiB. */
 static const char *size_text(int64_t bytes, char out[32])
@@ -32,7 +30,8 @@ static void print_row(const json_t *row)
     char blobs[32], logs[32], quota[32];
     int64_t limit = json_get_int(row, "quota", 0), days = json_get_int(row, "keep-days", 0);
     printf("%-24s  %10s  %10s  %12lld  %9lld  %10s  ", json_get_string(row, "owner", ""),
-           size_text(json_get_int(row, "blob-bytes", 0), blobs), size_text(json_get_int(row, "log-bytes", 0), logs),
+           size_text(json_get_int(row, "blob-bytes", 0), blobs),
+           size_text(json_get_int(row, "log-bytes", 0), logs),
            (long long)json_get_int(row, "metric-points", 0), (long long)json_get_int(row, "documents", 0),
            limit ? size_text(limit, quota) : "none");
     if (days)

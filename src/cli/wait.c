@@ -2,10 +2,11 @@
 #include "cli/commands.h"
 #include "cli/job.h"
 
-static const char help[] = "usage: et wait [options] ID\n\n"
-                           "Waits until the job has ended. Exit status 0 when it finished, 1 when it failed.\n\n" CLIENT_OPTIONS_HELP
-                           "\nexample:\n"
-                           "  et wait $JOB && et get $JOB -o model.caffemodel\n";
+static const char help[] =
+    "usage: et wait [options] ID\n\n"
+    "Waits until the job has ended. Exit status 0 when it finished, 1 when it failed.\n\n" CLIENT_OPTIONS_HELP
+    "\nexample:\n"
+    "  et wait $JOB && et get $JOB -o model.caffemodel\n";
 
 int command_wait(int argc, char **argv)
 {
@@ -20,7 +21,7 @@ int command_wait(int argc, char **argv)
         job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
         return command_fail(&err);
     const char *reason = json_get_string(document, "processing-log", "");
-    client_print(&c, document, "%s%s%s", json_get_string(document, "processing-state", ""), *reason ? ": " : "",
-                 reason);
+    client_print(&c, document, "%s%s%s", json_get_string(document, "processing-state", ""),
+                 *reason ? ": " : "", reason);
     return job_exit_status(document);
 }

@@ -18,10 +18,10 @@
 #include "worker/sandbox.h"
 #include "worker/worker.h"
 
-#define MAX_SLOTS 1024
-#define MAX_POOLS 16
+#define MAX_SLOTS     1024
+#define MAX_POOLS     16
 #define MAX_PROCESSES 100000
-#define MAX_GIB 1048576
+#define MAX_GIB       1048576
 
 static const char help[] =
     "usage: et worker --server=URL --token-file=FILE [options]\n\n"
@@ -58,8 +58,21 @@ static void settings_free(struct settings *s)
     pools_release(&s->pools);
 }
 
-enum { SERVER = 1, TOKEN_FILE, WORK, SLOTS, POOL, MAX_FETCH, EXIT_WITH_PARENT, EXIT_WHEN_DRAINED, SCRIPT_DISK, SCRIPT_LOG,
-       SCRIPT_PROCESSES, SCRIPTS, UNSAFE_SCRIPTS };
+enum {
+    SERVER = 1,
+    TOKEN_FILE,
+    WORK,
+    SLOTS,
+    POOL,
+    MAX_FETCH,
+    EXIT_WITH_PARENT,
+    EXIT_WHEN_DRAINED,
+    SCRIPT_DISK,
+    SCRIPT_LOG,
+    SCRIPT_PROCESSES,
+    SCRIPTS,
+    UNSAFE_SCRIPTS
+};
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
 static int read_number(const char *flag, const char *text, long max, long *ret_number)
@@ -84,9 +97,12 @@ static int read_scripts(const struct script_settings *given, struct script_limit
     if ((given->disk && !size_read(given->disk, &limits->disk_bytes)) ||
         (given->log && !size_read(given->log, &limits->log_bytes)))
         return command_usage("worker", "--script-disk and --script-log take bytes, as 16G, 512M or 1000");
-    int end = given->processes ? read_number("--script-processes", given->processes, MAX_PROCESSES, &processes) : -1;
+    int end = given->processes
+                  ? read_number("--script-processes", given->processes, MAX_PROCESSES, &processes)
+                  : -1;
     limits->processes = (int)processes;
-    limits->unsafe = given->unsafe && *given->unsafe && strcmp(given->unsafe, "0") && strcmp(given->unsafe, "false");
+    limits->unsafe =
+        given->unsafe && *given->unsafe && strcmp(given->unsafe, "0") && strcmp(given->unsafe, "false");
     return end;
 }
 
@@ -110,11 +126,11 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    const char *folder = getenv("ET_SCRIPTS"), *slots = getenv("ET_SLOTS"), *max_fetch = getenv("ET_MAX_FETCH");
-    s->worker = (struct worker_options){
-        .server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK")};
-    struct script_settings scripts = {
-        getenv("ET_SCRIPT_DISK"), getenv("ET_SCRIPT_LOG"), getenv("ET_SCRIPT_PROCESSES"), getenv("ET_UNSAFE_SCRIPTS")};
+    const char *folder = getenv("ET_SCRIPTS"), *slots = getenv("ET_SLOTS"),
+               *max_fetch = getenv("ET_MAX_FETCH");
+    s->worker = (struct worker_options){.server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK")};
+    struct script_settings scripts = {getenv("ET_SCRIPT_DISK"), getenv("ET_SCRIPT_LOG"),
+                                      getenv("ET_SCRIPT_PROCESSES"), getenv("ET_UNSAFE_SCRIPTS")};
     struct error err = {0};
     s->token_file = getenv("ET_TOKEN_FILE");
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {

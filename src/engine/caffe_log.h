@@ -11,8 +11,7 @@
 
 #include "base/base.h"
 
-void caffe_log(char level, const char *place, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void caffe_log(char level, const char *place, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A float as C++ streams print it: 6 significant digits ("%g"). */
 #define CAFFE_FLOAT "%g"

@@ -14,12 +14,12 @@
  * ELEMENTWISE(i, n, y[i] = f(x[i])): i runs over [0, n).  y may be x, but may
  * not overlap it otherwise; the statement calls nothing that is not inline.
  */
-#define ELEMENTWISE(i, n, statement)                                                        \
-    do {                                                                                    \
-        size_t elements_ = (n);                                                             \
-        _Pragma("omp parallel for simd if (elements_ >= ELEMENTWISE_PARALLEL)")             \
-        for (size_t i = 0; i < elements_; i++)                                              \
-            statement;                                                                      \
+#define ELEMENTWISE(i, n, statement)                                                                         \
+    do {                                                                                                     \
+        size_t elements_ = (n);                                                                              \
+        _Pragma("omp parallel for simd if (elements_ >= ELEMENTWISE_PARALLEL)") for (size_t i = 0;           \
+                                                                                     i < elements_; i++)     \
+            statement;                                                                                       \
     } while (0)
 
 #endif

@@ -155,12 +155,9 @@ static void fill_bilinear(const Caffe__FillerParameter *f, const struct shape *s
 }
 
 static const struct filler_type types[] = {
-    {"constant", NULL, fill_constant},
-    {"uniform", check_uniform, fill_uniform},
-    {"gaussian", check_gaussian, fill_gaussian},
-    {"positive_unitball", check_rows, fill_positive_unitball},
-    {"xavier", check_rows, fill_xavier},
-    {"msra", check_rows, fill_msra},
+    {"constant", NULL, fill_constant},           {"uniform", check_uniform, fill_uniform},
+    {"gaussian", check_gaussian, fill_gaussian}, {"positive_unitball", check_rows, fill_positive_unitball},
+    {"xavier", check_rows, fill_xavier},         {"msra", check_rows, fill_msra},
     {"bilinear", check_bilinear, fill_bilinear},
 };
 

@@ -38,12 +38,12 @@
 struct planner; /* plan.h: what plan() may ask for */
 
 struct view {
-    struct shape shape;           /* logical */
-    dnnl_memory_desc_t desc;      /* representation of data; plain unless the layer asked otherwise */
+    struct shape shape;      /* logical */
+    dnnl_memory_desc_t desc; /* representation of data; plain unless the layer asked otherwise */
     dnnl_memory_desc_t diff_desc;
-    size_t n_floats;              /* of data, padding included: shape_count when plain */
+    size_t n_floats; /* of data, padding included: shape_count when plain */
     float *data;
-    float *diff;                  /* NULL when no gradient flows here */
+    float *diff; /* NULL when no gradient flows here */
 };
 
 struct param {
@@ -66,18 +66,18 @@ float *param_diff_add(struct param *p);
 struct layer {
     const struct layer_def *def;
     const struct layer_ops *ops;
-    void *state;          /* ops->state_size bytes, zeroed at first */
+    void *state; /* ops->state_size bytes, zeroed at first */
     int n_bottoms, n_tops, n_params;
     struct view *bottoms, *tops;
     struct param **params;
     const bool *propagate_down; /* def's: a bottom */
     Caffe__Phase phase;
-    struct rng *rng;      /* the layer's own */
+    struct rng *rng; /* the layer's own */
     int threads;
-    bool caller_feeds;    /* net_options': the caller writes MemoryData's tops */
-    const char *folder;   /* relative file names start here; NULL: current folder.  Lent for the net's life */
-    void *scratch;        /* what plan_scratch asked for; any content; shared by all layers */
-    void *workspace;      /* what plan_workspace asked for; kept from forward to backward */
+    bool caller_feeds;  /* net_options': the caller writes MemoryData's tops */
+    const char *folder; /* relative file names start here; NULL: current folder.  Lent for the net's life */
+    void *scratch;      /* what plan_scratch asked for; any content; shared by all layers */
+    void *workspace;    /* what plan_workspace asked for; kept from forward to backward */
 };
 
 /* Which buffers backward reads; the memory plan may reuse all others. */
@@ -118,7 +118,8 @@ struct layer_ops {
     /* Data layers only: where the layer stands, for a snapshot. */
     void (*tell)(struct layer *l, struct source_position *ret_position);
     enum status (*seek)(struct layer *l, const struct source_position *position, struct error *err);
-    /* Layers whose next pass starts from values of the last: these values, lent, for a snapshot; NULL: none. */
+    /* Layers whose next pass starts from values of the last: these values, lent, for a snapshot; NULL: none.
+     */
     float *(*carried)(const struct layer *l, size_t *ret_n_floats);
 };
 

@@ -15,13 +15,13 @@
 struct net;
 
 struct net_options {
-    int threads;           /* 0: all processors */
+    int threads; /* 0: all processors */
     uint64_t seed;
-    const char *folder;    /* relative file names of data layers start here; NULL: current folder */
-    struct net *share;     /* parameters are those of this net where layer names agree (test nets) */
-    bool inference;        /* no backward will be asked for: no gradients, and memory is reused freely */
-    bool feeds_memory;     /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
-    bool keep_blobs;       /* every blob and gradient stays readable: no memory is reused */
+    const char *folder; /* relative file names of data layers start here; NULL: current folder */
+    struct net *share;  /* parameters are those of this net where layer names agree (test nets) */
+    bool inference;     /* no backward will be asked for: no gradients, and memory is reused freely */
+    bool feeds_memory;  /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
+    bool keep_blobs;    /* every blob and gradient stays readable: no memory is reused */
     /*
      * Plans, to ask for net_memory and nothing else: no data is opened (the
      * state's sources are all that is known of it), no file made, no memory
@@ -85,8 +85,8 @@ void net_blob_shape(const struct net *net, int blob, struct shape *ret_shape);
 
 /*
  * Blob values in plain order after a forward pass; copies shape_count
- * floats of the definition, 0 beyond net_blob_shape.  For the net's outputs, blobs of layers without bottoms, and with
- * keep_blobs all.
+ * floats of the definition, 0 beyond net_blob_shape.  For the net's outputs, blobs of layers without bottoms,
+ * and with keep_blobs all.
  */
 void net_blob_read(struct net *net, int blob, float *ret_plain);
 /* The gradient of a blob after a backward pass, with keep_blobs.  false when none flows there. */

@@ -35,14 +35,14 @@ struct representation {
 
 struct value {
     int blob;
-    int producer, top;    /* layer and which of its tops */
-    int consumer, bottom; /* layer -1: nobody reads it */
-    int root;             /* a split's tops have the representations of its bottom */
+    int producer, top;     /* layer and which of its tops */
+    int consumer, bottom;  /* layer -1: nobody reads it */
+    int root;              /* a split's tops have the representations of its bottom */
     int n_representations; /* of a root; the first is the one that was written */
     struct representation representations[VALUE_MAX_REPRESENTATIONS];
-    bool has_diff;        /* the consumer writes a gradient */
+    bool has_diff;                                /* the consumer writes a gradient */
     dnnl_memory_desc_t diff_written, diff_wanted; /* by the consumer, by the producer */
-    int diff_buffer, wanted_buffer; /* -1: none */
+    int diff_buffer, wanted_buffer;               /* -1: none */
 };
 
 /* What the plan knows of a layer beside struct layer itself. */
@@ -51,10 +51,10 @@ struct layer_plan {
     struct rng rng;
     int *bottom_values, *top_values;
     int *bottom_buffers, *top_buffers, *bottom_diff_buffers, *top_diff_buffers; /* -1: none */
-    int workspace_buffer;        /* -1: none */
+    int workspace_buffer;                                                       /* -1: none */
     bool runs_backward;
-    bool forward_is_done_above;  /* a ReLU that the layer before it applies */
-    bool overwrites_bottom;      /* in place by name: backward sees the top for the bottom, as in Caffe */
+    bool forward_is_done_above; /* a ReLU that the layer before it applies */
+    bool overwrites_bottom;     /* in place by name: backward sees the top for the bottom, as in Caffe */
     unsigned backward_needs;
     struct reorder *before_forward, *before_backward;
 };
@@ -74,8 +74,8 @@ struct net {
     struct layer_plan *layers;
     int n_values;
     struct value *values;
-    int *blob_value;       /* a blob's last value */
-    struct param **params; /* a param of the definition: its owner's, or the sharing net's */
+    int *blob_value;          /* a blob's last value */
+    struct param **params;    /* a param of the definition: its owner's, or the sharing net's */
     struct param *own_params; /* as many as the definition has; unused ones are zero */
     bool *param_is_own, *param_is_planned;
     void *param_pages;

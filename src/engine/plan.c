@@ -87,9 +87,14 @@ static void make_values(struct net *net)
             int v = net->n_values++;
             bool shares = is_split(lp);
             net->values[v] = (struct value){
-                .blob = ld->tops[t], .producer = i, .top = t, .consumer = -1, .bottom = -1,
+                .blob = ld->tops[t],
+                .producer = i,
+                .top = t,
+                .consumer = -1,
+                .bottom = -1,
                 .root = shares ? net->values[lp->bottom_values[0]].root : v,
-                .diff_buffer = -1, .wanted_buffer = -1,
+                .diff_buffer = -1,
+                .wanted_buffer = -1,
             };
             lp->top_values[t] = v;
             net->blob_value[ld->tops[t]] = v;
@@ -350,9 +355,13 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
     size_t n_bottoms = (size_t)l->n_bottoms + 1, n_tops = (size_t)l->n_tops + 1;
     CLEANUP(freep) struct request *requests = xcalloc(2 * (n_bottoms + n_tops), sizeof(*requests));
     struct planner p = {
-        .net = net, .index = index, .lp = lp,
-        .bottoms = requests, .bottom_diffs = requests + n_bottoms,
-        .tops = requests + 2 * n_bottoms, .top_diffs = requests + 2 * n_bottoms + n_tops,
+        .net = net,
+        .index = index,
+        .lp = lp,
+        .bottoms = requests,
+        .bottom_diffs = requests + n_bottoms,
+        .tops = requests + 2 * n_bottoms,
+        .top_diffs = requests + 2 * n_bottoms + n_tops,
     };
     if (l->ops->any_representation) {
         const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);

@@ -15,8 +15,8 @@ void rng_seed(struct rng *r, uint64_t seed);
 uint64_t rng_next(struct rng *r);
 /* A further generator, independent of r: one for each layer. */
 struct rng rng_split(struct rng *r);
-uint32_t rng_below(struct rng *r, uint32_t n);  /* uniform in [0, n) */
-double rng_uniform(struct rng *r);              /* [0, 1) */
-double rng_gaussian(struct rng *r);             /* mean 0, deviation 1 */
+uint32_t rng_below(struct rng *r, uint32_t n); /* uniform in [0, n) */
+double rng_uniform(struct rng *r);             /* [0, 1) */
+double rng_gaussian(struct rng *r);            /* mean 0, deviation 1 */
 
 #endif

@@ -24,7 +24,7 @@ struct source_options {
     Caffe__Phase phase;
     const char *folder; /* relative names start here; NULL: current folder */
     uint64_t seed;
-    int threads;        /* for decoding, at most */
+    int threads; /* for decoding, at most */
 };
 
 /* Position in the data and the random state, so that a resume reads the same rows. */

@@ -6,16 +6,22 @@
 #include "netdef/shapes.h"
 
 /* Counts: bottoms (at least, at most), tops (at least, at most); -1 is any number. */
-#define COUNTS(b_min, b_max, t_min, t_max) \
+#define COUNTS(b_min, b_max, t_min, t_max)                                                                   \
     .min_bottoms = (b_min), .max_bottoms = (b_max), .min_tops = (t_min), .max_tops = (t_max)
 
-#define NEURON(name_, shape_) \
-    {.type = {.name = (name_), COUNTS(1, 1, 1, 1)}, .shape = (shape_), .in_place = true}
-#define SOURCE(name_, shape_, t_min, t_max) \
-    {.type = {.name = (name_), COUNTS(0, 0, t_min, t_max), .is_data = true}, .shape = (shape_)}
-#define LOSS(name_, shape_, b_min, b_max, t_max, unforced) \
-    {.type = {.name = (name_), COUNTS(b_min, b_max, 1, t_max), .is_loss = true}, .shape = (shape_), \
-     .unforced_bottom = (unforced)}
+#define NEURON(name_, shape_)                                                                                \
+    {                                                                                                        \
+        .type = {.name = (name_), COUNTS(1, 1, 1, 1)}, .shape = (shape_), .in_place = true                   \
+    }
+#define SOURCE(name_, shape_, t_min, t_max)                                                                  \
+    {                                                                                                        \
+        .type = {.name = (name_), COUNTS(0, 0, t_min, t_max), .is_data = true}, .shape = (shape_)            \
+    }
+#define LOSS(name_, shape_, b_min, b_max, t_max, unforced)                                                   \
+    {                                                                                                        \
+        .type = {.name = (name_), COUNTS(b_min, b_max, 1, t_max), .is_loss = true}, .shape = (shape_),       \
+        .unforced_bottom = (unforced)                                                                        \
+    }
 
 /* By name. */
 static const struct layer_row rows[] = {
@@ -32,7 +38,8 @@ static const struct layer_row rows[] = {
     {.type = {.name = "Convolution", COUNTS(1, -1, 1, -1)}, .shape = shape_convolution, .equal_counts = true},
     {.type = {.name = "Crop", COUNTS(2, 2, 1, 1)}, .shape = shape_crop},
     SOURCE("Data", shape_data, 1, 2),
-    {.type = {.name = "Deconvolution", COUNTS(1, -1, 1, -1)}, .shape = shape_deconvolution,
+    {.type = {.name = "Deconvolution", COUNTS(1, -1, 1, -1)},
+     .shape = shape_deconvolution,
      .equal_counts = true},
     NEURON("Dropout", shape_dropout),
     {.type = {.name = "DummyData", COUNTS(0, 0, 1, -1)}, .shape = shape_dummy_data},

@@ -34,10 +34,10 @@ struct shaping {
 struct layer_row {
     struct layer_type type;
     enum status (*shape)(struct shaping *s);
-    bool equal_counts;    /* as many tops as bottoms */
-    bool one_top_less;    /* one top less than bottoms */
-    bool in_place;        /* a top may have the name of its bottom */
-    int unforced_bottom;  /* force_backward does not reach this bottom, from 1; 0: reaches all */
+    bool equal_counts;   /* as many tops as bottoms */
+    bool one_top_less;   /* one top less than bottoms */
+    bool in_place;       /* a top may have the name of its bottom */
+    int unforced_bottom; /* force_backward does not reach this bottom, from 1; 0: reaches all */
 };
 
 /* Any counts, shapes unknown: stands in for a type that cannot be used, so that the rest can be looked at. */

@@ -187,8 +187,8 @@ static void field_release(ProtobufCMessage *message, const ProtobufCFieldDescrip
     field_unset(message, field);
 }
 
-void field_move(ProtobufCMessage *from, const ProtobufCFieldDescriptor *from_field,
-                ProtobufCMessage *to, const ProtobufCFieldDescriptor *to_field)
+void field_move(ProtobufCMessage *from, const ProtobufCFieldDescriptor *from_field, ProtobufCMessage *to,
+                const ProtobufCFieldDescriptor *to_field)
 {
     assert(field_size(from_field) == field_size(to_field));
     size_t n = field_count(from, from_field);

@@ -12,7 +12,7 @@
 
 ProtobufCMessage *message_make(const ProtobufCMessageDescriptor *type);
 ProtobufCMessage *message_dup(const ProtobufCMessage *message); /* without fields that the schema lacks */
-void message_free(ProtobufCMessage *message); /* accepts NULL */
+void message_free(ProtobufCMessage *message);                   /* accepts NULL */
 void message_freep(ProtobufCMessage **message);
 
 /* NULL when there is no such field. */
@@ -40,8 +40,8 @@ ProtobufCMessage *field_open(ProtobufCMessage *message, const ProtobufCFieldDesc
  * value is lost; a single value may go into a repeated field, a repeated one
  * into a repeated only.  The source field is unset then.  Not for bytes.
  */
-void field_move(ProtobufCMessage *from, const ProtobufCFieldDescriptor *from_field,
-                ProtobufCMessage *to, const ProtobufCFieldDescriptor *to_field);
+void field_move(ProtobufCMessage *from, const ProtobufCFieldDescriptor *from_field, ProtobufCMessage *to,
+                const ProtobufCFieldDescriptor *to_field);
 
 /* Appends to a struct's own repeated pointers; the array was made by field_add or list_add, or is NULL. */
 void list_add(size_t *n, void *array_member, void *item);

@@ -13,7 +13,7 @@ struct names {
 };
 
 void names_put(struct names *map, const char *name, int value); /* replaces */
-int names_get(const struct names *map, const char *name);        /* -1 when absent */
+int names_get(const struct names *map, const char *name);       /* -1 when absent */
 void names_release(struct names *map);
 
 #endif

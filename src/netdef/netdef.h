@@ -30,7 +30,7 @@ struct shape {
 };
 
 bool shape_is_known(const struct shape *s);
-int64_t shape_count(const struct shape *s);                        /* product of all axes */
+int64_t shape_count(const struct shape *s);                         /* product of all axes */
 int64_t shape_count_range(const struct shape *s, int from, int to); /* axes [from, to) */
 bool shape_equal(const struct shape *a, const struct shape *b);
 /* Axis with Caffe's negative counting (-1 is the last); -1 when out of range. */
@@ -49,8 +49,8 @@ const char *shape_text(const struct shape *s, char out[SHAPE_TEXT_MAX]);
  * unknown field or enum value names the nearest known one; TOO_LARGE.  The
  * result is upgraded; free it with caffe__net_parameter__free_unpacked(p, NULL).
  */
-enum status net_read_text(const char *text, size_t size, const char *name,
-                          Caffe__NetParameter **ret_net, struct error *err);
+enum status net_read_text(const char *text, size_t size, const char *name, Caffe__NetParameter **ret_net,
+                          struct error *err);
 enum status solver_read_text(const char *text, size_t size, const char *name,
                              Caffe__SolverParameter **ret_solver, struct error *err);
 
@@ -72,8 +72,7 @@ enum status solver_read_file_noting(const char *path, struct problems *problems,
  * Repeated floats may be packed or not; double_data and legacy
  * num/channels/height/width are kept as they are for the reader of blobs.
  */
-enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net,
-                            struct error *err);
+enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net, struct error *err);
 enum status net_read_binary_file(const char *path, Caffe__NetParameter **ret_net, struct error *err);
 
 /* Any message of caffe.proto as text format; fields in the order of their numbers. */
@@ -101,27 +100,27 @@ void blob_proto_shape(const Caffe__BlobProto *blob, struct shape *ret_shape);
 
 /* Everything a layer type is, short of running it: one row of the table in layer_types.c. */
 struct layer_type {
-    const char *name;     /* "Convolution" */
+    const char *name;             /* "Convolution" */
     int min_bottoms, max_bottoms; /* max -1: any number */
     int min_tops, max_tops;
-    bool is_data;         /* its top shapes come from outside (Data, ImageData, HDF5Data...) */
-    bool is_loss;         /* first top has loss_weight 1 unless said otherwise */
+    bool is_data; /* its top shapes come from outside (Data, ImageData, HDF5Data...) */
+    bool is_loss; /* first top has loss_weight 1 unless said otherwise */
     /* ... further members are netdef's own: see layer_types.h */
 };
 
 struct blob_def {
     const char *name; /* "(automatic)" for the top that a loss has without one in the text */
     struct shape shape;
-    int producer;     /* index of the first layer that writes it */
-    bool needs_diff;  /* some layer that runs backward propagates a gradient into it */
+    int producer;    /* index of the first layer that writes it */
+    bool needs_diff; /* some layer that runs backward propagates a gradient into it */
 };
 
 struct param_def {
-    const char *name;  /* "" when unnamed (not shared) */
-    int layer, index;  /* the index-th parameter of that layer */
+    const char *name; /* "" when unnamed (not shared) */
+    int layer, index; /* the index-th parameter of that layer */
     struct shape shape;
-    int owner;         /* index of the param that holds the values; its own when it does */
-    double lr_mult, decay_mult; /* of the owner, after every sharer had its say */
+    int owner;                            /* index of the param that holds the values; its own when it does */
+    double lr_mult, decay_mult;           /* of the owner, after every sharer had its say */
     const Caffe__FillerParameter *filler; /* never NULL; lent by the definition */
 };
 
@@ -131,33 +130,33 @@ struct layer_def {
     const Caffe__LayerParameter *param; /* upgraded, lent by the definition */
     Caffe__Phase phase;
     int n_bottoms;
-    const int *bottoms;          /* indices into blobs; an in-place top has the index of its bottom */
-    const bool *propagate_down;  /* a bottom: is its gradient wanted */
+    const int *bottoms;         /* indices into blobs; an in-place top has the index of its bottom */
+    const bool *propagate_down; /* a bottom: is its gradient wanted */
     int n_tops;
     const int *tops;
-    const float *loss_weights;   /* a top */
+    const float *loss_weights; /* a top */
     int n_params;
-    const int *params;           /* indices into params */
+    const int *params; /* indices into params */
     bool needs_backward;
-    int64_t operations;          /* multiply-adds of one forward pass x 2; 0 when not known */
+    int64_t operations; /* multiply-adds of one forward pass x 2; 0 when not known */
 };
 
 struct netdef {
     const char *name;
     Caffe__Phase phase;
     int n_layers;
-    const struct layer_def *layers;  /* in order of execution, splits inserted */
+    const struct layer_def *layers; /* in order of execution, splits inserted */
     int n_blobs;
     const struct blob_def *blobs;
     int n_params;
     const struct param_def *params;
     int n_outputs;
-    const int *outputs;              /* blobs nobody consumes, by name as Caffe prints them */
+    const int *outputs; /* blobs nobody consumes, by name as Caffe prints them */
     bool force_backward;
     /* f32: owned parameters without history; each blob's data once, those of Split layers not at all */
     int64_t parameter_bytes, activation_bytes;
     const Caffe__NetParameter *param; /* filtered and split, as a snapshot writes it (without blobs) */
-    struct arena *arena;             /* netdef's own */
+    struct arena *arena;              /* netdef's own */
 };
 
 /* What a data layer delivers: the caller opened the source and knows. */
@@ -206,7 +205,7 @@ struct netdef_part {
     int n_layers;
     const int *layers; /* indices, ascending */
     int n_inputs;
-    const int *inputs; /* the blobs that these layers read and do not make */
+    const int *inputs;          /* the blobs that these layers read and do not make */
     const struct shape *shapes; /* an input */
 };
 enum status netdef_part(const struct netdef *def, const struct netdef_part *part, struct netdef **ret_def,

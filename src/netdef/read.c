@@ -103,15 +103,15 @@ static void budget_free(void *data, void *pointer)
     free(pointer);
 }
 
-enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net,
-                            struct error *err)
+enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net, struct error *err)
 {
     if (size > binary_max)
         return error_set(err, TOO_LARGE, "a caffemodel of %zu bytes; at most 2 GiB are read", size);
     /* Unpacked floats cost the most: 5 bytes in the file, 32 in each of two lists on the way. */
     struct budget budget = {.left = 16 * size + ((size_t)64 << 20)};
     ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
-    CLEANUP(message_freep) ProtobufCMessage *net =
+    CLEANUP(message_freep)
+    ProtobufCMessage *net =
         protobuf_c_message_unpack(&caffe__net_parameter__descriptor, &allocator, size, bytes);
     if (!net)
         return error_set(err, INVALID, "not a caffemodel: its %zu bytes are no binary NetParameter", size);

@@ -8,10 +8,10 @@ const struct shape shape_unknown = {.n_axes = -1}, shape_scalar = {.n_axes = 0};
 
 static char constant[] = "constant";
 
-#define CONSTANT_FILLER(value_)                                                                 \
-    {                                                                                           \
-        .base = PROTOBUF_C_MESSAGE_INIT(&caffe__filler_parameter__descriptor), .type = constant, \
-        .has_value = 1, .value = (value_), .max = 1, .std = 1, .sparse = -1                     \
+#define CONSTANT_FILLER(value_)                                                                              \
+    {                                                                                                        \
+        .base = PROTOBUF_C_MESSAGE_INIT(&caffe__filler_parameter__descriptor), .type = constant,             \
+        .has_value = 1, .value = (value_), .max = 1, .std = 1, .sparse = -1                                  \
     }
 
 const Caffe__FillerParameter filler_zero = CONSTANT_FILLER(0);

@@ -354,8 +354,8 @@ static enum status find_field(struct reader *r, const ProtobufCMessage *message,
         nearest_init(&near, name);
         for (unsigned i = 0; i < type->n_fields; i++)
             nearest_offer(&near, type->fields[i].name);
-        return token_error(&r->tokens, &r->tokens.now, "unknown field '%s' in %s%s", name,
-                           type->short_name, nearest_text(&near, hint));
+        return token_error(&r->tokens, &r->tokens.now, "unknown field '%s' in %s%s", name, type->short_name,
+                           nearest_text(&near, hint));
     }
     *ret_field = field;
     return OK;
@@ -437,8 +437,8 @@ static enum status read_fields(struct reader *r, ProtobufCMessage *message, char
     for (unsigned i = 0; i < type->n_fields; i++) {
         if (type->fields[i].label != PROTOBUF_C_LABEL_REQUIRED || seen[i])
             continue;
-        enum status status = token_error(&r->tokens, &r->tokens.now, "%s needs '%s'", type->short_name,
-                                         type->fields[i].name);
+        enum status status =
+            token_error(&r->tokens, &r->tokens.now, "%s needs '%s'", type->short_name, type->fields[i].name);
         TRY(problems_note(r->problems, status, r->tokens.err));
     }
     return OK;

@@ -37,8 +37,8 @@ enum status token_error(const struct tokens *t, const struct token *at, const ch
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
-    return error_set_at(t->err, INVALID, at->line, at->column, "%s line %d, column %d: %s", t->name,
-                        at->line, at->column, what);
+    return error_set_at(t->err, INVALID, at->line, at->column, "%s line %d, column %d: %s", t->name, at->line,
+                        at->column, what);
 }
 
 bool token_is(const struct token *token, char symbol)
@@ -151,8 +151,7 @@ enum status tokens_advance(struct tokens *t)
         token.kind = TOKEN_NAME;
         while (t->next < t->end && name_part(*t->next))
             step(t);
-    } else if (isdigit((unsigned char)*t->next) ||
-               (*t->next == '.' && isdigit((unsigned char)peek(t, 1)))) {
+    } else if (isdigit((unsigned char)*t->next) || (*t->next == '.' && isdigit((unsigned char)peek(t, 1)))) {
         TRY(scan_number(t, &token));
     } else if (*t->next == '"' || *t->next == '\'') {
         TRY(scan_string(t, &token));
@@ -168,15 +167,13 @@ enum status tokens_advance(struct tokens *t)
     return OK;
 }
 
-enum status tokens_init(struct tokens *t, const char *text, size_t size, const char *name,
-                        struct error *err)
+enum status tokens_init(struct tokens *t, const char *text, size_t size, const char *name, struct error *err)
 {
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
         text += 3;
         size -= 3;
     }
-    *t = (struct tokens){
-        .name = name, .next = text, .end = text + size, .line = 1, .column = 1, .err = err};
+    *t = (struct tokens){.name = name, .next = text, .end = text + size, .line = 1, .column = 1, .err = err};
     return tokens_advance(t);
 }
 

@@ -34,8 +34,7 @@ struct tokens {
 };
 
 /* text must outlive it.  The first token is current afterwards. */
-enum status tokens_init(struct tokens *t, const char *text, size_t size, const char *name,
-                        struct error *err);
+enum status tokens_init(struct tokens *t, const char *text, size_t size, const char *name, struct error *err);
 enum status tokens_advance(struct tokens *t);
 
 /* INVALID: "NAME line 7, column 5: ...", at the given token. */

@@ -7,14 +7,46 @@
 
 /* V1's layer types by number. */
 static const char *const v1_types[] = {
-    "",           "Accuracy",      "BNLL",       "Concat",          "Convolution",
-    "Data",       "Dropout",       "EuclideanLoss", "Flatten",      "HDF5Data",
-    "HDF5Output", "Im2col",        "ImageData",  "InfogainLoss",    "InnerProduct",
-    "LRN",        "MultinomialLogisticLoss", "Pooling", "ReLU",     "Sigmoid",
-    "Softmax",    "SoftmaxWithLoss", "Split",    "TanH",            "WindowData",
-    "Eltwise",    "Power",         "SigmoidCrossEntropyLoss", "HingeLoss", "MemoryData",
-    "ArgMax",     "Threshold",     "DummyData",  "Slice",           "MVN",
-    "AbsVal",     "Silence",       "ContrastiveLoss", "Exp",        "Deconvolution",
+    "",
+    "Accuracy",
+    "BNLL",
+    "Concat",
+    "Convolution",
+    "Data",
+    "Dropout",
+    "EuclideanLoss",
+    "Flatten",
+    "HDF5Data",
+    "HDF5Output",
+    "Im2col",
+    "ImageData",
+    "InfogainLoss",
+    "InnerProduct",
+    "LRN",
+    "MultinomialLogisticLoss",
+    "Pooling",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Split",
+    "TanH",
+    "WindowData",
+    "Eltwise",
+    "Power",
+    "SigmoidCrossEntropyLoss",
+    "HingeLoss",
+    "MemoryData",
+    "ArgMax",
+    "Threshold",
+    "DummyData",
+    "Slice",
+    "MVN",
+    "AbsVal",
+    "Silence",
+    "ContrastiveLoss",
+    "Exp",
+    "Deconvolution",
 };
 
 static void move_by_name(ProtobufCMessage *from, const char *field, ProtobufCMessage *to)
@@ -70,8 +102,8 @@ static void upgrade_param_specs(Caffe__V1LayerParameter *v1, Caffe__LayerParamet
 static enum status upgrade_v1_layer(Caffe__V1LayerParameter *v1, Caffe__LayerParameter *layer,
                                     struct error *err)
 {
-    static const char *const changed[] = {"layer", "type", "param", "blob_share_mode", "blobs_lr",
-                                          "weight_decay"};
+    static const char *const changed[] = {"layer",           "type",     "param",
+                                          "blob_share_mode", "blobs_lr", "weight_decay"};
     if (v1->has_type && (v1->type < 0 || (size_t)v1->type >= ARRAY_SIZE(v1_types)))
         return error_set(err, INVALID, "layer '%s': unknown layer type %d", v1->name ? v1->name : "",
                          (int)v1->type);
@@ -148,8 +180,8 @@ static enum status upgrade_inputs(Caffe__NetParameter *net, struct error *err)
     if (net->n_input_shape || net->n_input_dim) {
         Caffe__LayerParameter *layer =
             (Caffe__LayerParameter *)message_make(&caffe__layer_parameter__descriptor);
-        Caffe__InputParameter *param = (Caffe__InputParameter *)field_open(
-            &layer->base, message_field(&layer->base, "input_param"));
+        Caffe__InputParameter *param =
+            (Caffe__InputParameter *)field_open(&layer->base, message_field(&layer->base, "input_param"));
         layer->name = xstrdup("input");
         layer->type = xstrdup("Input");
         for (size_t i = 0; i < net->n_input; i++) {

@@ -12,7 +12,7 @@ struct wire {
     struct wiring *w;
     struct names blobs;
     int n_blobs;
-    bool *available;  /* a blob: written and not read since */
+    bool *available; /* a blob: written and not read since */
     struct param_def *params;
     size_t n_params, allocated_params;
 };
@@ -79,8 +79,7 @@ static enum status check_counts(struct error *err, const struct layer_row *row,
 
 static int new_blob(struct wire *b, const char *name, int layer)
 {
-    b->w->blobs[b->n_blobs] =
-        (struct blob_def){.name = name, .shape = {.n_axes = -1}, .producer = layer};
+    b->w->blobs[b->n_blobs] = (struct blob_def){.name = name, .shape = {.n_axes = -1}, .producer = layer};
     return b->n_blobs++;
 }
 
@@ -98,7 +97,8 @@ static enum status wire_bottoms(struct wire *b, struct layer_def *layer, int ind
         }
         b->available[blob] = false;
         bottoms[j] = blob;
-        propagate_down[j] = param->n_propagate_down == param->n_bottom ? param->propagate_down[j] : b->w->blob_learns[blob];
+        propagate_down[j] =
+            param->n_propagate_down == param->n_bottom ? param->propagate_down[j] : b->w->blob_learns[blob];
         layer->needs_backward = layer->needs_backward || b->w->blob_learns[blob];
     }
     layer->bottoms = bottoms;
@@ -221,8 +221,10 @@ static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__L
             b->allocated_params = 2 * b->allocated_params + 64;
             b->params = xrealloc(b->params, b->allocated_params * sizeof(*b->params));
         }
-        b->params[b->n_params] = (struct param_def){
-            .layer = index, .index = i, .shape = size == OK ? s->params[i].shape : shape_unknown, .filler = s->params[i].filler};
+        b->params[b->n_params] = (struct param_def){.layer = index,
+                                                    .index = i,
+                                                    .shape = size == OK ? s->params[i].shape : shape_unknown,
+                                                    .filler = s->params[i].filler};
         params[i] = (int)b->n_params++;
     }
     layer->params = params;

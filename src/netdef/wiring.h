@@ -19,10 +19,10 @@ struct wiring {
     const struct netdef_options *options;
     Caffe__NetParameter *param; /* def->param */
     struct layer_def *layers;
-    bool **propagate_down;      /* a layer: a bottom */
+    bool **propagate_down; /* a layer: a bottom */
     struct blob_def *blobs;
     struct param_def *params;
-    bool *blob_learns;          /* a blob: something learned lies beneath it */
+    bool *blob_learns; /* a blob: something learned lies beneath it */
     struct error *err;
 };
 

@@ -13,8 +13,8 @@
 
 #include "store/internal.h"
 
-#define TICK_ROWS 100
-#define TICK_AT_LEAST_MS 60000
+#define TICK_ROWS             100
+#define TICK_AT_LEAST_MS      60000
 #define TICK_BESIDE_OTHERS_MS 5000 /* a server that died has left its jobs to us */
 
 struct held {
@@ -31,12 +31,11 @@ static enum status find_held(struct tx *tx, const char *job, int attempt, struct
                              struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(
-        tx->db, &rows, err,
-        "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
-        " retry_failed, backoff_ms, max_ms FROM jobs"
-        " WHERE id = $1 AND attempt = $2 AND state = 2",
-        V(job), V(attempt)));
+    TRY(SQL(tx->db, &rows, err,
+            "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
+            " retry_failed, backoff_ms, max_ms FROM jobs"
+            " WHERE id = $1 AND attempt = $2 AND state = 2",
+            V(job), V(attempt)));
     if (!rows.n)
         return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
     struct held h = {
@@ -97,8 +96,8 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
     if (f->outcome == OUTCOME_DONE)
         return end_job(tx, f, h, STATE_FINISHED, reason, now_ms, err);
     if (f->outcome == OUTCOME_CANCELLED || h->cancel) {
-        CLEANUP(freep) char *by =
-            xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
+        CLEANUP(freep)
+        char *by = xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
         return end_job(tx, f, h, STATE_CANCELLED, by, now_ms, err);
     }
     if (f->outcome == OUTCOME_FAILED && (!h->retry_failed || h->max_attempts <= 1))
@@ -183,8 +182,9 @@ static enum status overrun(struct tx *tx, void *opaque, struct error *err)
     if (status == CONFLICT && !connection_failed(tx->db))
         return OK;
     TRY(status);
-    CLEANUP(freep) char *reason = xasprintf("ran longer than its limit of %lld s, and its worker did not end it",
-                                            (long long)(held.max_ms / 1000));
+    CLEANUP(freep)
+    char *reason = xasprintf("ran longer than its limit of %lld s, and its worker did not end it",
+                             (long long)(held.max_ms / 1000));
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_FAILED, .reason = reason};
     return end_attempt(tx, &f, &held, d->now_ms, err);
 }
@@ -223,16 +223,16 @@ enum status queue_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, st
             " ORDER BY not_before LIMIT $2",
             V(now_ms), V(TICK_ROWS)));
     for (int i = 0; i < lapsed.n; i++)
-        TRY(store_write_for(
-            s, row_text(&lapsed, i, 2), lapse,
-            &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms}, err));
+        TRY(store_write_for(s, row_text(&lapsed, i, 2), lapse,
+                            &(struct due_job){row_text(&lapsed, i, 0), (int)row_int(&lapsed, i, 1), now_ms},
+                            err));
     for (int i = 0; i < overran.n; i++)
-        TRY(store_write_for(
-            s, row_text(&overran, i, 2), overrun,
-            &(struct due_job){row_text(&overran, i, 0), (int)row_int(&overran, i, 1), now_ms}, err));
+        TRY(store_write_for(s, row_text(&overran, i, 2), overrun,
+                            &(struct due_job){row_text(&overran, i, 0), (int)row_int(&overran, i, 1), now_ms},
+                            err));
     for (int i = 0; i < due.n; i++)
-        TRY(store_write_for(s, row_text(&due, i, 2), wake,
-                            &(struct due_job){row_text(&due, i, 0), 0, now_ms}, err));
+        TRY(store_write_for(s, row_text(&due, i, 2), wake, &(struct due_job){row_text(&due, i, 0), 0, now_ms},
+                            err));
     TRY(SQL(reader.db, &next, err,
             "SELECT (SELECT MIN(expires) + 1 FROM jobs WHERE state = 2),"
             " (SELECT MIN(not_before) FROM jobs WHERE state = 0 AND waits = 0),"

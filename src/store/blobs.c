@@ -78,8 +78,8 @@ static enum status clean_temporary(const char *path, struct error *err)
     if (!dir)
         return error_set(err, FAILED, "cannot open folder '%s': %s", path, strerror(errno));
     for (struct dirent *entry; (entry = readdir(dir));) {
-        CLEANUP(fd_closep) int fd =
-            openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        CLEANUP(fd_closep)
+        int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
         if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(dirfd(dir), entry->d_name, 0);
@@ -301,8 +301,8 @@ static void read_blob(const struct rows *rows, int i, struct blob *ret_blob)
     copy_text(ret_blob->sha256, sizeof(ret_blob->sha256), row_text(rows, i, 1));
 }
 
-enum status blob_read(struct store *s, const char *sha256, int64_t max_bytes, char **ret_bytes, size_t *ret_size,
-                      struct error *err)
+enum status blob_read(struct store *s, const char *sha256, int64_t max_bytes, char **ret_bytes,
+                      size_t *ret_size, struct error *err)
 {
     CLEANUP(fd_closep) int fd = -1;
     int64_t size;

@@ -41,8 +41,8 @@ enum status blob_put(struct store *s, const void *bytes, size_t size, int64_t no
 enum status blob_open(struct store *s, const char *sha256, int *ret_fd, int64_t *ret_size, struct error *err);
 
 /* All bytes, for the caller to free; a NUL follows them.  Errors: NOT_FOUND, TOO_LARGE. */
-enum status blob_read(struct store *s, const char *sha256, int64_t max_bytes, char **ret_bytes, size_t *ret_size,
-                      struct error *err);
+enum status blob_read(struct store *s, const char *sha256, int64_t max_bytes, char **ret_bytes,
+                      size_t *ret_size, struct error *err);
 
 /* The blob that a document has under a name.  Errors: NOT_FOUND.  The owner check is the caller's. */
 enum status blob_ref_get(struct store *s, const char *document, const char *name, struct blob *ret_blob,

@@ -182,7 +182,8 @@ static enum status run_together(struct committer *c, struct write_request **requ
     return status;
 }
 
-/* Requests that may not have been done for all we know: each is told, for doing them again may do them twice. */
+/* Requests that may not have been done for all we know: each is told, for doing them again may do them twice.
+ */
 static void give_up(struct write_request **requests, size_t n, const struct error *err)
 {
     for (size_t i = 0; i < n; i++) {
@@ -297,7 +298,8 @@ static enum status write_on(struct committer *c, struct write_request *r, struct
     return r->status;
 }
 
-/* FNV-1a, 32 bits: the writes of an owner or job go one way, so that committers seldom wait for each other. */
+/* FNV-1a, 32 bits: the writes of an owner or job go one way, so that committers seldom wait for each other.
+ */
 static struct committer *committer_of(struct store *s, const char *key)
 {
     uint32_t h = 2166136261u;

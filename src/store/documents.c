@@ -5,7 +5,7 @@
 #include "store/internal.h"
 
 #define LIMIT_USUAL 100
-#define LIMIT_MAX 1000
+#define LIMIT_MAX   1000
 
 struct state_words {
     const char *contract, *exact;

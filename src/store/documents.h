@@ -19,11 +19,11 @@
 
 struct store;
 
-#define OWNER_MAX 80       /* "user:" and at most 64 bytes */
+#define OWNER_MAX       80 /* "user:" and at most 64 bytes */
 #define DOCUMENT_ID_MAX 80 /* 32 hex digits, or an owner */
-#define TYPE_MAX 32
-#define POOL_MAX 64
-#define REV_MAX 56
+#define TYPE_MAX        32
+#define POOL_MAX        64
+#define REV_MAX         56
 
 enum document_state {
     STATE_NONE,

@@ -28,7 +28,8 @@ struct value {
 /* What a failed call says about the link. */
 enum trouble {
     TROUBLE_NONE,  /* the same would fail again */
-    TROUBLE_AGAIN, /* nothing was changed, and the same may work now: a deadlock, a lock waited for too long */
+    TROUBLE_AGAIN, /* nothing was changed, and the same may work now: a deadlock, a lock waited for too long
+                    */
     TROUBLE_LOST,  /* the link is dead: disconnect, and connect anew */
 };
 

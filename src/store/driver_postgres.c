@@ -23,7 +23,7 @@
 
 /* The server ends a statement after a minute; when it does not, it is gone. */
 #define STATEMENT_TIMEOUT "60s"
-#define ANSWER_MS 75000
+#define ANSWER_MS         75000
 
 struct postgres_link {
     PGconn *db;
@@ -31,9 +31,9 @@ struct postgres_link {
     bool patient; /* the schema is changing: no statement takes too long */
     bool read_only;
     int unread;
-    unsigned read;                     /* answers so far */
-    const char *sent[2 * UNREAD_MAX];  /* texts of the unread ones, as a ring that begins at read */
-    bool failed; /* skipping up to the next sync, because of: */
+    unsigned read;                    /* answers so far */
+    const char *sent[2 * UNREAD_MAX]; /* texts of the unread ones, as a ring that begins at read */
+    bool failed;                      /* skipping up to the next sync, because of: */
     struct error failure;
     enum trouble trouble;
     unsigned names; /* of statements, so far */
@@ -276,8 +276,8 @@ static enum status check_database(struct postgres_link *link, struct error *err)
 static enum status open_connection(struct postgres_link *link, const char *where, struct error *err)
 {
     static const char *const usual[][2] = {
-        {"connect_timeout", "5"},  {"application_name", "et"},  {"client_encoding", "UTF8"},
-        {"keepalives_idle", "10"}, {"keepalives_interval", "5"}, {"keepalives_count", "3"},
+        {"connect_timeout", "5"},      {"application_name", "et"},   {"client_encoding", "UTF8"},
+        {"keepalives_idle", "10"},     {"keepalives_interval", "5"}, {"keepalives_count", "3"},
         {"tcp_user_timeout", "30000"},
     };
     CLEANUP(conninfo_freep) PQconninfoOption *given = PQconninfoParse(where, NULL);
@@ -411,8 +411,7 @@ static enum status prepare_on_server(struct postgres_link *link, struct postgres
     return OK;
 }
 
-static enum status send_statement(struct postgres_link *link, struct postgres_statement *s,
-                                  struct error *err)
+static enum status send_statement(struct postgres_link *link, struct postgres_statement *s, struct error *err)
 {
     if (link->failed) {
         if (err)
@@ -522,8 +521,7 @@ static void postgres_rollback(void *opaque)
         return;
     link->failed = false;
     if (PQtransactionStatus(link->db) != PQTRANS_IDLE &&
-        (send_text(link, "ROLLBACK", NULL) != OK || !PQpipelineSync(link->db) ||
-         read_sync(link, NULL) != OK))
+        (send_text(link, "ROLLBACK", NULL) != OK || !PQpipelineSync(link->db) || read_sync(link, NULL) != OK))
         return;
     link->trouble = trouble;
 }

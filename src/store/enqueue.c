@@ -4,7 +4,7 @@
 
 #include "store/internal.h"
 
-#define ATTEMPTS_USUAL 6
+#define ATTEMPTS_USUAL   6
 #define BACKOFF_USUAL_MS INT64_C(5000)
 
 /* max_running of a new lane. */
@@ -74,13 +74,14 @@ static enum status lane_add(struct tx *tx, const char *pool, const char *owner, 
     tx_stir(tx, "pool", pool);
     return SQL(tx->db, NULL, err,
                "INSERT INTO lanes(pool, owner, max_running, head_priority, head_position, head_job)"
-               " VALUES ($1, $2, " LANE_LIMIT("$2") ", $3, $4, $5)"
-               " ON CONFLICT (pool, owner) DO UPDATE SET head_priority = excluded.head_priority,"
-               " head_position = excluded.head_position, head_job = excluded.head_job"
-               " WHERE lanes.head_job IS NULL OR lanes.head_priority < excluded.head_priority"
-               " OR (lanes.head_priority = excluded.head_priority AND (lanes.head_position >"
-               " excluded.head_position OR (lanes.head_position = excluded.head_position"
-               " AND lanes.head_job > excluded.head_job)))",
+               " VALUES ($1, $2, " LANE_LIMIT(
+                   "$2") ", $3, $4, $5)"
+                         " ON CONFLICT (pool, owner) DO UPDATE SET head_priority = excluded.head_priority,"
+                         " head_position = excluded.head_position, head_job = excluded.head_job"
+                         " WHERE lanes.head_job IS NULL OR lanes.head_priority < excluded.head_priority"
+                         " OR (lanes.head_priority = excluded.head_priority AND (lanes.head_position >"
+                         " excluded.head_position OR (lanes.head_position = excluded.head_position"
+                         " AND lanes.head_job > excluded.head_job)))",
                V(pool), V(owner), V(priority), V(position), V(id));
 }
 
@@ -92,21 +93,22 @@ enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, con
     CLEANUP(freep) char *spec = job->spec ? json_text(job->spec) : xstrdup("{}");
     int waits = 0;
     TRY(insert_dependencies(tx, owner, id, job, &waits, err));
-    TRY(SQL(
-        tx->db, NULL, err,
-        "INSERT INTO jobs(id, owner, pool, state, priority, waits, not_before, attempt, counted,"
-        " max_attempts, kind, spec, position, backoff_ms, retry_failed, max_ms)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10, $11, $12, $13, $14)",
-        V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
-        V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL), V(job->kind),
-        V((const char *)spec), V(position), V(job->backoff_ms > 0 ? job->backoff_ms : BACKOFF_USUAL_MS),
-        V(job->retry_failed ? 1 : 0), V(job->max_ms)));
+    TRY(SQL(tx->db, NULL, err,
+            "INSERT INTO jobs(id, owner, pool, state, priority, waits, not_before, attempt, counted,"
+            " max_attempts, kind, spec, position, backoff_ms, retry_failed, max_ms)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9, $10, $11, $12, $13, $14)",
+            V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
+            V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL),
+            V(job->kind), V((const char *)spec), V(position),
+            V(job->backoff_ms > 0 ? job->backoff_ms : BACKOFF_USUAL_MS), V(job->retry_failed ? 1 : 0),
+            V(job->max_ms)));
     if (state == STATE_READY)
         return lane_add(tx, pool, owner, job->priority, position, id, err);
     if (!waits)
         tx_due(tx, job->not_before_ms);
     return SQL(tx->db, NULL, err,
-               "INSERT INTO lanes(pool, owner, max_running) VALUES ($1, $2, " LANE_LIMIT("$2") ")"
-               " ON CONFLICT DO NOTHING",
+               "INSERT INTO lanes(pool, owner, max_running) VALUES ($1, $2, " LANE_LIMIT(
+                   "$2") ")"
+                         " ON CONFLICT DO NOTHING",
                V(pool), V(owner));
 }

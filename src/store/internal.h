@@ -25,7 +25,7 @@ struct password_cache;
 struct idempotency_keys;
 struct quota_holds;
 
-#define SECRET_BYTES 32
+#define SECRET_BYTES   32
 #define COMMITTERS_MAX 4 /* one works while another waits for its database */
 
 struct store {
@@ -41,13 +41,13 @@ struct store {
     struct password_cache *passwords;
     struct idempotency_keys *keys;
     struct quota_holds *quotas;
-    int64_t quota_bytes, keep_days;    /* the usual ones; 0: none, for ever */
-    int64_t blob_grace_ms, sweep_ms;   /* a blob unused so long goes; how often that is looked for */
-    pthread_mutex_t tick_lock;    /* one tick at a time; guards the two below */
-    int64_t swept_ms;             /* of the last sweep of blobs */
-    int64_t aged_ms;              /* of the last look for what is too old */
-    atomic_llong damaged;         /* blobs without their bytes, at the last sweep */
-    pthread_mutex_t changed_lock; /* guards the two below, and is held while they are called */
+    int64_t quota_bytes, keep_days;  /* the usual ones; 0: none, for ever */
+    int64_t blob_grace_ms, sweep_ms; /* a blob unused so long goes; how often that is looked for */
+    pthread_mutex_t tick_lock;       /* one tick at a time; guards the two below */
+    int64_t swept_ms;                /* of the last sweep of blobs */
+    int64_t aged_ms;                 /* of the last look for what is too old */
+    atomic_llong damaged;            /* blobs without their bytes, at the last sweep */
+    pthread_mutex_t changed_lock;    /* guards the two below, and is held while they are called */
     void (*changed)(void *context, const char *topic);
     void *changed_context;
 };
@@ -107,7 +107,8 @@ void timer_stop(struct timer *t);
 void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would sleep past due_ms */
 
 /* -- other servers on the same database: peers.c -- */
-/* Tells them what stirs here, and hears what stirs there.  ret_peers: NULL when the driver knows no others. */
+/* Tells them what stirs here, and hears what stirs there.  ret_peers: NULL when the driver knows no others.
+ */
 enum status peers_start(struct store *s, struct peers **ret_peers, struct error *err);
 void peers_stop(struct peers *p); /* NULL is fine */
 void peers_tell(struct peers *p, const char *const *topics, size_t n);

@@ -11,8 +11,8 @@
 
 struct store;
 
-#define LOCALS_MAX 1000
-#define LOCAL_ID_MAX 128
+#define LOCALS_MAX     1000
+#define LOCAL_ID_MAX   128
 #define LOCAL_BODY_MAX 65536
 
 /* ret_body: an object for the caller to decref; ret_rev: times written.  Errors: NOT_FOUND. */

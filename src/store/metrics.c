@@ -52,15 +52,14 @@ static enum status add_point(struct tx *tx, const char *job, const char *owner, 
                              int64_t ord, struct error *err)
 {
     enum special special = special_of(p->value);
-    return SQL(
-        tx->db, NULL, err,
-        "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
-        " value = excluded.value, special = excluded.special"
-        " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special",
-        V(job), V(p->name), V(p->step), V(ord), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
-        V(owner));
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
+               " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+               " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
+               " value = excluded.value, special = excluded.special"
+               " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special",
+               V(job), V(p->name), V(p->step), V(ord), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
+               V(owner));
 }
 
 static enum status add(struct tx *tx, void *opaque, struct error *err)

@@ -11,9 +11,9 @@
 #include "store/internal.h"
 #include "store/webhooks.h"
 
-#define DUE_MAX 256
+#define DUE_MAX     256
 #define LIMIT_USUAL 100
-#define LIMIT_MAX 1000
+#define LIMIT_MAX   1000
 
 int64_t webhook_pause_ms(int attempts)
 {
@@ -66,8 +66,10 @@ enum status outbox_promote(struct tx *tx, const char *hook, int64_t now_ms, stru
 
 enum status outbox_recover(struct tx *tx, int64_t now_ms, struct error *err)
 {
-    return SQL(tx->db, NULL, err, "UPDATE deliveries SET next = $1, claimed = 0 WHERE state = 0 AND claimed = 1"
-               " AND next IS NOT NULL", V(now_ms));
+    return SQL(tx->db, NULL, err,
+               "UPDATE deliveries SET next = $1, claimed = 0 WHERE state = 0 AND claimed = 1"
+               " AND next IS NOT NULL",
+               V(now_ms));
 }
 
 enum status outbox_due(struct store *s, int64_t now_ms, struct outgoing_list *ret_list, int64_t *ret_next_ms,
@@ -138,10 +140,11 @@ static enum status finish(struct tx *tx, void *opaque, struct error *err)
     const struct finishing *f = opaque;
     const struct delivery_outcome *o = f->outcome;
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "UPDATE deliveries SET attempts = attempts + 1, claimed = 0, tried = $1, status = $2, answer = $3,"
-            " error = $4 WHERE id = $5 AND state = 0 RETURNING hook, attempts, next",
-            V(f->now_ms), V(o->http_status), V(o->answer), V(o->error), V(f->id)));
+    TRY(SQL(
+        tx->db, &rows, err,
+        "UPDATE deliveries SET attempts = attempts + 1, claimed = 0, tried = $1, status = $2, answer = $3,"
+        " error = $4 WHERE id = $5 AND state = 0 RETURNING hook, attempts, next",
+        V(f->now_ms), V(o->http_status), V(o->answer), V(o->error), V(f->id)));
     if (!rows.n)
         return OK;
     const char *hook = row_text(&rows, 0, 0);
@@ -237,8 +240,8 @@ static enum status resend(struct tx *tx, void *opaque, struct error *err)
     ROWS hooks = {0};
     ROWS rows = {0};
     TRY(SQL(tx->db, &hooks, err,
-            "UPDATE webhooks SET seq = seq + 1 WHERE id = $1 AND owner = $2 RETURNING seq, enabled", V(r->hook),
-            V(r->owner)));
+            "UPDATE webhooks SET seq = seq + 1 WHERE id = $1 AND owner = $2 RETURNING seq, enabled",
+            V(r->hook), V(r->owner)));
     TRY(SQL(tx->db, &rows, err, "SELECT state FROM deliveries WHERE id = $1 AND hook = $2", V(r->id),
             V(r->hook)));
     if (!hooks.n || !rows.n)

@@ -295,7 +295,8 @@ enum status pack_tick(struct store *s, int64_t now_ms, struct error *err)
 
 /* -- reading -- */
 
-static enum status read_at(int fd, void *out, size_t size, int64_t offset, size_t *ret_size, struct error *err)
+static enum status read_at(int fd, void *out, size_t size, int64_t offset, size_t *ret_size,
+                           struct error *err)
 {
     size_t done = 0;
     while (done < size) {

@@ -22,13 +22,13 @@
 #include "base/log.h"
 #include "store/internal.h"
 
-#define TELL_EVERY_MS  5
-#define CLOCK_EVERY_MS 60000
+#define TELL_EVERY_MS      5
+#define CLOCK_EVERY_MS     60000
 #define CLOCK_TOLERATED_MS 20
-#define RETRY_MS       500
-#define PAYLOAD_MAX    7900 /* PostgreSQL: less than 8,000 bytes */
-#define TOPICS_MAX     4096 /* while the database is away; others look for themselves */
-#define NAME_SIZE      16
+#define RETRY_MS           500
+#define PAYLOAD_MAX        7900 /* PostgreSQL: less than 8,000 bytes */
+#define TOPICS_MAX         4096 /* while the database is away; others look for themselves */
+#define NAME_SIZE          16
 
 struct peers {
     struct store *store;
@@ -131,8 +131,7 @@ static enum status compare_clocks(struct peers *p, struct error *err)
 {
     ROWS rows = {0};
     int64_t before_ms = clock_now_ms();
-    TRY(SQL(p->db, &rows, err,
-            "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"));
+    TRY(SQL(p->db, &rows, err, "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"));
     int64_t after_ms = clock_now_ms(), off_ms = row_int(&rows, 0, 0) - (before_ms + after_ms) / 2;
     if (llabs(off_ms) > CLOCK_TOLERATED_MS + (after_ms - before_ms) / 2)
         clock_correct(off_ms);

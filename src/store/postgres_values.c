@@ -157,7 +157,8 @@ static double decode_float4(const char *bytes)
     return (double)value;
 }
 
-/* An integer when it is one and has at most 16 digits (the sum of a BIGINT column is numeric), else a real. */
+/* An integer when it is one and has at most 16 digits (the sum of a BIGINT column is numeric), else a real.
+ */
 static void decode_numeric(const char *bytes, size_t size, struct value *v)
 {
     *v = (struct value){.kind = VALUE_INT};

@@ -152,15 +152,15 @@ static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool
     const char *owner = row_text(&picked, 0, 0);
     int64_t expires = l->now_ms + r->lease_ms;
     ROWS taken = {0};
-    TRY(SQL(
-        tx->db, &taken, err,
-        "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
-        " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"
-        " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"
-        " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"
-        " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS ", ends",
-        V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms),
-        V(l->now_ms + OVER_LIMIT_MS), V(pool), V(owner)));
+    TRY(SQL(tx->db, &taken, err,
+            "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
+            " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"
+            " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"
+            " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"
+            " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS
+            ", ends",
+            V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms),
+            V(l->now_ms + OVER_LIMIT_MS), V(pool), V(owner)));
     TRY(lane_update(tx, pool, owner, taken.n, err));
     if (!taken.n)
         return OK;
@@ -252,11 +252,10 @@ static enum status beat(struct tx *tx, void *opaque, struct error *err)
 {
     struct beat *b = opaque;
     ROWS rows = {0};
-    TRY(SQL(
-        tx->db, &rows, err,
-        "UPDATE jobs SET expires = $1 + lease_ms WHERE id = $2 AND attempt = $3 AND state = 2"
-        " RETURNING cancel",
-        V(b->now_ms), V(b->job), V(b->attempt)));
+    TRY(SQL(tx->db, &rows, err,
+            "UPDATE jobs SET expires = $1 + lease_ms WHERE id = $2 AND attempt = $3 AND state = 2"
+            " RETURNING cancel",
+            V(b->now_ms), V(b->job), V(b->attempt)));
     if (!rows.n)
         return no_lease(b->job, b->attempt, err);
     b->stop = (enum stop_wish)row_int(&rows, 0, 0);

@@ -20,7 +20,7 @@
 #include "store/documents.h"
 
 #define LEASE_TOKEN_MAX 65
-#define WORKER_MAX 128
+#define WORKER_MAX      128
 
 enum outcome {
     OUTCOME_NONE, /* still running */

@@ -15,8 +15,7 @@ void merge_patch(json_t *target, const json_t *patch)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)patch, key, value)
-    {
+    json_object_foreach((json_t *)(uintptr_t)patch, key, value) {
         if (json_is_null(value)) {
             json_object_del(target, key);
         } else if (!json_is_object(value)) {
@@ -77,13 +76,12 @@ static enum status free_dependents(struct tx *tx, const struct ending *e, int64_
 {
     int least = e->state == STATE_FINISHED ? 0 : 1;
     ROWS rows = {0};
-    TRY(SQL(
-        tx->db, &rows, err,
-        "UPDATE jobs SET waits = waits - 1,"
-        " state = CASE WHEN waits = 1 AND not_before = 0 THEN 1 ELSE state END"
-        " WHERE id IN (SELECT job FROM deps WHERE needs = $1 AND whatever >= $2)"
-        " RETURNING id, pool, state, waits, not_before",
-        V(e->id), V(least)));
+    TRY(SQL(tx->db, &rows, err,
+            "UPDATE jobs SET waits = waits - 1,"
+            " state = CASE WHEN waits = 1 AND not_before = 0 THEN 1 ELSE state END"
+            " WHERE id IN (SELECT job FROM deps WHERE needs = $1 AND whatever >= $2)"
+            " RETURNING id, pool, state, waits, not_before",
+            V(e->id), V(least)));
     if (!rows.n)
         return OK;
     TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE needs = $1 AND whatever >= $2", V(e->id), V(least)));
@@ -110,7 +108,8 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
             V(e->id)));
     if (!rows.n)
         return OK;
-    CLEANUP(freep) char *reason =
+    CLEANUP(freep)
+    char *reason =
         xasprintf("%s '%s' %s%s%s", type, e->id, e->state == STATE_CANCELLED ? "was cancelled" : "failed",
                   *e->reason ? ": " : "", e->reason);
     for (int i = 0; i < rows.n; i++) {

@@ -10,11 +10,11 @@
 
 #include "store/internal.h"
 
-#define DAY_MS            (24 * 3600 * 1000LL)
-#define DELIVERIES_DAYS   30
-#define PAGE              200
-#define PIECE             50
-#define LEAVING_WATCH_MS  (3600 * 1000LL) /* requests that were under way may still write so long */
+#define DAY_MS           (24 * 3600 * 1000LL)
+#define DELIVERIES_DAYS  30
+#define PAGE             200
+#define PIECE            50
+#define LEAVING_WATCH_MS (3600 * 1000LL) /* requests that were under way may still write so long */
 
 /* -- by age -- */
 
@@ -80,7 +80,8 @@ static enum status age_owner(struct store *s, const char *owner, int64_t before_
         for (int i = 0; i < rows.n; i++)
             TRY(store_write_for(
                 s, owner, age,
-                &(struct aging){.owner = owner, .id = row_text(&rows, i, 0), .before_ms = before_ms, .now_ms = now_ms},
+                &(struct aging){
+                    .owner = owner, .id = row_text(&rows, i, 0), .before_ms = before_ms, .now_ms = now_ms},
                 err));
         if (rows.n < PAGE)
             return OK;
@@ -92,10 +93,11 @@ static enum status age_owner(struct store *s, const char *owner, int64_t before_
 static enum status forget_deliveries(struct tx *tx, void *opaque, struct error *err)
 {
     struct aging *a = opaque;
-    return SQL(tx->db, &a->piece, err,
-               "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE owner = $1 AND created < $2"
-               " AND state <> 0 LIMIT $3) RETURNING id",
-               V(a->owner), V(a->before_ms), V(PAGE));
+    return SQL(
+        tx->db, &a->piece, err,
+        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE owner = $1 AND created < $2"
+        " AND state <> 0 LIMIT $3) RETURNING id",
+        V(a->owner), V(a->before_ms), V(PAGE));
 }
 
 static enum status age_deliveries(struct store *s, const char *owner, int64_t before_ms, struct error *err)

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 
 #define RETRY_FIRST_MS 50
-#define RETRY_MAX_MS 1000
+#define RETRY_MAX_MS   1000
 
 #define STATEMENTS_MAX 512 /* power of two, well above the number of statements in the room */
 

@@ -64,7 +64,7 @@ struct value value_text(const char *s); /* NULL is NULL */
 struct value value_bytes(const void *bytes, size_t size);
 
 #define V(x)                                                                                                 \
-    _Generic((x), char *: value_text, const char *: value_text, double: value_real, default: value_int)(x)
+    _Generic((x), char * : value_text, const char * : value_text, double : value_real, default : value_int)(x)
 
 /* rows: emptied first; NULL when none are wanted: then a failure may be told only by a later call. */
 enum status sql_run(struct connection *c, struct rows *rows, struct error *err, const char *text,

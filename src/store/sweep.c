@@ -27,12 +27,11 @@ struct sweep {
 static enum status mark(struct tx *tx, void *opaque, struct error *err)
 {
     struct sweep *w = opaque;
-    TRY(SQL(
-        tx->db, NULL, err,
-        "UPDATE blobs SET state = 1 WHERE touched_at < $1 AND state = 0"
-        " AND hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
-        " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = blobs.hash) LIMIT $2)",
-        V(w->before_ms), V(PIECE)));
+    TRY(SQL(tx->db, NULL, err,
+            "UPDATE blobs SET state = 1 WHERE touched_at < $1 AND state = 0"
+            " AND hash IN (SELECT hash FROM blobs WHERE touched_at < $1 AND state = 0"
+            " AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.hash = blobs.hash) LIMIT $2)",
+            V(w->before_ms), V(PIECE)));
     return SQL(tx->db, &w->marked, err, "SELECT hash FROM blobs WHERE state = 1 AND touched_at < $1 LIMIT $2",
                V(w->before_ms), V(PIECE));
 }

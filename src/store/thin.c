@@ -11,7 +11,7 @@
 
 #define POINTS_MIN 5
 #define POINTS_MAX 10000
-#define PAGE_ROWS 5000
+#define PAGE_ROWS  5000
 
 struct thinning {
     int64_t from;
@@ -147,8 +147,8 @@ static void begin(struct thinning *t, int64_t n, int64_t least, int64_t greatest
     t->width = ((double)greatest - (double)least + 1) / t->n_buckets;
 }
 
-static enum status thin_packed(struct metric_pack *pack, const char *name, int64_t from, int64_t to, int points,
-                               struct thinned *ret_thinned, struct error *err)
+static enum status thin_packed(struct metric_pack *pack, const char *name, int64_t from, int64_t to,
+                               int points, struct thinned *ret_thinned, struct error *err)
 {
     int64_t first, n;
     struct metric_point least = {0}, greatest = {0};

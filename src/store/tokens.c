@@ -43,11 +43,10 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     if (c->replaces)
         TRY(SQL(tx->db, NULL, err, "DELETE FROM tokens WHERE owner = $1 AND scope = $2 AND name = $3",
                 V(t->owner), V(t->scope), V(t->name)));
-    TRY(SQL(
-        tx->db, NULL, err,
-        "INSERT INTO tokens(id, owner, scope, name, hash, created, expires)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms)));
+    TRY(SQL(tx->db, NULL, err,
+            "INSERT INTO tokens(id, owner, scope, name, hash, created, expires)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            V(t->id), V(t->owner), V(t->scope), V(t->name), V(c->hash), V(t->created_ms), V(t->expires_ms)));
     if (!c->idempotency)
         return OK;
     struct idempotency key = *c->idempotency;

@@ -27,11 +27,12 @@ static enum status read_bytes(struct connection *db, struct usage *u, struct err
 {
     ROWS rows = {0};
     const char *owner = u->owner;
-    TRY(SQL(db, &rows, err,
-            "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE hash IN (SELECT r.hash FROM documents"
-            " d JOIN blob_refs r ON r.doc = d.id WHERE d.owner = $1"
-            " AND r.name NOT IN ('/log.1', '/log.2', '/metrics'))",
-            V(owner)));
+    TRY(SQL(
+        db, &rows, err,
+        "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE hash IN (SELECT r.hash FROM documents"
+        " d JOIN blob_refs r ON r.doc = d.id WHERE d.owner = $1"
+        " AND r.name NOT IN ('/log.1', '/log.2', '/metrics'))",
+        V(owner)));
     u->blob_bytes = row_int(&rows, 0, 0);
     TRY(SQL(db, &rows, err,
             "SELECT CAST(COALESCE(SUM(l.length), 0) AS BIGINT) FROM documents d JOIN logs l ON l.job = d.id"
@@ -54,10 +55,11 @@ static enum status read_usage(struct store *s, struct connection *db, const char
     TRY(SQL(db, &rows, err,
             "SELECT COUNT(*) FROM documents d JOIN metrics m ON m.job = d.id WHERE d.owner = $1", V(owner)));
     u.metric_points = row_int(&rows, 0, 0);
-    TRY(SQL(db, &rows, err,
-            "SELECT CAST(COALESCE(SUM(p.points), 0) AS BIGINT) FROM documents d JOIN metric_packs p ON p.job ="
-            " d.id WHERE d.owner = $1",
-            V(owner)));
+    TRY(SQL(
+        db, &rows, err,
+        "SELECT CAST(COALESCE(SUM(p.points), 0) AS BIGINT) FROM documents d JOIN metric_packs p ON p.job ="
+        " d.id WHERE d.owner = $1",
+        V(owner)));
     u.metric_points += row_int(&rows, 0, 0);
     *ret_usage = u;
     return OK;

@@ -5,12 +5,12 @@
 
 #include "store/internal.h"
 
-#define ARGON_PASSES 2
-#define ARGON_BYTES (19 * 1024 * 1024)
+#define ARGON_PASSES  2
+#define ARGON_BYTES   (19 * 1024 * 1024)
 #define ARGON_AT_ONCE 4
 
 #define CACHE_SIZE 256
-#define CACHE_MS 60000
+#define CACHE_MS   60000
 
 /* A hash of nothing, with the same work: an unknown name takes as long as a wrong password. */
 static const char no_hash[] = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IHRvIHVzZQ$"
@@ -147,11 +147,10 @@ static void user_write_release(struct user_write *u)
 
 static enum status write_password(struct tx *tx, const struct user_write *u, struct error *err)
 {
-    return SQL(
-        tx->db, NULL, err,
-        "INSERT INTO passwords(owner, hash) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET hash ="
-        " excluded.hash",
-        V(u->id), V(u->hash));
+    return SQL(tx->db, NULL, err,
+               "INSERT INTO passwords(owner, hash) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET hash ="
+               " excluded.hash",
+               V(u->id), V(u->hash));
 }
 
 static enum status create(struct tx *tx, void *opaque, struct error *err)
@@ -185,7 +184,8 @@ enum status user_create_once(struct store *s, const char *name, const char *pass
     if (password)
         TRY(hash_password(s, password, hash, err));
     CLEANUP(json_decrefp) json_t *empty = json_object();
-    CLEANUP(user_write_release) struct user_write u = {.name = name,
+    CLEANUP(user_write_release)
+    struct user_write u = {.name = name,
                            .id = id,
                            .hash = password ? hash : NULL,
                            .body = body ? body : empty,
@@ -215,8 +215,8 @@ enum status user_set_password(struct store *s, const char *name, const char *pas
     char id[OWNER_MAX], hash[crypto_pwhash_STRBYTES];
     TRY(user_id(name, id, err));
     TRY(hash_password(s, password, hash, err));
-    CLEANUP(user_write_release) struct user_write u = {
-        .name = name, .id = id, .hash = hash, .now_ms = now_ms};
+    CLEANUP(user_write_release)
+    struct user_write u = {.name = name, .id = id, .hash = hash, .now_ms = now_ms};
     enum status status = store_write_for(s, id, set_password, &u, err);
     cache_drop(s->passwords, id);
     return status;
@@ -228,11 +228,10 @@ static enum status read_hash(struct store *s, const char *id, char ret_hash[cryp
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(
-        reader.db, &rows, err,
-        "SELECT p.hash FROM passwords p JOIN documents d ON d.id = p.owner WHERE p.owner = $1 AND d.state"
-        " <> 7",
-        V(id)));
+    TRY(SQL(reader.db, &rows, err,
+            "SELECT p.hash FROM passwords p JOIN documents d ON d.id = p.owner WHERE p.owner = $1 AND d.state"
+            " <> 7",
+            V(id)));
     memset(ret_hash, 0, crypto_pwhash_STRBYTES);
     copy_text(ret_hash, crypto_pwhash_STRBYTES, rows.n ? row_text(&rows, 0, 0) : no_hash);
     return OK;

@@ -10,7 +10,7 @@
 
 #include "store/documents.h"
 
-#define USER_NAME_MAX 65
+#define USER_NAME_MAX      65
 #define PASSWORD_MAX_BYTES 1024
 
 /* "user:NAME".  Errors: INVALID unless NAME is 1-64 of [A-Za-z0-9._-]. */
@@ -49,7 +49,7 @@ enum token_scope { TOKEN_USER = 1, TOKEN_WORKER, TOKEN_ADMIN };
 const char *token_scope_word(enum token_scope scope);
 enum token_scope token_scope_of(const char *word);
 
-#define TOKEN_NAME_MAX 128
+#define TOKEN_NAME_MAX   128
 #define TOKEN_SECRET_MAX 47 /* "et_" and 43 characters */
 
 struct token {

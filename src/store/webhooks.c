@@ -65,10 +65,11 @@ static enum status create(struct tx *tx, void *opaque, struct error *err)
     if (row_int(&rows, 0, 0) >= WEBHOOKS_PER_OWNER)
         return error_set(err, CONFLICT, "there are %d webhooks already, the most that one may have",
                          WEBHOOKS_PER_OWNER);
-    TRY(SQL(tx->db, NULL, err,
-            "INSERT INTO webhooks(id, owner, url, events, secret, enabled, why_disabled, failing, seq, created)"
-            " VALUES ($1, $2, $3, $4, $5, 1, '', 0, 0, $6)",
-            V(w->hook->id), V(w->owner), V(w->hook->url), V(w->hook->events), V(w->secret), V(w->now_ms)));
+    TRY(SQL(
+        tx->db, NULL, err,
+        "INSERT INTO webhooks(id, owner, url, events, secret, enabled, why_disabled, failing, seq, created)"
+        " VALUES ($1, $2, $3, $4, $5, 1, '', 0, 0, $6)",
+        V(w->hook->id), V(w->owner), V(w->hook->url), V(w->hook->events), V(w->secret), V(w->now_ms)));
     return w->idempotency ? idempotency_answer(tx, w->idempotency, NULL, w->now_ms, err) : OK;
 }
 
@@ -80,13 +81,13 @@ enum status webhook_create(struct store *s, const char *owner, const struct webh
     return store_write_for(s, owner, create, &w, err);
 }
 
-enum status webhook_list(struct store *s, const char *owner, struct webhook_list *ret_list,
-                         struct error *err)
+enum status webhook_list(struct store *s, const char *owner, struct webhook_list *ret_list, struct error *err)
 {
     READER reader = {0};
     ROWS rows = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM webhooks WHERE owner = $1 ORDER BY id", V(owner)));
+    TRY(SQL(reader.db, &rows, err, "SELECT " COLUMNS " FROM webhooks WHERE owner = $1 ORDER BY id",
+            V(owner)));
     struct webhook_list list = {.n = rows.n, .webhooks = xcalloc((size_t)rows.n, sizeof(*list.webhooks))};
     for (int i = 0; i < rows.n; i++)
         read_row(&rows, i, &list.webhooks[i]);
@@ -124,7 +125,8 @@ static enum status change(struct tx *tx, void *opaque, struct error *err)
             V(enabled ? 1 : 0), V(enabled ? 1 : 0), V(w->id)));
     if (enabled)
         return outbox_promote(tx, w->id, w->now_ms, err);
-    return SQL(tx->db, NULL, err, "UPDATE deliveries SET next = NULL WHERE hook = $1 AND state = 0", V(w->id));
+    return SQL(tx->db, NULL, err, "UPDATE deliveries SET next = NULL WHERE hook = $1 AND state = 0",
+               V(w->id));
 }
 
 enum status webhook_change(struct store *s, const char *owner, const char *id, const char *url,
@@ -178,11 +180,12 @@ static enum status add_delivery(struct tx *tx, const char *hook, const char *eve
     if (!rows.n)
         return no_webhook(hook, err);
     id_new(ret_id);
-    TRY(SQL(tx->db, NULL, err,
-            "INSERT INTO deliveries(id, hook, owner, seq, event, body, state, attempts, claimed, created, tried,"
-            " status, answer, error) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, 0, 0, '', '')",
-            V((const char *)ret_id), V(hook), V(row_text(&rows, 0, 1)), V(row_int(&rows, 0, 0)), V(event),
-            V(body), V(now_ms)));
+    TRY(SQL(
+        tx->db, NULL, err,
+        "INSERT INTO deliveries(id, hook, owner, seq, event, body, state, attempts, claimed, created, tried,"
+        " status, answer, error) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, 0, 0, '', '')",
+        V((const char *)ret_id), V(hook), V(row_text(&rows, 0, 1)), V(row_int(&rows, 0, 0)), V(event),
+        V(body), V(now_ms)));
     return outbox_promote(tx, hook, now_ms, err);
 }
 

@@ -16,10 +16,10 @@
 
 #include "store/documents.h"
 
-#define WEBHOOKS_PER_OWNER 20
-#define WEBHOOK_SECRET_MAX 128 /* "whsec_" and Base64 */
-#define WEBHOOK_TRIES      10
-#define DELIVERY_EVENT_MAX 64
+#define WEBHOOKS_PER_OWNER  20
+#define WEBHOOK_SECRET_MAX  128 /* "whsec_" and Base64 */
+#define WEBHOOK_TRIES       10
+#define DELIVERY_EVENT_MAX  64
 #define DELIVERY_ANSWER_MAX 1024
 
 struct webhook {
@@ -67,7 +67,7 @@ struct delivery {
     char hook[ID_MAX];
     char event[DELIVERY_EVENT_MAX];
     enum delivery_state state;
-    int attempts;         /* made so far */
+    int attempts; /* made so far */
     int64_t created_ms;
     int64_t tried_ms;     /* 0: not yet */
     int64_t next_ms;      /* 0: none, or behind an older one */
@@ -111,7 +111,8 @@ void outgoing_list_release(struct outgoing_list *l);
  * will be; INT64_MAX: none is to come. */
 enum status outbox_due(struct store *s, int64_t now_ms, struct outgoing_list *ret_list, int64_t *ret_next_ms,
                        struct error *err);
-/* Takes one for claim_ms: until then it is not due, unless the server starts anew.  Errors: CONFLICT: taken. */
+/* Takes one for claim_ms: until then it is not due, unless the server starts anew.  Errors: CONFLICT: taken.
+ */
 enum status outbox_claim(struct store *s, const struct outgoing *o, int64_t now_ms, int64_t claim_ms,
                          struct error *err);
 

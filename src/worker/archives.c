@@ -12,11 +12,11 @@
 #include "base/buf.h"
 #include "base/file.h"
 
-#define BLOCK_BYTES 65536
-#define DEPTH_MAX 32
-#define RATIO_MAX 200
-#define RATIO_FROM ((int64_t)1 << 30)
-#define DEFAULT_BYTES ((int64_t)1 << 40)
+#define BLOCK_BYTES     65536
+#define DEPTH_MAX       32
+#define RATIO_MAX       200
+#define RATIO_FROM      ((int64_t)1 << 30)
+#define DEFAULT_BYTES   ((int64_t)1 << 40)
 #define DEFAULT_ENTRIES 10000000
 
 struct archive_reader {

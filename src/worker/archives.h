@@ -60,8 +60,8 @@ struct archive_writer;
 enum archive_filter { ARCHIVE_PLAIN, ARCHIVE_GZIP };
 
 /* A new .tar or .tar.gz.  Same entries, same bytes: no times, no owners. */
-enum status archive_writer_open(const char *path, enum archive_filter filter, struct archive_writer **ret_writer,
-                                struct error *err);
+enum status archive_writer_open(const char *path, enum archive_filter filter,
+                                struct archive_writer **ret_writer, struct error *err);
 /* One file of exactly size bytes: begin, then data in pieces. */
 enum status archive_writer_begin(struct archive_writer *w, const char *path, int64_t size, struct error *err);
 enum status archive_writer_data(struct archive_writer *w, const void *bytes, size_t size, struct error *err);

@@ -22,8 +22,8 @@ static enum status cannot_write(const struct archive_writer *w, struct error *er
     return error_set(err, status, "cannot write '%s': %s", w->path, text ? text : strerror(number));
 }
 
-enum status archive_writer_open(const char *path, enum archive_filter filter, struct archive_writer **ret_writer,
-                                struct error *err)
+enum status archive_writer_open(const char *path, enum archive_filter filter,
+                                struct archive_writer **ret_writer, struct error *err)
 {
     CLEANUP(archive_writer_freep) struct archive_writer *w = xcalloc(1, sizeof(*w));
     w->path = xstrdup(path);

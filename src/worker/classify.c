@@ -101,8 +101,7 @@ static enum status put_together(struct classify *c, const json_t *answer, json_t
     const char *key, *first = NULL;
     json_t *value;
     int n_errors = 0;
-    json_object_foreach(c->results, key, value)
-    {
+    json_object_foreach(c->results, key, value) {
         if (!is_error(value))
             continue;
         n_errors++;

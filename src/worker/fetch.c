@@ -8,7 +8,7 @@
 #include "worker/kinds.h"
 
 #define SLOW_AFTER_MS 60000
-#define SLOW_BYTES 1024 /* a second, on average since the start */
+#define SLOW_BYTES    1024 /* a second, on average since the start */
 
 struct target {
     int fd;

@@ -19,14 +19,14 @@
 #include "base/log.h"
 #include "worker/snapshot.h"
 
-#define SENT_SNAPSHOT   "sent-snapshot.tar" /* snapshot.tar is what the job began with */
+#define SENT_SNAPSHOT  "sent-snapshot.tar" /* snapshot.tar is what the job began with */
 #define PAUSE_FIRST_MS 100
-#define PAUSE_MAX_MS 5000
-#define SEND_EVERY_MS 100           /* between two sendings of the same kind */
+#define PAUSE_MAX_MS   5000
+#define SEND_EVERY_MS  100          /* between two sendings of the same kind */
 #define SEND_LOG_BYTES (256 * 1024) /* of log at a time */
-#define POINTS_MAX 10000            /* that wait; past it every other is dropped */
-#define RETRY_BEAT_MS 1000
-#define TAIL_BYTES 4096
+#define POINTS_MAX     10000        /* that wait; past it every other is dropped */
+#define RETRY_BEAT_MS  1000
+#define TAIL_BYTES     4096
 
 static const char *const stream_names[] = {"stdout", "stderr"};
 static const char *const stream_files[] = {"std-out.txt", "std-err.txt"};
@@ -49,7 +49,7 @@ struct job {
     atomic_bool stop;     /* ending is not GOES_ON */
     atomic_bool over;     /* ABANDONED or LOST: no more exchanges */
     atomic_bool finished; /* the heart ends */
-    int wake;               /* eventfd, raised with `stop` */
+    int wake;             /* eventfd, raised with `stop` */
 
     pthread_mutex_t lock;
     pthread_cond_t stirred; /* monotonic clock */

@@ -60,7 +60,8 @@ struct http_client *job_http(struct job *job); /* for the job's own thread only 
 
 /* ---- stopping ---- */
 
-/* Any thread.  RELEASED and CANCELLED ask, KILLED ends the child at once; ABANDONED and LOST also end every exchange with the server. */
+/* Any thread.  RELEASED and CANCELLED ask, KILLED ends the child at once; ABANDONED and LOST also end every
+ * exchange with the server. */
 void job_end(struct job *job, enum job_end why);
 enum job_end job_ending(const struct job *job);
 const atomic_bool *job_stop_flag(const struct job *job); /* true once it should end, for whatever reason */

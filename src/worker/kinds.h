@@ -2,9 +2,8 @@
  * kinds.h - what jobs there are: one file a kind, one row in kinds.c.
  *
  * run() works in the job's folder.  OK: *ret_result is the result of
- * docs/worker-protocol.md (a script's is written when it fails, too).  Errors decide the outcome: UNAVAILABLE and
- * NO_SPACE are tried again, CANCELLED is an end that was asked for, all
- * others are the user's to know.
+ * docs/worker-protocol.md (a script's is written when it fails, too).  Errors decide the outcome: UNAVAILABLE
+ * and NO_SPACE are tried again, CANCELLED is an end that was asked for, all others are the user's to know.
  */
 #ifndef ET_KINDS_H
 #define ET_KINDS_H

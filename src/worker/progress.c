@@ -50,12 +50,12 @@ static void give_outputs(struct progress *p, const char *prefix, int64_t step, j
     const char *name;
     json_t *value, *each;
     size_t i;
-    json_object_foreach(outputs, name, value)
-    {
+    json_object_foreach(outputs, name, value) {
         if (!json_is_array(value))
             give_metric(p, prefix, name, -1, step, value);
         else
-            json_array_foreach(value, i, each) give_metric(p, prefix, name, (int)i, step, each);
+            json_array_foreach(value, i, each)
+                give_metric(p, prefix, name, (int)i, step, each);
     }
 }
 

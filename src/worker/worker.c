@@ -18,9 +18,9 @@
 #include "base/log.h"
 #include "worker/kinds.h"
 
-#define POLL_MS 20000
-#define PAUSE_FIRST_MS 100
-#define PAUSE_MAX_MS 5000
+#define POLL_MS          20000
+#define PAUSE_FIRST_MS   100
+#define PAUSE_MAX_MS     5000
 #define ABANDON_AFTER_MS 25000 /* from worker_stop() */
 
 struct slot {
@@ -364,8 +364,7 @@ static enum status ask(struct worker *w, int n_free, bool *ret_drained, struct e
         return OK;
     size_t i;
     json_t *job;
-    json_array_foreach(jobs, i, job)
-    {
+    json_array_foreach(jobs, i, job) {
         struct error why = {0};
         char reason[LOG_VALUE_MAX];
         if (start_job(w, job, &why) != OK)

@@ -17,7 +17,7 @@ struct worker_options {
     int64_t max_fetch_bytes; /* of one URL; 0: no limit */
     struct script_limits scripts;
     const struct pools *pools; /* in order of preference; none: cpu, with cores and memory by slots */
-    bool exit_when_drained;     /* worker_run ends when the server has drained it */
+    bool exit_when_drained;    /* worker_run ends when the server has drained it */
 };
 
 struct worker;
@@ -28,7 +28,8 @@ void worker_freep(struct worker **w);
 
 /*
  * Leases and runs until worker_stop(), or until it is drained when that is to
- * end it.  OK: stopped, and every job was finished or released.  Errors: DENIED, the server does not take the token.
+ * end it.  OK: stopped, and every job was finished or released.  Errors: DENIED, the server does not take the
+ * token.
  */
 enum status worker_run(struct worker *w, struct error *err);
 

@@ -11,17 +11,15 @@ static const struct {
     {"an unfinished document without its job",
      "SELECT COUNT(*) FROM documents d LEFT JOIN jobs j ON j.id = d.id"
      " WHERE d.state IN (1, 2, 3) AND (j.id IS NULL OR j.state <> d.state - 1)"},
-    {"a job without its document",
-     "SELECT COUNT(*) FROM jobs j LEFT JOIN documents d ON d.id = j.id"
-     " WHERE d.id IS NULL OR d.state <> j.state + 1"},
+    {"a job without its document", "SELECT COUNT(*) FROM jobs j LEFT JOIN documents d ON d.id = j.id"
+                                   " WHERE d.id IS NULL OR d.state <> j.state + 1"},
     {"a lane that counts wrong", "SELECT COUNT(*) FROM lanes l WHERE running <> (SELECT COUNT(*) FROM jobs j"
                                  " WHERE j.pool = l.pool AND j.owner = l.owner AND j.state = 2)"},
     {"a lane with another head than its best job",
      "SELECT COUNT(*) FROM lanes l WHERE COALESCE(head_job, '') <> COALESCE((SELECT id FROM jobs j"
      " WHERE j.pool = l.pool AND j.owner = l.owner AND j.state = 1 ORDER BY priority DESC, id LIMIT 1), '')"},
-    {"a job without a lane",
-     "SELECT COUNT(*) FROM jobs j WHERE NOT EXISTS"
-     " (SELECT 1 FROM lanes l WHERE l.pool = j.pool AND l.owner = j.owner)"},
+    {"a job without a lane", "SELECT COUNT(*) FROM jobs j WHERE NOT EXISTS"
+                             " (SELECT 1 FROM lanes l WHERE l.pool = j.pool AND l.owner = j.owner)"},
     {"a job that waits for another number than it has",
      "SELECT COUNT(*) FROM jobs j WHERE waits <> (SELECT COUNT(*) FROM deps WHERE job = j.id)"},
     {"a dependency on what is over",

@@ -13,8 +13,8 @@
 #include "driver_test.h"
 
 #define THREADS 4
-#define EACH 12
-#define JOBS (THREADS * EACH)
+#define EACH    12
+#define JOBS    (THREADS * EACH)
 
 /* -- the child -- */
 
@@ -147,8 +147,8 @@ static void what_was_acknowledged_survives_a_kill_at_any_commit(void **state)
         fixture_setup(&fixture);
         struct fixture *f = fixture;
         store_close(f->store);
-        CLEANUP(freep) char *fault =
-            xasprintf("%s:%d", points[i % ARRAY_SIZE(points)], commits[i / ARRAY_SIZE(points)]);
+        CLEANUP(freep)
+        char *fault = xasprintf("%s:%d", points[i % ARRAY_SIZE(points)], commits[i / ARRAY_SIZE(points)]);
         assert_int_equal(run_child(f, fault, &told), 137);
         check_after(f, &told);
         fixture_teardown(&fixture);

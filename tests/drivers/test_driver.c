@@ -160,8 +160,8 @@ static void sums_and_truths_come_back_as_numbers(void **state)
         int64_t integer;
         double real;
     } cases[] = {
-        {"SELECT SUM(CAST(v AS BIGINT)) FROM (SELECT 5000000000 AS v UNION ALL SELECT 10000) AS x", 5000010000,
-         5000010000},
+        {"SELECT SUM(CAST(v AS BIGINT)) FROM (SELECT 5000000000 AS v UNION ALL SELECT 10000) AS x",
+         5000010000, 5000010000},
         {"SELECT SUM(CAST(v AS BIGINT)) FROM (SELECT -20000 AS v UNION ALL SELECT 1) AS x", -19999, -19999},
         {"SELECT SUM(CAST(v AS BIGINT)) FROM (SELECT 0 AS v) AS x", 0, 0},
         {"SELECT AVG(v) FROM (SELECT 1 AS v UNION ALL SELECT 2) AS x", 1, 1.5},
@@ -198,10 +198,11 @@ static void null_is_of_any_type(void **state)
     const struct value none = {.kind = VALUE_NULL}, values[] = {none, V(7), none, V(8)};
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         ROWS rows = {0};
-        assert_ok(SQL(d->writer, &rows, &err,
-                      "INSERT INTO t(k, i, s) VALUES ($1, $2, $3) ON CONFLICT (k) DO UPDATE SET i = excluded.i"
-                      " RETURNING i, s IS NULL",
-                      V("a"), values[i], V((const char *)NULL)));
+        assert_ok(
+            SQL(d->writer, &rows, &err,
+                "INSERT INTO t(k, i, s) VALUES ($1, $2, $3) ON CONFLICT (k) DO UPDATE SET i = excluded.i"
+                " RETURNING i, s IS NULL",
+                V("a"), values[i], V((const char *)NULL)));
         assert_int_equal(row_is_null(&rows, 0, 0), values[i].kind == VALUE_NULL);
         assert_int_equal(row_int(&rows, 0, 0), values[i].integer);
         assert_int_equal(row_int(&rows, 0, 1), 1);

@@ -202,7 +202,7 @@ static void opening_fails_cleanly_and_works_the_next_time(void **state)
 /* -- many threads: a batch that fails is replayed, and only the culprit is told -- */
 
 #define THREADS 6
-#define EACH 4
+#define EACH    4
 
 struct client {
     struct store *store;

@@ -9,7 +9,7 @@
 #include "driver_test.h"
 
 #define ALICE "user:alice"
-#define BOB "user:bob"
+#define BOB   "user:bob"
 
 static struct store *open_beside(const struct fixture *f)
 {
@@ -102,8 +102,8 @@ static void each_server_has_operators_tokens_of_its_own(void **state)
 /* -- at once -- */
 
 #define THREADS 6
-#define EACH 10
-#define JOBS (THREADS * EACH)
+#define EACH    10
+#define JOBS    (THREADS * EACH)
 
 struct client {
     struct store *store, *other;
@@ -129,7 +129,8 @@ static void *enqueue_some(void *opaque)
     for (int i = 0; i < EACH; i++) {
         int n = 1 + c->index * EACH + i;
         const char *owner = n % 3 ? ALICE : BOB;
-        enum status status = AGAIN(try_enqueue(i % 2 ? c->store : c->other, owner, n, (struct enqueue){0}, T0, &err));
+        enum status status =
+            AGAIN(try_enqueue(i % 2 ? c->store : c->other, owner, n, (struct enqueue){0}, T0, &err));
         if (status != OK)
             fail_msg("enqueue %d: %s", n, err.message);
     }
@@ -144,8 +145,12 @@ static void *work_off(void *opaque)
         char request[33];
         random_hex(16, request);
         const char *pool = "cpu";
-        struct lease_request r = {
-            .request_id = request, .worker = "w", .pools = &pool, .n_pools = 1, .slots = 1, .lease_ms = LEASE_MS};
+        struct lease_request r = {.request_id = request,
+                                  .worker = "w",
+                                  .pools = &pool,
+                                  .n_pools = 1,
+                                  .slots = 1,
+                                  .lease_ms = LEASE_MS};
         CLEANUP(job_list_release) struct job_list list = {0};
         struct store *s = left % 2 ? c->store : c->other;
         assert_ok(AGAIN(queue_lease(s, &r, T0, &list, &err)));

@@ -1,4 +1,5 @@
-/* Any bytes as a database's record, the first one saying in which colours: an error, or pixels to transform. */
+/* Any bytes as a database's record, the first one saying in which colours: an error, or pixels to transform.
+ */
 #include <stdlib.h>
 
 #include "engine/data/datum.h"

@@ -23,11 +23,11 @@ static inline char *test_folder(void)
     return path;
 }
 
-#define assert_ok(call)                                              \
-    do {                                                             \
-        enum status got_ = (call);                                   \
-        if (got_ != OK)                                              \
-            fail_msg("%s: %s (%s)", #call, status_name(got_), err.message); \
+#define assert_ok(call)                                                                                      \
+    do {                                                                                                     \
+        enum status got_ = (call);                                                                           \
+        if (got_ != OK)                                                                                      \
+            fail_msg("%s: %s (%s)", #call, status_name(got_), err.message);                                  \
     } while (0)
 
 #endif

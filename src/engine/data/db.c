@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "engine/data/db_driver.h"
 
-#define BATCH_RECORDS 1000      /* as Caffe's tools commit */
-#define BATCH_BYTES (64u << 20) /* or earlier, when records are large */
+#define BATCH_RECORDS 1000        /* as Caffe's tools commit */
+#define BATCH_BYTES   (64u << 20) /* or earlier, when records are large */
 
 static const struct db_driver *driver_of(enum db_backend backend)
 {

@@ -25,7 +25,7 @@ enum image_color {
 
 enum image_format { IMAGE_PNG, IMAGE_JPEG };
 
-#define IMAGE_MAX_PIXELS 100000000 /* 100 Mpixel */
+#define IMAGE_MAX_PIXELS     100000000 /* 100 Mpixel */
 #define IMAGE_MAX_FILE_BYTES (256u << 20)
 
 /*

@@ -8,7 +8,7 @@
 #include "engine/data/source_common.h"
 
 #define LIST_MAX_BYTES (16u << 20)
-#define NO_FILE UINT32_MAX
+#define NO_FILE        UINT32_MAX
 
 struct hdf5_source {
     struct source base;

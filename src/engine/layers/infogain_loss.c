@@ -18,7 +18,7 @@
 #include "engine/plan.h"
 
 #define SOURCE_MAX_BYTES (256u << 20)
-#define LEAST 1e-20f
+#define LEAST            1e-20f
 
 struct infogain {
     struct around of;

@@ -31,8 +31,14 @@ static enum status lrn_setup(struct layer *l, struct error *err)
         p = &defaults;
     const int *dim = l->bottoms[0].shape.dim;
     *s = (struct lrn){
-        .n = dim[0], .c = dim[1], .h = dim[2], .w = dim[3],
-        .size = (int)p->local_size, .alpha = p->alpha, .beta = p->beta, .k = p->k,
+        .n = dim[0],
+        .c = dim[1],
+        .h = dim[2],
+        .w = dim[3],
+        .size = (int)p->local_size,
+        .alpha = p->alpha,
+        .beta = p->beta,
+        .k = p->k,
         .within = p->norm_region == CAFFE__LRNPARAMETER__NORM_REGION__WITHIN_CHANNEL,
     };
     if (s->size % 2 != 1)

@@ -17,7 +17,7 @@ struct server {
     int port;
     pthread_t thread;
     atomic_bool stop_client; /* set when /silent was asked for */
-    char seen[65536];          /* head and body of the last request */
+    char seen[65536];        /* head and body of the last request */
     size_t seen_size;
 };
 

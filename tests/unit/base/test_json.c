@@ -5,7 +5,8 @@
 static void what_is_not_strict_json_is_refused_with_its_place(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"{\"a\":1,\"a\":2}", "{'a':1}", "[1,]", "{} x", "NaN", "\"\xff\"", "", "{\"a\":01}"};
+    static const char *const bad[] = {"{\"a\":1,\"a\":2}", "{'a':1}", "[1,]",      "{} x", "NaN",
+                                      "\"\xff\"",          "",        "{\"a\":01}"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct error err = {0};
         json_t *json = NULL;
@@ -65,10 +66,10 @@ static void bytes_that_are_no_utf8_become_replacement_characters(void **state)
         {"plain", "plain"},
         {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
         {"a\xff", "a\xef\xbf\xbd"},
-        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                     /* overlong */
-        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},     /* a surrogate */
+        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                                 /* overlong */
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* a surrogate */
         {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* past U+10FFFF */
-        {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},                     /* cut */
+        {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},                                 /* cut */
         {"\xe2\x82x", "\xef\xbf\xbd\xef\xbf\xbdx"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

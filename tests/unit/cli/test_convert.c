@@ -38,7 +38,7 @@ static int leave_folder(void **state)
     return rc;
 }
 
-#define ARGV(...) ((char *[]){__VA_ARGS__, NULL})
+#define ARGV(...)         ((char *[]){__VA_ARGS__, NULL})
 #define RUN(command, ...) command((int)(sizeof(ARGV(__VA_ARGS__)) / sizeof(char *)) - 1, ARGV(__VA_ARGS__))
 
 static void write_bytes(const char *path, const void *bytes, size_t size, bool gzipped)

@@ -12,7 +12,8 @@ static void gradients_are_those_of_finite_differences(void **state)
         {"concat_dim: 1", "dim: 2 dim: 3", "dim: 2 dim: 2"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        CLEANUP(freep) char *text = xasprintf(
+        CLEANUP(freep)
+        char *text = xasprintf(
             "force_backward: true\n"
             "layer { name: 'in' type: 'Input' top: 'a' top: 'b' input_param { shape { %s } shape { %s } } }\n"
             "layer { name: 'c' type: 'Concat' bottom: 'a' bottom: 'b' top: 'y' loss_weight: 1\n"
@@ -50,8 +51,7 @@ static void branches_of_any_layout_join_in_the_order_of_caffe(void **state)
         assert_ok(net_forward(net, NULL, &err));
         net_backward(net);
         CLEANUP(freep)
-        float *a = blob_values(net, "a"),
-              *b = blob_values(net, "b"), *y = blob_values(net, "y");
+        float *a = blob_values(net, "a"), *b = blob_values(net, "b"), *y = blob_values(net, "y");
         CLEANUP(freep) float *da = blob_diffs(net, "a"), *db = blob_diffs(net, "b");
         size_t na = (size_t)c[1] * 9, nb = (size_t)c[2] * 9;
         for (size_t m = 0; m < 2; m++) {

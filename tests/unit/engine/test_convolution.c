@@ -77,8 +77,7 @@ static void all_directions_agree_with_the_formula(void **state)
 
         CLEANUP(freep) float *x = blob_values(net, "x"), *w = param_values(net, 0), *b = param_values(net, 1);
         CLEANUP(freep)
-        float *y = plain_zeros(ny),
-              *dx = plain_zeros(nx), *dw = plain_zeros(nw), *db = plain_zeros(c.out);
+        float *y = plain_zeros(ny), *dx = plain_zeros(nx), *dw = plain_zeros(nw), *db = plain_zeros(c.out);
         plain_convolution_forward(&c, x, w, y);
         plain_convolution_backward(&c, x, w, dy, dx, dw);
         for (int64_t j = 0; j < ny; j++) {

@@ -9,11 +9,12 @@ static void the_product_is_the_one_worked_by_hand(void **state)
     const float x[] = {1, 2, 3, 4, 5, 6}, weights[] = {1, 0, -1, 2, 1, 0}, transposed[] = {1, 2, 0, 1, -1, 0};
     const float bias[] = {10, 20}, y[] = {8, 24, 8, 33};
     for (int transpose = 0; transpose < 2; transpose++) {
-        CLEANUP(freep) char *text = xasprintf(
-            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 } } }\n"
-            "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y'\n"
-            "  inner_product_param { num_output: 2 transpose: %s } }",
-            transpose ? "true" : "false");
+        CLEANUP(freep)
+        char *text =
+            xasprintf("layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 } } }\n"
+                      "layer { name: 'ip' type: 'InnerProduct' bottom: 'x' top: 'y'\n"
+                      "  inner_product_param { num_output: 2 transpose: %s } }",
+                      transpose ? "true" : "false");
         CLEANUP(net_freep) struct net *net = net_from_text(text);
         struct error err;
         blob_set(net, "x", x);
@@ -74,8 +75,7 @@ static void a_bottom_that_is_not_plain_is_read_in_the_order_of_caffe(void **stat
             net_clear_diffs(net);
             net_backward(net);
             CLEANUP(freep)
-            float *h = blob_values(net, "h"),
-                  *dh = blob_diffs(net, "h"), *y = blob_values(net, "y");
+            float *h = blob_values(net, "h"), *dh = blob_diffs(net, "h"), *y = blob_values(net, "y");
             CLEANUP(freep) float *w = param_values(net, 2), *dw = param_diffs(net, 2);
             CLEANUP(freep) float *want_y = xcalloc((size_t)(3 * n), sizeof(float));
             CLEANUP(freep) float *want_dh = xcalloc((size_t)(3 * k), sizeof(float));

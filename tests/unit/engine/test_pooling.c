@@ -113,8 +113,7 @@ static void check_row(const struct row *r, bool is_max, int channels)
     assert_ok(net_forward(net, NULL, &err));
     net_backward(net);
     CLEANUP(freep)
-    float *x = blob_values(net, bottom),
-          *y = blob_values(net, "y"), *dx = blob_diffs(net, bottom);
+    float *x = blob_values(net, bottom), *y = blob_values(net, "y"), *dx = blob_diffs(net, bottom);
     CLEANUP(freep) float *want_y = xcalloc((size_t)(planes * out), sizeof(float));
     CLEANUP(freep) float *want_dx = xcalloc((size_t)(planes * in), sizeof(float));
     for (int i = 0; i < planes; i++)
@@ -139,7 +138,8 @@ static void sizes_values_and_gradients_are_those_of_caffes_definition(void **sta
 static void the_second_top_says_where_the_first_of_equal_maxima_is(void **state)
 {
     (void)state;
-    CLEANUP(net_freep) struct net *net = net_from_text(
+    CLEANUP(net_freep)
+    struct net *net = net_from_text(
         "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 1 dim: 1 dim: 2 dim: 4 } } }\n"
         "layer { name: 'p' type: 'Pooling' bottom: 'x' top: 'y' top: 'at'\n"
         "  pooling_param { kernel_size: 2 stride: 2 } }");

@@ -4,7 +4,7 @@
 
 #include "gradient_check.h"
 
-#define X23 "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 } } }\n"
+#define X23  "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 2 dim: 3 } } }\n"
 #define XZ23 "layer { name: 'in' type: 'Input' top: 'x' top: 'z' input_param { shape { dim: 2 dim: 3 } } }\n"
 
 /* x = 1..6 in (2,3); z = 6,5,..1 */
@@ -105,7 +105,7 @@ static void every_layer_gives_what_is_worked_by_hand(void **state)
     "force_backward: true layer { name: 'in' type: 'Input' top: 'x' top: 'z' input_param { shape { dim: 2 "  \
     "dim: 3 dim: 4 } } }\n"
 #define QUIET "layer { name: 'q' type: 'Silence' bottom: 'z' }\n"
-#define F "layer { name: 'f' loss_weight: 1 top: 'y' bottom: 'x' "
+#define F     "layer { name: 'f' loss_weight: 1 top: 'y' bottom: 'x' "
 
 static void gradients_are_those_of_finite_differences(void **state)
 {

@@ -82,7 +82,7 @@ static void check_rows(const struct row *rows, size_t n)
     }
 }
 
-#define A_T "bottom: 'a' top: 't' "
+#define A_T  "bottom: 'a' top: 't' "
 #define AB_T "bottom: 'a' bottom: 'b' top: 't' "
 
 static void windows(void **state)
@@ -209,8 +209,10 @@ static void losses_and_measures(void **state)
         {"4 10; 4 2 5", "type: 'SigmoidCrossEntropyLoss' " AB_T, "scalar"},
         {"4 10; 4 10", "type: 'EuclideanLoss' " AB_T, "scalar"},
         {"4 7; 4 7; 4", "type: 'ContrastiveLoss' bottom: 'a' bottom: 'b' bottom: 'c' top: 't'", "scalar"},
-        {"4 3; 4; 1 1 3 3", "type: 'InfogainLoss' bottom: 'a' bottom: 'b' bottom: 'c' top: 't' top: 'p'"
-         " loss_weight: 1 loss_weight: 0", "scalar; 4 3"},
+        {"4 3; 4; 1 1 3 3",
+         "type: 'InfogainLoss' bottom: 'a' bottom: 'b' bottom: 'c' top: 't' top: 'p'"
+         " loss_weight: 1 loss_weight: 0",
+         "scalar; 4 3"},
         {"4 10; 4", "type: 'Accuracy' " AB_T, "scalar"},
         {"4 10; 4", "type: 'Accuracy' bottom: 'a' bottom: 'b' top: 't' top: 'c' accuracy_param { top_k: 5 }",
          "scalar; 10"},

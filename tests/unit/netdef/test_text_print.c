@@ -84,7 +84,7 @@ static void only_what_is_set_is_printed(void **state)
     CLEANUP(freep) char *nothing = print(&solver.base);
     assert_string_equal(nothing, "");
     solver.has_max_iter = true;
-    solver.type = (char *)(uintptr_t)"Adam";
+    solver.type = (char *)(uintptr_t) "Adam";
     CLEANUP(freep) char *text = print(&solver.base);
     assert_string_equal(text, "max_iter: 0\ntype: \"Adam\"\n");
 }

@@ -49,7 +49,8 @@ static void strings_join_and_escapes_are_decoded(void **state)
         {"name: 'a#b'", "a#b"},
         {"name: '\\n\\t\\\\\\'\\\"'", "\n\t\\'\""},
         {"name: '\\101\\x42\\u00e9'", "AB\xc3\xa9"},
-        {"name: '\\0011'", "\001" "1"},
+        {"name: '\\0011'", "\001"
+                           "1"},
         {"name: ''", ""},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -68,8 +69,18 @@ static void numbers_are_read_in_all_their_forms(void **state)
         const char *text;
         float want;
     } rows[] = {
-        {"0.01", 0.01f}, {"1e-3", 0.001f}, {"1.f", 1}, {"2F", 2}, {".5", 0.5f}, {"-3", -3}, {"- 3", -3},
-        {"10", 10}, {"inf", INFINITY}, {"-INFINITY", -INFINITY}, {"1e39", INFINITY}, {"5E+2", 500},
+        {"0.01", 0.01f},
+        {"1e-3", 0.001f},
+        {"1.f", 1},
+        {"2F", 2},
+        {".5", 0.5f},
+        {"-3", -3},
+        {"- 3", -3},
+        {"10", 10},
+        {"inf", INFINITY},
+        {"-INFINITY", -INFINITY},
+        {"1e39", INFINITY},
+        {"5E+2", 500},
         {"123456789012345678901234567890", 1.2345679e29f},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

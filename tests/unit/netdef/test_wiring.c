@@ -51,10 +51,10 @@ static char *describe(const struct netdef *def)
 #define IN                                                                                                   \
     "layer { name: 'in' type: 'Input' top: 'x' top: 'y' input_param { shape { dim: 4 dim: 3 } shape { dim: " \
     "4 } } }\n"
-#define IP(name, bottom, more) \
-    "layer { name: '" name "' type: 'InnerProduct' bottom: '" bottom "' top: '" name "'" \
+#define IP(name, bottom, more)                                                                               \
+    "layer { name: '" name "' type: 'InnerProduct' bottom: '" bottom "' top: '" name "'"                     \
     " inner_product_param { num_output: 3 } " more " }\n"
-#define LOSS(bottom, more) \
+#define LOSS(bottom, more)                                                                                   \
     "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: '" bottom "' bottom: 'y' top: 'loss' " more " }\n"
 
 static void nets_are_wired_as_caffe_does(void **state)
@@ -125,7 +125,8 @@ static void nets_are_wired_as_caffe_does(void **state)
 static void a_loss_without_a_top_has_an_automatic_one_that_is_no_output(void **state)
 {
     (void)state;
-    CLEANUP(netdef_freep) struct netdef *def = define_train(
+    CLEANUP(netdef_freep)
+    struct netdef *def = define_train(
         IN IP("a", "x", "") "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'a' bottom: 'y' }\n");
     CLEANUP(freep) char *got = describe(def);
     assert_string_equal(got, "in: -> x y\na*: x -> a\nloss*: a^ y -> (automatic)(1)\noutputs:");
@@ -167,9 +168,10 @@ static void layers_are_kept_by_phase_level_and_stage(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct error err;
         CLEANUP(netdef_freep) struct netdef *def = NULL;
-        CLEANUP(freep) char *text = xasprintf(
-            "state { stage: 'of-the-net' } layer { name: 'd' type: 'DummyData' top: 'd'"
-            " dummy_data_param { shape { dim: 1 } } %s }", rows[i].rules);
+        CLEANUP(freep)
+        char *text = xasprintf("state { stage: 'of-the-net' } layer { name: 'd' type: 'DummyData' top: 'd'"
+                               " dummy_data_param { shape { dim: 1 } } %s }",
+                               rows[i].rules);
         assert_ok(define(text, &rows[i].options, &def, &err));
         assert_int_equal(def->n_layers, rows[i].kept);
     }
@@ -178,10 +180,12 @@ static void layers_are_kept_by_phase_level_and_stage(void **state)
 static void shared_params_have_one_owner_whose_multipliers_any_sharer_may_say(void **state)
 {
     (void)state;
-    CLEANUP(netdef_freep) struct netdef *def = define_train(
+    CLEANUP(netdef_freep)
+    struct netdef *def = define_train(
         IN IP("a", "x", "param { name: 'w' lr_mult: 2 }")
-        IP("b", "a", "param { name: 'w' decay_mult: 0 } param { name: 'b' lr_mult: 3 }")
-        IP("c", "b", "param { name: 'w' share_mode: PERMISSIVE lr_mult: 2 } param { name: 'b' lr_mult: 3 }"));
+            IP("b", "a", "param { name: 'w' decay_mult: 0 } param { name: 'b' lr_mult: 3 }")
+                IP("c", "b",
+                   "param { name: 'w' share_mode: PERMISSIVE lr_mult: 2 } param { name: 'b' lr_mult: 3 }"));
     static const struct {
         int owner;
         double lr_mult, decay_mult;
@@ -247,11 +251,10 @@ static void data_layers_are_listed_for_the_state(void **state)
 {
     (void)state;
     struct error err;
-    const char *text =
-        "layer { name: 'train' type: 'Data' top: 'x' include { phase: TRAIN } }\n"
-        "layer { name: 'test' type: 'ImageData' top: 'x' top: 'y' include { phase: TEST } }\n"
-        "layer { name: 'dummy' type: 'DummyData' top: 'z' }\n"
-        "layer { name: 'h5' type: 'HDF5Data' top: 'w' }\n";
+    const char *text = "layer { name: 'train' type: 'Data' top: 'x' include { phase: TRAIN } }\n"
+                       "layer { name: 'test' type: 'ImageData' top: 'x' top: 'y' include { phase: TEST } }\n"
+                       "layer { name: 'dummy' type: 'DummyData' top: 'z' }\n"
+                       "layer { name: 'h5' type: 'HDF5Data' top: 'w' }\n";
     Caffe__NetParameter *net;
     assert_ok(net_read_text(text, strlen(text), "net", &net, &err));
     CLEANUP(freep) int *layers = NULL;
@@ -267,9 +270,10 @@ static void data_layers_are_listed_for_the_state(void **state)
 static void the_parameter_is_what_a_snapshot_writes(void **state)
 {
     (void)state;
-    CLEANUP(netdef_freep) struct netdef *def = define_train(
-        "name: 'n' force_backward: true state { level: 1 }\n"
-        IN "layer { name: 'bn' type: 'BatchNorm' bottom: 'x' top: 'b' phase: TEST blobs { data: 1 } }\n"
+    CLEANUP(netdef_freep)
+    struct netdef *def = define_train(
+        "name: 'n' force_backward: true state { level: 1 }\n" IN
+        "layer { name: 'bn' type: 'BatchNorm' bottom: 'x' top: 'b' phase: TEST blobs { data: 1 } }\n"
         "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'b' bottom: 'y' }\n"
         "layer { name: 'gone' type: 'Silence' bottom: 'b' include { phase: TEST } }\n");
     struct buf got;

@@ -64,7 +64,7 @@ static inline void database_drop(const char *url)
     run_in(url, sql);
 }
 
-#define T0 1763730000000LL /* when every test begins */
+#define T0       1763730000000LL /* when every test begins */
 #define LEASE_MS 20000
 
 struct fixture {

@@ -11,7 +11,7 @@
 
 /* FIPS 180's example: the digests of "abc". */
 #define ABC_SHA256 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-#define ABC_SHA1 "a9993e364706816aba3e25717850c26c9cd0d89d"
+#define ABC_SHA1   "a9993e364706816aba3e25717850c26c9cd0d89d"
 
 static int disarm_teardown(void **state)
 {

@@ -3,7 +3,7 @@
 #include "store_test.h"
 
 #define ALICE "user:alice"
-#define BOB "user:bob"
+#define BOB   "user:bob"
 
 static enum status make(struct store *s, const char *owner, int n, const char *type, const char *const *refs,
                         int n_refs, struct error *err)
@@ -238,7 +238,7 @@ static void states_have_the_contracts_words_and_our_own(void **state)
 /* -- many threads -- */
 
 #define WRITERS 8
-#define EACH 60
+#define EACH    60
 
 struct writer {
     struct store *store;

@@ -1,7 +1,7 @@
 #include "store_test.h"
 
 #define ALICE "user:alice"
-#define BOB "user:bob"
+#define BOB   "user:bob"
 
 static enum status begin(struct store *s, const char *owner, const char *key, const char *hash,
                          int64_t now_ms, enum idempotency_result *ret, char **ret_body, struct error *err)

@@ -4,9 +4,9 @@
 #include "base/fault.h"
 #include "store_test.h"
 
-#define ALICE "user:alice"
-#define DAY_MS (24 * 3600 * 1000LL)
-#define POINTS 2500
+#define ALICE     "user:alice"
+#define DAY_MS    (24 * 3600 * 1000LL)
+#define POINTS    2500
 #define LOG_BYTES 300000
 
 static int64_t count_rows(const struct fixture *f)
@@ -27,11 +27,13 @@ static void tell_log(struct store *s, int attempt, int64_t from, int64_t until)
     for (int64_t at = from; at < until; at += (int64_t)sizeof(piece)) {
         for (size_t i = 0; i < sizeof(piece); i++)
             piece[i] = letter(at + (int64_t)i);
-        assert_ok(log_append(s, id_of(1), attempt, LOG_STDERR, at - from, piece, sizeof(piece), &length, &err));
+        assert_ok(
+            log_append(s, id_of(1), attempt, LOG_STDERR, at - from, piece, sizeof(piece), &length, &err));
     }
 }
 
-/* A job of two attempts with a large log, and metrics of which some are no numbers and one is written twice. */
+/* A job of two attempts with a large log, and metrics of which some are no numbers and one is written twice.
+ */
 static int told_setup(void **state)
 {
     struct error err;
@@ -73,8 +75,8 @@ static void log_is_whole(struct store *s)
     const struct {
         int64_t at;
         size_t max, expected;
-    } reads[] = {{0, LOG_BYTES, LOG_BYTES},    {99999, 2, 2}, {LOG_BYTES - 3, 100, 3}, {LOG_BYTES, 100, 0},
-                 {LOG_BYTES + 5, 100, 0}, {12345, 54321, 54321}};
+    } reads[] = {{0, LOG_BYTES, LOG_BYTES}, {99999, 2, 2},           {LOG_BYTES - 3, 100, 3},
+                 {LOG_BYTES, 100, 0},       {LOG_BYTES + 5, 100, 0}, {12345, 54321, 54321}};
     for (size_t i = 0; i < ARRAY_SIZE(reads); i++) {
         CLEANUP(freep) char *bytes = NULL;
         size_t n;

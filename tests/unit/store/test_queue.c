@@ -6,7 +6,7 @@
 #include "store_test.h"
 
 #define ALICE "user:alice"
-#define BOB "user:bob"
+#define BOB   "user:bob"
 #define CAROL "user:carol"
 
 static void a_job_goes_from_ready_to_finished_with_its_result(void **state)
@@ -26,8 +26,8 @@ static void a_job_goes_from_ready_to_finished_with_its_result(void **state)
     assert_int_equal(json_object_size(job.spec), 0);
     assert_document(s, 1, STATE_PROCESSING, "");
 
-    CLEANUP(json_decrefp) json_t *result =
-        json_pack("{s:[s,s], s:{s:i}}", "labels", "A", "B", "sizes", "train", 7);
+    CLEANUP(json_decrefp)
+    json_t *result = json_pack("{s:[s,s], s:{s:i}}", "labels", "A", "B", "sizes", "train", 7);
     struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_DONE, .result = result};
     assert_ok(queue_finish(s, &f, T0 + 5, &err));
     CLEANUP(document_release) struct document d = {0};

@@ -5,8 +5,8 @@
 #include "store/schedules.h"
 #include "store_test.h"
 
-#define ALICE "user:alice"
-#define BOB   "user:bob"
+#define ALICE  "user:alice"
+#define BOB    "user:bob"
 #define DAY_MS (24 * 3600 * 1000LL)
 
 static bool has_file(const struct fixture *f, const char *sha256)

@@ -3,7 +3,7 @@
 #include "store_test.h"
 
 #define ALICE "user:alice"
-#define BOB "user:bob"
+#define BOB   "user:bob"
 
 static int watch_setup(void **state)
 {
