@@ -16,6 +16,8 @@ static void on_change(void *context, const char *topic)
         sender_wake(api->sender);
     else if (!strncmp(topic, "damage:", 7))
         log_event("blob.damaged", "sha256=%s", topic + 7);
+    else if (!strcmp(topic, "everything"))
+        sender_wake(api->sender), waits_stir_all(api->waits);
     else
         waits_stir(api->waits, topic);
 }

@@ -290,7 +290,6 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 {
     struct store_options options = s->store;
     options.blobs = s->blobs;
-    options.now_ms = clock_now_ms();
     struct store *store = NULL;
     struct api *api = NULL;
     TRY(store_open(s->database, &options, &store, err));
