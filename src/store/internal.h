@@ -42,6 +42,7 @@ struct store {
     struct idempotency_keys *keys;
     struct quota_holds *quotas;
     int64_t quota_bytes, keep_days;  /* the usual ones; 0: none, for ever */
+    int64_t backoff_ms;              /* the usual first pause before a job is tried again */
     int64_t compare_ms;              /* how often this machine's clock is compared with the database's */
     int64_t blob_grace_ms, sweep_ms; /* a blob unused so long goes; how often that is looked for */
     pthread_mutex_t tick_lock;       /* one tick at a time; guards the two below */

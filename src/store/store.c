@@ -9,6 +9,7 @@
 #define SWEEP_EVERY_MS (24 * 3600 * 1000LL)
 #define AGE_EVERY_MS   (3600 * 1000LL)
 #define COMPARE_MS     60000
+#define BACKOFF_MS     5000
 
 static enum status read_url(const char *url, const struct store_options *options, struct store *s,
                             struct error *err)
@@ -101,6 +102,7 @@ enum status store_open(const char *url, const struct store_options *options, str
     s->keep_days = options->keep_days;
     s->blob_grace_ms = options->blob_grace_ms ? options->blob_grace_ms : BLOB_GRACE_MS;
     s->sweep_ms = options->sweep_ms ? options->sweep_ms : SWEEP_EVERY_MS;
+    s->backoff_ms = options->backoff_ms ? options->backoff_ms : BACKOFF_MS;
     s->compare_ms = options->compare_ms ? options->compare_ms : COMPARE_MS;
     s->blobs = xstrdup(options->blobs);
     TRY(read_url(url, options, s, err));

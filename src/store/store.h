@@ -27,6 +27,7 @@ struct store_options {
     int64_t keep_days;           /* ended jobs of an owner without a time of their own; 0: for ever */
     int64_t blob_grace_ms;       /* an unused blob stays so long; 0: BLOB_GRACE_MS */
     int64_t sweep_ms;            /* unused blobs are looked for so often; 0: daily */
+    int64_t backoff_ms;          /* before a job without a pause of its own is tried again; 0: 5 s */
     int64_t compare_ms;          /* tests: how often clocks are compared; 0: every minute */
     bool no_timer;               /* tests: no timer thread, store_tick() is called by hand */
     const struct driver *driver; /* tests: instead of the url's own (driver.h); NULL otherwise */
