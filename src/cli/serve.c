@@ -54,6 +54,8 @@ static const char help[] =
     "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
     "                           workers from outside, or by a classifier of the user's\n"
     "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
+    "  --item-lease-ms N        a worker that says nothing of its item for so long has lost it (300000)\n"
+    "  --item-ms N              a request of a bucket is forgotten after it (1800000)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
