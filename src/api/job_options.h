@@ -44,17 +44,15 @@ enum status job_options_read(const struct request *r, struct response *response,
                              const char *const *own, int n_own, struct new_job *job, const char ***ret_after,
                              struct error *err);
 
-/* A document and its job, with what their pointers lead to. */
+/* A document and its job, with what their pointers lead to; it stays where it is. */
 struct job_plan {
     char id[ID_MAX];
-    struct document uses; /* the solver */
-    char *text;           /* its prototxt, once it was wanted */
-    size_t n_text;
     json_t *body, *spec;
     const char **after;
-    const char *refs[4];
     struct new_job job;
     struct new_document document;
+    void *own; /* the kind's */
+    void (*release_own)(void *own);
 };
 void job_plan_release(struct job_plan *p);
 
@@ -67,13 +65,18 @@ struct job_maker {
                         struct job_plan *ret_plan, struct error *err);
     /*
      * What sets an element of an array apart: a merge patch {"body": {}, "spec": {}},
-     * the latter for the job's spec.
+     * the latter for the job's spec.  The plan's id stands for the element's.
      */
     enum status (*vary)(struct request *r, struct job_plan *plan, const json_t *parameters,
                         json_t **ret_patch, struct error *err);
 };
-extern const struct job_maker training_job_maker;
+extern const struct job_maker training_job_maker, script_job_maker, classify_job_maker;
 /* By the type of the documents: "training-job".  NULL: none. */
 const struct job_maker *job_maker_of(const char *type);
+#define JOB_MAKER_TYPES "training-job|job|classify-job"
+
+/* The handler of a POST whose body is `in`: answers 201 with the job, or the array, that it asks for. */
+enum status job_create_request(struct request *r, struct response *response, const struct job_maker *maker,
+                               const json_t *in, struct error *err);
 
 #endif
