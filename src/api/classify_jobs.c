@@ -23,6 +23,7 @@ static const struct field classify_job_out[] = {
     DOCUMENT_ROWS,
     PROCESSED_ROWS,
     {"classifier-id", FIELD_STRING, READ_ONLY, "Classifier that is used."},
+    {"urls", FIELD_ARRAY, READ_ONLY, "Images that were asked for by URL."},
     {"std-out-url", FIELD_STRING, READ_ONLY, "Standard output, when it is over.", .otherwise = "\"\""},
     {"std-err-url", FIELD_STRING, READ_ONLY, "Standard error, when it is over.", .otherwise = "\"\""},
     {"results", FIELD_OBJECT, READ_ONLY,
@@ -192,7 +193,6 @@ static void classify_document_init(struct classify_document *d, const struct bat
     *d = (struct classify_document){.after = {training_job}, .refs = {classifier->id}};
     d->spec = classify_spec(b, classifier, training_job, in);
     d->body = in ? json_copy((json_t *)(uintptr_t)in) : json_object();
-    json_object_del(d->body, "urls");
     json_object_del(d->body, "array");
     json_object_set_new(d->body, "classifier-id", json_string(classifier->id));
     json_object_set(d->body, "results", b->results);
@@ -304,7 +304,7 @@ const struct route classify_job_routes[] = {
     {"GET", "/classify-jobs/{id}", resource_get, SCOPE_USER, BODY_NONE, "One classify job.", NULL,
      classify_job_out, 200},
     {"GET", "/classify-jobs/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
-     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200},
+     "Standard error of all attempts so far, as text; Range is honoured.", NULL, NULL, 200, log_query},
     {"DELETE", "/classify-jobs/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a classify job.", NULL,
      NULL, 204},
     {"POST", "/classify-jobs/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop classifying.",

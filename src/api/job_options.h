@@ -30,8 +30,9 @@ extern const struct field id_rows[];
         {"retries", FIELD_INT, READ_ONLY, "Further attempts allowed."},                                      \
         {"retry-on-failure", FIELD_BOOL, READ_ONLY, "Retried also when the job itself fails."},              \
         {"retry-delay-seconds", FIELD_INT, READ_ONLY, "Before the first retry."},                            \
+        {"array-id", FIELD_STRING, READ_ONLY, "Array or schedule that it belongs to."},                      \
     {                                                                                                        \
-        "array-id", FIELD_STRING, READ_ONLY, "Array or schedule that it belongs to."                         \
+        "array-index", FIELD_INT, READ_ONLY, "Its place in an array, from 0."                                \
     }
 
 /*
