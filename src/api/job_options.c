@@ -26,7 +26,9 @@ static enum status check_there(const struct request *r, struct response *respons
 {
     CLEANUP(document_release) struct document document = {0};
     enum status status = document_get(api_store(r->api), r->who.owner, id, &document, err);
-    if (status != NOT_FOUND)
+    if (status == OK && !strcmp(document.type, resource_schedule.type))
+        status = error_set(err, INVALID, "schedule '%s' does not end", id);
+    if (status != NOT_FOUND && status != INVALID)
         return status;
     CLEANUP(freep) char *pointer = xasprintf("/after/%zu", i);
     err->status = INVALID;

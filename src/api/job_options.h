@@ -10,18 +10,21 @@
 extern const struct field id_rows[];
 
 /* Rows of a request, and of the document that answers it. */
-#define JOB_OPTION_ROWS                                                                                      \
-    {"priority",  FIELD_INT,       0, "Higher goes first among one's own jobs.", .min = -1000,               \
-     .max = 1000, .otherwise = "0"},                                                                         \
-        {"after",   FIELD_ARRAY,                                                                             \
-         0,         "Documents whose jobs must finish first; one that fails fails this too.",                \
-         .max = 64, .fields = id_rows},                                                                      \
-        {"not-before", FIELD_STRING, 0, "Begin at this time, RFC 3339.", .max = 40},                         \
-        {"retries", FIELD_INT, 0, "Further attempts when a machine is at fault; else 5.", .max = 100},       \
-        {"retry-on-failure", FIELD_BOOL, 0, "Retry also when the job itself fails."},                        \
-    {                                                                                                        \
-        "retry-delay-seconds", FIELD_INT, 0, "Before the first retry, then doubled; else 5.", .min = 1,      \
-                                                                                              .max = 86400   \
+#define JOB_OPTION_ROWS                                                                                          \
+    {"priority",  FIELD_INT,       0, "Higher goes first among one's own jobs.", .min = -1000,                   \
+     .max = 1000, .otherwise = "0"},                                                                             \
+        {"after",                                                                                                \
+         FIELD_ARRAY,                                                                                            \
+         0,                                                                                                      \
+         "Documents whose jobs, or arrays all of whose jobs, must finish first; one that fails fails this too.", \
+         .max = 64,                                                                                              \
+         .fields = id_rows},                                                                                     \
+        {"not-before", FIELD_STRING, 0, "Begin at this time, RFC 3339.", .max = 40},                             \
+        {"retries", FIELD_INT, 0, "Further attempts when a machine is at fault; else 5.", .max = 100},           \
+        {"retry-on-failure", FIELD_BOOL, 0, "Retry also when the job itself fails."},                            \
+    {                                                                                                            \
+        "retry-delay-seconds", FIELD_INT, 0, "Before the first retry, then doubled; else 5.", .min = 1,          \
+                                                                                              .max = 86400       \
     }
 #define JOB_OPTION_OUT_ROWS                                                                                  \
     {"priority", FIELD_INT, READ_ONLY, "Higher goes first."},                                                \

@@ -122,6 +122,50 @@ static void a_job_without_a_spec_is_repeated_and_a_patch_may_name_the_element(vo
     assert_int_equal(json_object_size(queued.spec), 0);
 }
 
+static enum document_state state_of(struct store *s, const char *id)
+{
+    CLEANUP(document_release) struct document d = {0};
+    struct error err;
+    assert_ok(document_get(s, ALICE, id, &d, &err));
+    return d.state;
+}
+
+static void a_job_after_an_array_waits_for_all_of_it(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    struct job job;
+    assert_ok(make_array(s, ALICE, numbered(2), &err));
+    enqueue(s, ALICE, 1, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_int_equal(state_of(s, id_of(1)), STATE_WAITING);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(state_of(s, id_of(1)), STATE_WAITING);
+        assert_true(lease_one(s, T0, &job));
+        struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_DONE};
+        assert_ok(queue_finish(s, &f, T0, &err));
+        job_release(&job);
+    }
+    assert_int_equal(state_of(s, id_of(1)), STATE_READY);
+    enqueue(s, ALICE, 2, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_int_equal(state_of(s, id_of(2)), STATE_READY);
+}
+
+static void a_job_after_an_array_fails_with_one_of_it(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    struct job job;
+    assert_ok(make_array(s, ALICE, numbered(3), &err));
+    enqueue(s, ALICE, 1, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_true(lease_one(s, T0, &job));
+    struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_FAILED, .reason = "NaN"};
+    assert_ok(queue_finish(s, &f, T0, &err));
+    job_release(&job);
+    assert_int_equal(state_of(s, id_of(1)), STATE_FAILED);
+    enqueue(s, ALICE, 2, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_int_equal(state_of(s, id_of(2)), STATE_FAILED);
+}
+
 static void an_array_over_the_limit_is_not_accepted_at_all(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
@@ -311,6 +355,8 @@ int main(void)
         T(an_element_is_the_template_with_its_patch_under_its_own_id),
         T(a_job_without_a_spec_is_repeated_and_a_patch_may_name_the_element),
         T(elements_are_leased_in_order_and_counted_by_state),
+        T(a_job_after_an_array_waits_for_all_of_it),
+        T(a_job_after_an_array_fails_with_one_of_it),
         T(an_array_over_the_limit_is_not_accepted_at_all),
         T(an_array_that_is_half_made_is_made_whole),
         T(a_schedule_makes_a_job_each_time),
