@@ -20,8 +20,9 @@ static const char help[] =
 /* What a job was made with, to be made again.  New. */
 static json_t *settings_of(const json_t *job)
 {
-    static const char *const keys[] = {"solver-id", "priority", "threads",          "max-seconds",
-                                       "gpu",       "retries",  "retry-on-failure", "retry-delay-seconds"};
+    static const char *const keys[] = {"solver-id", "priority",         "threads",
+                                       "precision", "max-seconds",      "gpu",
+                                       "retries",   "retry-on-failure", "retry-delay-seconds"};
     json_t *settings = json_object();
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         if (json_object_get(job, keys[i]))

@@ -248,25 +248,28 @@ static int list_candidates(const struct convolution *s, struct candidate *list)
     return n;
 }
 
-/* The first with kernels of its own, else the first by matrix multiplication, else whatever there is. */
-static enum status choose(const struct convolution *s, bool is_training, const_dnnl_post_ops_t post_ops,
-                          struct choice *ret_choice, struct error *err)
+/* Kernels of their own only; or by matrix multiplication; or whatever there is. */
+enum { PATIENCE_NONE, PATIENCE_GEMM, PATIENCE_REFERENCE };
+
+/* The first candidate that the least patience finds. */
+static bool find_candidate(const struct convolution *s, bool is_training, const_dnnl_post_ops_t post_ops,
+                           int most_patience, struct choice *ret_choice)
 {
     struct candidate list[8];
     int n = list_candidates(s, list);
-    for (int patience = 0; patience < 3; patience++) {
+    for (int patience = PATIENCE_NONE; patience <= most_patience; patience++) {
         for (int i = 0; i < n; i++) {
             struct choice c = {0};
             if (try_candidate(s, &list[i], is_training, post_ops, &c) &&
-                (patience >= 1 || !any_of(&c, pd_is_gemm)) &&
-                (patience >= 2 || !any_of(&c, pd_is_reference))) {
+                (patience >= PATIENCE_GEMM || !any_of(&c, pd_is_gemm)) &&
+                (patience >= PATIENCE_REFERENCE || !any_of(&c, pd_is_reference))) {
                 *ret_choice = c;
-                return OK;
+                return true;
             }
             choice_release(&c);
         }
     }
-    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+    return false;
 }
 
 /* ---- plan ---- */
@@ -332,27 +335,37 @@ static void choose_wants(struct layer *l, struct planner *p)
     plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);
 }
 
-static void choose_types(struct layer *l, struct planner *p)
+/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
+static enum status choose(struct layer *l, struct planner *p, const_dnnl_post_ops_t post_ops,
+                          struct choice *ret_choice, struct error *err)
 {
     struct convolution *s = l->state;
-    s->type = plan_is_bf16(p) && s->own_axes ? dnnl_bf16 : dnnl_f32;
-    s->top_type = dnnl_f32;
-    for (int i = 0; s->own_axes && i < l->n_tops; i++)
-        if (plan_top_type(p, i) == dnnl_bf16)
-            s->top_type = dnnl_bf16;
+    bool is_training = plan_is_training(p);
+    if (plan_is_bf16(p) && s->own_axes) {
+        s->type = dnnl_bf16;
+        s->top_type = dnnl_f32;
+        for (int i = 0; i < l->n_tops; i++)
+            if (plan_top_type(p, i) == dnnl_bf16)
+                s->top_type = dnnl_bf16;
+        if (find_candidate(s, is_training, post_ops, PATIENCE_GEMM, ret_choice))
+            return OK;
+    }
+    s->type = s->top_type = dnnl_f32;
+    if (find_candidate(s, is_training, post_ops, PATIENCE_REFERENCE, ret_choice))
+        return OK;
+    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
 {
     struct convolution *s = l->state;
     choose_wants(l, p);
-    choose_types(l, p);
     dnnl_post_ops_t post_ops = NULL;
     dnnl_post_ops_create(&post_ops);
     if (!s->transposed && plan_take_relu(p))
         dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
     CLEANUP(choice_release) struct choice c = {0};
-    enum status status = choose(s, plan_is_training(p), post_ops, &c, err);
+    enum status status = choose(l, p, post_ops, &c, err);
     dnnl_post_ops_destroy(post_ops);
     TRY(status);
     TRY(plan_forward(l, p, &c, err));

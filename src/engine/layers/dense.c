@@ -80,8 +80,15 @@ static bool is_slow(const_dnnl_primitive_desc_t pd)
     return pd && (pd_is_gemm(pd) || pd_is_reference(pd));
 }
 
-/* Reads x as it lies when all kernels are fast so, else as rows. */
-static enum status choose(const struct dense *d, const dnnl_memory_desc_t *lies, bool is_training,
+static bool is_reference(const struct choice *c)
+{
+    return pd_is_reference(c->forward) || (c->data && pd_is_reference(c->data)) ||
+           (c->weights && pd_is_reference(c->weights));
+}
+
+/* Reads x as it lies when all kernels are fast so, else as rows; in f32 where bf16 has reference code only.
+ */
+static enum status choose(struct dense *d, const dnnl_memory_desc_t *lies, bool is_training,
                           const_dnnl_post_ops_t post_ops, struct choice *c, dnnl_memory_desc_t *ret_x,
                           struct error *err)
 {
@@ -93,7 +100,11 @@ static enum status choose(const struct dense *d, const dnnl_memory_desc_t *lies,
     choice_release(c);
     dnnl_memory_desc_t rows;
     dnnl_memory_desc_init_by_tag(&rows, 2, (dnnl_dims_t){d->m, d->k}, dnnl_f32, dnnl_ab);
-    if (!try_source(d, &rows, is_training, post_ops, c))
+    if (d->is_bf16 && (!try_source(d, &rows, is_training, post_ops, c) || is_reference(c))) {
+        choice_release(c);
+        d->is_bf16 = d->y_is_bf16 = false;
+    }
+    if (!c->forward && !try_source(d, &rows, is_training, post_ops, c))
         return error_set(err, UNSUPPORTED, "oneDNN has no inner product for this shape");
     return OK;
 }

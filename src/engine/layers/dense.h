@@ -16,7 +16,7 @@ struct dense {
     int weights, bias; /* which of the layer's parameters; bias -1: none */
     bool transpose;    /* weights are (K,N) */
     bool wants_forward, wants_data, wants_weights, wants_bias;
-    bool is_bf16;   /* x, dx and dy are bf16; else floats */
+    bool is_bf16;   /* x, dx and dy are bf16, else floats; dense_plan may decide for floats */
     bool y_is_bf16; /* only then */
 
     struct kernel forward, backward_data, backward_weights;

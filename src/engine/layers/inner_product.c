@@ -51,9 +51,9 @@ static enum status inner_product_plan(struct layer *l, struct planner *p, struct
     bool may_lie = s->keeps_axes && !desc_is_plain(lies);
     dnnl_memory_desc_t bottom, top, top_diff;
     desc_plain(&l->bottoms[0].shape, &bottom);
-    bottom = desc_of_type(&bottom, d->is_bf16 ? dnnl_bf16 : dnnl_f32);
     enum status status = dense_plan(d, l, p, may_lie ? lies : NULL, post_ops, &bottom, err);
     dnnl_post_ops_destroy(post_ops);
+    bottom = desc_of_type(&bottom, d->is_bf16 ? dnnl_bf16 : dnnl_f32);
     plan_bottom(p, 0, &bottom);
     desc_plain(&l->tops[0].shape, &top);
     top_diff = desc_of_type(&top, d->is_bf16 ? dnnl_bf16 : dnnl_f32);
