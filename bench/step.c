@@ -2,7 +2,7 @@
  * step.c - how long a training step takes: forward, backward and a plain SGD
  * update, without any data feed.
  *
- *   bench_step NET.prototxt [THREADS [SECONDS]]
+ *   bench_step NET.prototxt [THREADS [SECONDS [PRECISION]]]
  *
  * One line: batch, milliseconds a step (the median), processor milliseconds a
  * step (which other programs on the machine disturb less), images a second,
@@ -84,6 +84,8 @@ static enum status run(int argc, char **argv, struct error *err)
 {
     struct net_options options = {.threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0, .seed = 1};
     double seconds = argc > 3 ? strtod(argv[3], NULL) : 5;
+    if (argc > 4 && !precision_read(argv[4], &options.precision))
+        return error_set(err, INVALID, "precision '%s' is not f32 or bf16", argv[4]);
     struct netdef_options state = {.phase = CAFFE__PHASE__TRAIN};
     Caffe__NetParameter *param = NULL;
     TRY(net_read_file(argv[1], &param, err));
@@ -98,7 +100,7 @@ int main(int argc, char **argv)
 {
     struct error err = {0};
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_step NET.prototxt [THREADS [SECONDS]]\n");
+        fprintf(stderr, "usage: bench_step NET.prototxt [THREADS [SECONDS [f32|bf16]]]\n");
         return 2;
     }
     if (run(argc, argv, &err) != OK) {
