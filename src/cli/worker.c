@@ -34,6 +34,10 @@ static const char help[] =
     "  --pool=NAME[:cpus=N,memory=SIZE,gpus=N]\n"
     "                       pool to take jobs from, and what a job in it may use; repeated in order of\n"
     "                       preference (or ET_POOL; default cpu, with cores and memory divided by slots)\n"
+    "  --gpus=LIST          GPUs that jobs may have, each one at a time (or ET_GPUS; default those of\n"
+    "                       CUDA_VISIBLE_DEVICES, else all of /dev/nvidia0, /dev/nvidia1...)\n"
+    "  --cgroup=DIR         control group (v2) to divide among scripts; none: limits are sampled alone (or\n"
+    "                       ET_CGROUP; default the worker's own, where it is delegated)\n"
     "  --max-fetch=GIB      largest file that a URL may bring (or ET_MAX_FETCH; default 64)\n"
     "  --scripts=DIR        run Orders of a Boss: their scripts are files in this folder (or ET_SCRIPTS)\n"
     "  --script-disk=SIZE   what a script may write (or ET_SCRIPT_DISK; default 8G)\n"
@@ -71,7 +75,9 @@ enum {
     SCRIPT_LOG,
     SCRIPT_PROCESSES,
     SCRIPTS,
-    UNSAFE_SCRIPTS
+    UNSAFE_SCRIPTS,
+    GPUS,
+    CGROUP
 };
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
@@ -123,6 +129,8 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"script-processes", required_argument, NULL, SCRIPT_PROCESSES},
         {"scripts", required_argument, NULL, SCRIPTS},
         {"unsafe-scripts", no_argument, NULL, UNSAFE_SCRIPTS},
+        {"gpus", required_argument, NULL, GPUS},
+        {"cgroup", required_argument, NULL, CGROUP},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -132,6 +140,8 @@ static int read_settings(int argc, char **argv, struct settings *s)
     struct script_settings scripts = {getenv("ET_SCRIPT_DISK"), getenv("ET_SCRIPT_LOG"),
                                       getenv("ET_SCRIPT_PROCESSES"), getenv("ET_UNSAFE_SCRIPTS")};
     struct error err = {0};
+    const char *cgroup = getenv("ET_CGROUP");
+    s->worker.gpus = getenv("ET_GPUS");
     s->token_file = getenv("ET_TOKEN_FILE");
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
@@ -166,6 +176,12 @@ static int read_settings(int argc, char **argv, struct settings *s)
         case SCRIPTS:
             folder = optarg;
             break;
+        case GPUS:
+            s->worker.gpus = optarg;
+            break;
+        case CGROUP:
+            cgroup = optarg;
+            break;
         case UNSAFE_SCRIPTS:
             scripts.unsafe = "1";
             break;
@@ -197,6 +213,7 @@ static int read_settings(int argc, char **argv, struct settings *s)
         return command_usage("worker", "%s", err.message);
     if (s->pools.n > MAX_POOLS)
         return command_usage("worker", "a worker has at most %d pools", MAX_POOLS);
+    s->worker.cgroup = cgroup && !strcmp(cgroup, "none") ? "" : cgroup && *cgroup ? cgroup : NULL;
     s->worker.pools = &s->pools;
     s->worker.scripts.folder = folder && *folder ? folder : NULL;
     s->worker.slots = (int)n_slots;
