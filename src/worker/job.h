@@ -23,6 +23,7 @@ struct script_limits {
     int64_t memory_bytes; /* of one whose pool has no size: the machine's by slots */
     int64_t disk_bytes;   /* 8 GiB */
     int64_t log_bytes;    /* of each of its streams: 64 MiB */
+    int64_t grace_ms;     /* from SIGTERM to SIGKILL when it is cancelled or out of time: 10 s */
     const char *folder;   /* scripts that a Boss's Orders name; NULL: none, and no Orders */
 };
 

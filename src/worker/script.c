@@ -258,6 +258,7 @@ static enum status run_child(struct run *run, const struct script *script, json_
         .sample_ms = SANDBOX_SAMPLE_MS,
         .signal = on_signal,
         .log_max = log_max ? log_max : LOG,
+        .grace_ms = job_host(run->job)->scripts.grace_ms,
     };
     struct child_options options = {.argv = command.argv, .line = on_line, .context = run, .guard = &guard};
     int wait_status = -1;

@@ -17,7 +17,7 @@ from service import ET, Service
 
 MIB = 1 << 20
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LIMITS = ['--script-disk', '64M', '--script-processes', '64', '--script-log', '1M']
+LIMITS = ['--script-disk', '64M', '--script-processes', '64', '--script-log', '1M', '--script-grace', '1']
 PYTHON = '/usr/bin/python3'
 
 
@@ -199,6 +199,7 @@ print(json.dumps({'number': int(open('inputs/number').read()) + 1, 'data': open(
     def test_a_script_of_the_operators_is_run_by_its_plain_name(self):
         job = self.service.json('POST', '/jobs', {'script': 'sklearn_train.py', 'parameters': {'trees': 0}})
         self.assertEqual('sklearn_train.py', job['script'])
+        self.service.request('POST', '/jobs/%s/cancel' % job['id'])
         self.service.ended('/jobs/' + job['id'])
         for name in ('../../etc/passwd', 'sub/x', '.hidden', 'none.py', '..'):
             status, data = self.service.request('POST', '/jobs', json.dumps({'script': name}).encode(),
@@ -353,19 +354,35 @@ while time.monotonic() < until:
     pass
 ''', memory=160 * MIB)
 
-    def test_sigterm_ignored_is_followed_by_the_end(self):
+    def test_sigterm_ignored_is_followed_by_the_end_of_all_of_it(self):
+        mark = 'et-deaf-child-%d' % os.getpid()
         job = self.service.run_script('''
-import signal
+import signal, subprocess
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen(['/bin/sh', '-c', 'trap "" TERM; while :; do sleep 1000; done', '%s'], start_new_session=True)
 print('deaf', flush=True)
 while True:
     signal.pause()
-''')
+''' % mark)
         self.wait_for_log(job, b'deaf')
         self.service.request('POST', '/jobs/%s/cancel' % job)
         ended = self.service.ended('/jobs/' + job)
         self.assertTrue(ended['cancelled'])
         self.assertEqual('SIGKILL', ended['signal'])
+        self.assertEqual([], processes_with(mark))
+
+    def test_a_forced_cancel_does_not_wait(self):
+        job = self.service.run_script('''
+import signal
+signal.signal(signal.SIGTERM, lambda *_: open('artifacts/saved', 'w').close())
+print('ready', flush=True)
+while True:
+    signal.pause()
+''')
+        self.wait_for_log(job, b'ready')
+        self.service.json('POST', '/jobs/%s/cancel' % job, {'force': True})
+        ended = self.service.ended('/jobs/' + job)
+        self.assertEqual((True, 'cancelled'), (ended['cancelled'], ended['state']))
 
     def test_a_script_that_is_cancelled_may_save_what_it_has(self):
         job = self.service.run_script('''
@@ -397,11 +414,12 @@ print('{"left": 1}')
         self.assertEqual({'left': 1}, job['result'])
         self.assertEqual([], processes_with(mark))
 
-    def test_one_line_of_64_mib_does_not_grow_the_worker(self):
+    def test_one_line_of_a_gigabyte_does_not_grow_the_worker(self):
         job = self.good('''
-import sys
-for _ in range(64):
-    sys.stdout.write('x' * (1 << 20))
+import os
+block = b'x' * (1 << 20)
+for _ in range(1 << 10):
+    os.write(1, block)
 print()
 print('{"after": true}')
 ''')
