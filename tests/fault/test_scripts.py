@@ -380,8 +380,7 @@ while True:
         self.assertEqual(b'all', self.blob(ended, 'saved'))
 
     def wait_for_log(self, job, text):
-        while text not in self.service.request('GET', '/jobs/%s/logs' % job)[1]:
-            self.assertIn(self.service.json('GET', '/jobs/' + job)['processing-state'], ('pending', 'processing'))
+        self.service.wait_for_log('/jobs/' + job, text)
 
     def test_time_runs_out(self):
         self.bad('ran longer than its limit of 1 s', 'import signal\nsignal.pause()', **{'max-seconds': 1})
