@@ -23,6 +23,7 @@
 #include "cli/local_worker.h"
 #include "cli/settings.h"
 #include "store/store.h"
+#include "worker/devices.h"
 
 /* Of the 30 s in which SIGTERM must end it: first the worker, then what clients still have under way. */
 #define WORKER_GRACE_MS   15000
@@ -124,15 +125,24 @@ static enum status read_pools(struct serving *s, int workers, struct error *err)
         cpu.memory_bytes = memory / workers;
     }
     pools_put(&s->api.pools, &cpu);
+    CLEANUP(devices_release) struct devices gpus = {0};
+    if (workers)
+        TRY(devices_read(getenv("ET_GPUS"), &gpus, err));
+    if (gpus.n) {
+        struct pool_size gpu = cpu;
+        snprintf(gpu.name, sizeof(gpu.name), "gpu");
+        gpu.gpus = 1;
+        pools_put(&s->api.pools, &gpu);
+    }
     if (pools)
         TRY(pools_add_all(&s->api.pools, pools, err));
     struct buf words;
     buf_init(&words, 1 << 16);
     for (int i = 0; i < s->api.pools.n; i++) {
         const struct pool_size *p = &s->api.pools.items[i];
-        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+        if (p->gpus > gpus.n || p->cpus > cores || p->memory_bytes > memory)
             continue;
-        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        buf_printf(&words, "%s%s:cpus=%d,gpus=%d", words.size ? " " : "", p->name, p->cpus, p->gpus);
         if (p->memory_bytes)
             buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
     }
