@@ -345,6 +345,7 @@ class OurWorker(Case):
         self.assertEqual(self.run_script("echo.py")["status"], "completed")
 
     @unittest.skipUnless(importlib.util.find_spec("sklearn"), "python3-sklearn is missing")
+    @unittest.skipIf(harness.DATABASE == "postgres", "it takes its time, and says nothing of a database")
     def test_the_wine_regression_of_the_examples_runs(self):
         example = os.path.join(harness.ROOT, "examples", "boss")
         shutil.copy(os.path.join(example, "scripts", "wine.py"), self.folder)
