@@ -168,6 +168,7 @@ struct route {
     const struct field *query; /* query parameters: FIELD_INT ones are checked; NULL: none */
     const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
                                   BODY_DOCUMENT a file stands for the field of its name */
+    int json_max;              /* bytes of the body's JSON at most; 0: 1 MiB */
     bool cors; /* open to the pages of other sites, with the headers that say so; OPTIONS is 200 */
 };
 /* Resources' tables, put together in routes.c; each ends with a row whose method is NULL. */

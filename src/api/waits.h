@@ -3,9 +3,10 @@
  *
  * A waiter is part of its owner's struct.  It is woken once: when one of its
  * topics stirs, at its deadline, at look_ms, after WAITS_FALLBACK_MS (a topic
- * may stir in another process), when its client has gone, or when all are woken.  There
- * may be ten thousand patient ones: their deadline (a heartbeat) is their
- * fallback, and they are asked less often whether they have gone.
+ * may stir in another process), when its client has gone, or when all are
+ * woken.  There may be ten thousand patient ones: for them other processes'
+ * topics are told, or all stir (store_on_change), and they are asked less
+ * often whether they have gone.
  */
 #ifndef ET_WAITS_H
 #define ET_WAITS_H
@@ -47,6 +48,7 @@ void waiter_topic_add(struct waiter *waiter, const char *topic);
 bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp);
 
 void waits_stir(struct waits *w, const char *topic);
+void waits_stir_all(struct waits *w); /* every topic */
 /* From here on nobody waits. */
 void waits_end(struct waits *w);
 

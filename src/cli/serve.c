@@ -157,6 +157,8 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-window-ms", 1, 3600000, &s->api.body_window_ms, err));
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
+    TRY(setting_int(settings, "webhook-ms", 1, 600000, &s->api.webhook_ms, err));
+    TRY(setting_int(settings, "backoff-ms", 1, 86400000, &s->store.backoff_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
     TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
     TRY(setting_int(settings, "item-ms", 1, 86400000, &s->api.item_ms, err));
@@ -292,7 +294,6 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 {
     struct store_options options = s->store;
     options.blobs = s->blobs;
-    options.now_ms = clock_now_ms();
     struct store *store = NULL;
     struct api *api = NULL;
     TRY(store_open(s->database, &options, &store, err));
@@ -373,6 +374,9 @@ int command_serve(int argc, char **argv)
         {"body-window-ms", .otherwise = "30000"},
         {"body-rate", .otherwise = "1024"},
         {"idle-ms", .otherwise = "75000"},
+        /* For tests: a receiver's time to answer, and the pause before a job is tried again. */
+        {"webhook-ms", .otherwise = "10000"},
+        {"backoff-ms", .otherwise = "5000"},
         {NULL},
     };
     CLEANUP(serving_release) struct serving s = {.settings = settings, .lock = -1};

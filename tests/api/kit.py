@@ -303,7 +303,7 @@ class Case(unittest.TestCase):
 
     def leave_nothing(self):
         """The next test's worker must find its own jobs only."""
-        for collection in ("datafiles", "datasets", "training-jobs", "classify-jobs"):
+        for collection in ("datafiles", "datasets", "training-jobs", "classify-jobs", "jobs"):
             for state in ("pending", "processing"):
                 for document in self.client.get(f"/{collection}?state={state}&limit=1000").json["items"]:
                     self.client.post(f"/{collection}/{document['id']}/cancel")

@@ -388,7 +388,7 @@ class OurWorker(Case):
 class DeadWorker(Case):
     """A worker of ours that falls silent; it is the test's, a step at a time."""
 
-    arguments = ["--boss-api", "boss", "--lease-seconds", "1"]
+    arguments = ["--boss-api", "boss", "--lease-seconds", "1", "--backoff-ms", "100"]
 
     def test_a_dead_workers_order_comes_back_and_its_late_result_is_refused(self):
         order = self.create()

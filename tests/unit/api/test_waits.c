@@ -82,6 +82,25 @@ static void a_stir_between_looking_and_waiting_is_not_missed(void **state)
     waits_free(w);
 }
 
+static void when_all_topics_stir_all_are_woken_and_none_between_looking_and_waiting_is_missed(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct waits *w;
+    struct one patient, late;
+    assert_ok(waits_new(&w, &err));
+    one_init(&patient, "job:1", FAR);
+    patient.waiter.is_patient = true;
+    one_init(&late, "job:2", FAR);
+    uint64_t stamp = waits_stamp(w);
+    assert_true(waits_add(w, &patient.waiter, stamp));
+    waits_stir_all(w);
+    assert_true(is_woken(&patient));
+    assert_false(waits_add(w, &late.waiter, stamp));
+    waits_end(w);
+    waits_free(w);
+}
+
 static void a_deadline_a_look_and_a_gone_client_wake(void **state)
 {
     (void)state;
@@ -111,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stir_wakes_those_of_its_topic_once),
         cmocka_unit_test(a_stir_between_looking_and_waiting_is_not_missed),
+        cmocka_unit_test(when_all_topics_stir_all_are_woken_and_none_between_looking_and_waiting_is_missed),
         cmocka_unit_test(a_deadline_a_look_and_a_gone_client_wake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
