@@ -20,7 +20,7 @@ import tempfile
 import threading
 import unittest
 
-from service import DATABASE, Gone, Service
+from service import DATABASE, Gone, Service, picture
 from test_scripts import sandbox_works
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'api'))
@@ -450,6 +450,45 @@ sys.stdin.read()
         self.boss.once('POST', BUCKET + '/queue', dict(item, progress=100, value='done'))
         self.assertEqual('done', self.see(request_id)['value'])
         self.end(0)
+
+
+class OwnClassifier(unittest.TestCase):
+    """A bucket that one of our classifiers serves, with the real engine and no worker from outside."""
+
+    def test_a_pictures_url_goes_in_and_its_label_comes_out_also_when_the_server_dies(self):
+        origin = Origin()
+        self.addCleanup(origin.close)
+        service = Service(serve=['--allow-private-urls'])
+        boss = Boss(service)
+        service.register()
+        job = service.make_job(service.make_solver(service.make_dataset(), 40))
+        self.assertEqual('finished_successfully', service.ended('/training-jobs/' + job)['processing-state'])
+        service.serve += ['--bucket', 'pets:ada:' + service.make_classifier(job)]
+        service.server.kill()
+
+        def ask(label, number):
+            url = origin.put('/%s.png' % label, picture(label, number))
+            return boss.repeat('POST', '/pets', {'data_from_frontend': url, 'create_request': True})['request_id']
+        items = self.watch(service, ask('left', 30))
+        self.assertEqual(sorted(item['progress'] for item in items), [item['progress'] for item in items])
+        self.assertEqual((100, "[WORKER - ACK] it's a 'left'!", ''),
+                         tuple(items[-1][field] for field in ('progress', 'value', 'error')))
+        right = ask('right', 30)
+        service.server.kill()
+        self.assertEqual("[WORKER - ACK] it's a 'right'!", self.watch(service, right)[-1]['value'])
+        self.assertEqual([0, 0], service.close())
+        self.assertEqual({'server': 2, 'worker': 0}, service.deaths)
+        service.remove()
+
+    def watch(self, service, request_id):
+        """The item as the browser sees it change, to its end."""
+        while True:
+            try:
+                status, data = service.once('GET', '/pets/events?request_id=' + request_id.replace('+', '%2B'))
+            except Gone:
+                continue
+            self.assertEqual(200, status)
+            return [json.loads(line[6:]) for line in data.decode().splitlines() if line.startswith('data: ')]
 
 
 if __name__ == '__main__':
