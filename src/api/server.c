@@ -30,7 +30,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     to->scripts = from->scripts ? xstrdup(from->scripts) : NULL;
     to->pools = (struct pools){0};
     pools_put(&to->pools, &(struct pool_size){.name = "cpu"});
-    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1});
+    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1, .implied = true});
     for (int i = 0; i < from->pools.n; i++)
         pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;

@@ -181,6 +181,8 @@ bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)
     w->waiters = waiter;
     int64_t now_ms = clock_monotonic_ms();
     waiter->fallback_ms = waiter->is_patient ? waiter->deadline_ms : now_ms + WAITS_FALLBACK_MS;
+    if (waiter->look_ms)
+        waiter->fallback_ms = MIN(waiter->fallback_ms, waiter->look_ms);
     ask_gone_later(waiter, now_ms);
     if (due_ms(waiter) < w->next_ms) {
         w->next_ms = due_ms(waiter);

@@ -23,6 +23,7 @@
 #include "cli/local_worker.h"
 #include "cli/settings.h"
 #include "store/store.h"
+#include "worker/devices.h"
 
 /* Of the 30 s in which SIGTERM must end it: first the worker, then what clients still have under way. */
 #define WORKER_GRACE_MS   15000
@@ -54,6 +55,8 @@ static const char help[] =
     "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
     "                           workers from outside, or by a classifier of the user's\n"
     "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
+    "  --item-lease-ms N        a worker that says nothing of its item for so long has lost it (300000)\n"
+    "  --item-ms N              a request of a bucket is forgotten after it (1800000)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -122,15 +125,24 @@ static enum status read_pools(struct serving *s, int workers, struct error *err)
         cpu.memory_bytes = memory / workers;
     }
     pools_put(&s->api.pools, &cpu);
+    CLEANUP(devices_release) struct devices gpus = {0};
+    if (workers)
+        TRY(devices_read(getenv("ET_GPUS"), &gpus, err));
+    if (gpus.n) {
+        struct pool_size gpu = cpu;
+        snprintf(gpu.name, sizeof(gpu.name), "gpu");
+        gpu.gpus = 1;
+        pools_put(&s->api.pools, &gpu);
+    }
     if (pools)
         TRY(pools_add_all(&s->api.pools, pools, err));
     struct buf words;
     buf_init(&words, 1 << 16);
     for (int i = 0; i < s->api.pools.n; i++) {
         const struct pool_size *p = &s->api.pools.items[i];
-        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+        if (p->gpus > gpus.n || p->cpus > cores || p->memory_bytes > memory)
             continue;
-        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        buf_printf(&words, "%s%s:cpus=%d,gpus=%d", words.size ? " " : "", p->name, p->cpus, p->gpus);
         if (p->memory_bytes)
             buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
     }

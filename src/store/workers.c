@@ -18,10 +18,12 @@ void worker_info_list_release(struct worker_info_list *l)
 /* "gpu,cpu", for the caller to free. */
 static char *join_pools(const struct lease_request *r)
 {
-    char *all = xstrdup(r->n_pools ? r->pools[0] : "");
-    for (int i = 1; i < r->n_pools; i++) {
+    const char *const *pools = r->n_all_pools ? r->all_pools : r->pools;
+    int n = r->n_all_pools ? r->n_all_pools : r->n_pools;
+    char *all = xstrdup(n ? pools[0] : "");
+    for (int i = 1; i < n; i++) {
         CLEANUP(freep) char *before = all;
-        all = xasprintf("%s,%s", before, r->pools[i]);
+        all = xasprintf("%s,%s", before, pools[i]);
     }
     return all;
 }

@@ -150,10 +150,10 @@ class Service:
 
     def close(self):
         self.stopping = True
-        processes = [getattr(self, role) for role in reversed(self.roles)]
-        for process in processes:
-            process.terminate()
-        statuses = [process.wait() for process in processes]
+        statuses = []
+        for role in reversed(self.roles):  # a worker gives its jobs back to a server that is there
+            getattr(self, role).terminate()
+            statuses.append(getattr(self, role).wait())
         for watcher in self.watchers:
             watcher.join()
         self.server.stdout.close()

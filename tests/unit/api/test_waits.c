@@ -101,19 +101,25 @@ static void when_all_topics_stir_all_are_woken_and_none_between_looking_and_wait
     waits_free(w);
 }
 
-static void a_deadline_and_a_gone_client_wake(void **state)
+static void a_deadline_a_look_and_a_gone_client_wake(void **state)
 {
     (void)state;
     struct error err = {0};
     struct waits *w;
-    struct one late, gone;
+    struct one late, gone, looking;
     assert_ok(waits_new(&w, &err));
     one_init(&late, "a", clock_monotonic_ms() + 20);
     one_init(&gone, "b", FAR);
     gone.gone = true;
+    one_init(&looking, "c", FAR);
+    looking.waiter.is_patient = true;
+    looking.waiter.look_ms = clock_monotonic_ms() + 20;
     assert_true(waits_add(w, &gone.waiter, waits_stamp(w)));
     assert_true(waits_add(w, &late.waiter, waits_stamp(w)));
+    assert_true(waits_add(w, &looking.waiter, waits_stamp(w)));
     sem_wait(&late.woken);
+    sem_wait(&looking.woken);
+    assert_true(clock_monotonic_ms() >= looking.waiter.look_ms);
     assert_true(clock_monotonic_ms() >= late.waiter.deadline_ms);
     sem_wait(&gone.woken);
     waits_free(w);
@@ -125,7 +131,7 @@ int main(void)
         cmocka_unit_test(a_stir_wakes_those_of_its_topic_once),
         cmocka_unit_test(a_stir_between_looking_and_waiting_is_not_missed),
         cmocka_unit_test(when_all_topics_stir_all_are_woken_and_none_between_looking_and_waiting_is_missed),
-        cmocka_unit_test(a_deadline_and_a_gone_client_wake),
+        cmocka_unit_test(a_deadline_a_look_and_a_gone_client_wake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
