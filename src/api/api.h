@@ -109,6 +109,8 @@ void response_header(struct response *r, const char *name, const char *value);
  * Topics: "feed:OWNER", "told:OWNER", "pool:NAME", "job:ID", "worker:NAME" (store_on_change).
  */
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
+/* Beside it: call the handler again at look_ms (monotonic) in any case; that is no deadline. */
+void response_look(struct response *r, int64_t look_ms);
 /*
  * An answer whose body is made as it goes out.  The source is called after
  * the head is sent, and again each time that what it appended to `out` has

@@ -16,6 +16,9 @@ static const struct field training_job_in[] = {
     JOB_OPTION_ROWS,
     {"threads", FIELD_INT, 0, "Threads to train with; 0 is the worker's cores by its slots.", .max = 1024,
      .otherwise = "0"},
+    {"precision", FIELD_STRING, 0,
+     "Numbers to compute with: bf16 is faster where the worker's processor has it.", .words = "f32|bf16",
+     .otherwise = "\"f32\""},
     {"max-seconds", FIELD_INT, 0, "Fail the job when an attempt takes longer; 0 is no limit.",
      .max = 31536000, .otherwise = "0"},
     {"gpu", FIELD_BOOL, 0, "Use a GPU where there is a pool of them; else the CPU, and the log says so.",
@@ -54,6 +57,8 @@ static const struct field training_job_out[] = {
     JOB_OPTION_OUT_ROWS,
     {"parameters", FIELD_OBJECT, READ_ONLY, "Solver fields that an array gave this job."},
     {"threads", FIELD_INT, READ_ONLY, "Threads asked for; 0 is the worker's choice."},
+    {"precision", FIELD_STRING, READ_ONLY, "Numbers that it computes with.", .words = "f32|bf16",
+     .otherwise = "\"f32\""},
     {"max-seconds", FIELD_INT, READ_ONLY, "Limit of an attempt; 0 is none."},
     {"gpu", FIELD_BOOL, READ_ONLY, "Asks for a GPU."},
     {"gpu-required", FIELD_BOOL, READ_ONLY, "Insists on one."},
@@ -104,11 +109,17 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
     json_t *spec = json_object();
     json_object_set_new(spec, "layer_type", json_string(layer_type_name(layer_type)));
     json_object_set(spec, "threads", json_object_get(in, "threads"));
+    json_object_set(spec, "precision", json_object_get(in, "precision"));
     json_object_set(spec, "max_iter", json_object_get(solver->body, "max-iterations"));
     if (wants_gpu(in, solver))
         json_object_set_new(spec, "gpu", json_true());
     return json_pack("{s:o, s:o, s:O}", "spec", spec, "inputs", inputs, "max_seconds",
                      json_object_get(in, "max-seconds"));
+}
+
+static bool is_bf16(const json_t *in)
+{
+    return !strcmp(json_get_string(in, "precision", ""), "bf16");
 }
 
 /*
@@ -132,6 +143,8 @@ static enum status choose_pool(const struct request *r, const json_t *in, const 
 {
     const struct pools *pools = api_pools(r->api);
     int64_t needed = json_get_int(solver->body, "memory-bytes", 0);
+    if (is_bf16(in))
+        needed /= 2; /* the bound counts what a layer reads as floats */
     char there[POOLS_TEXT_MAX], size[SIZE_TEXT_MAX];
     const struct pool_size *pool = choose_gpu_pool(pools, in, solver, needed);
     bool insists = json_get_bool(in, "gpu-required", false);

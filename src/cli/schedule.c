@@ -20,23 +20,12 @@ static const char help[] =
 /* What a job was made with, to be made again.  New. */
 static json_t *settings_of(const json_t *job, const char *type)
 {
-    static const char *const keys[] = {"solver-id",
-                                       "classifier-id",
-                                       "urls",
-                                       "entry",
-                                       "inputs",
-                                       "cpu",
-                                       "memory",
-                                       "network",
-                                       "priority",
-                                       "gpu",
-                                       "threads",
-                                       "gpu-required",
-                                       "retries",
-                                       "retry-on-failure",
-                                       "parameters",
-                                       "max-seconds",
-                                       "retry-delay-seconds"};
+    static const char *const keys[] = {"solver-id",    "classifier-id", "urls",
+                                       "entry",        "inputs",        "cpu",
+                                       "memory",       "network",       "priority",
+                                       "gpu",          "threads",       "precision",
+                                       "gpu-required", "retries",       "retry-on-failure",
+                                       "parameters",   "max-seconds",   "retry-delay-seconds"};
     json_t *settings = json_object();
     bool is_script = !strcmp(type, "job");
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)

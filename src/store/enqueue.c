@@ -5,8 +5,7 @@
 
 #include "store/internal.h"
 
-#define ATTEMPTS_USUAL   6
-#define BACKOFF_USUAL_MS INT64_C(5000)
+#define ATTEMPTS_USUAL 6
 
 /* max_running of a new lane. */
 #define LANE_LIMIT(owner) "COALESCE((SELECT running FROM owner_limits WHERE owner = " owner "), 1000000)"
@@ -138,7 +137,7 @@ enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, con
             V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
             V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL),
             V(job->kind), V((const char *)spec), V(position),
-            V(job->backoff_ms > 0 ? job->backoff_ms : BACKOFF_USUAL_MS), V(job->retry_failed ? 1 : 0),
+            V(job->backoff_ms > 0 ? job->backoff_ms : tx->store->backoff_ms), V(job->retry_failed ? 1 : 0),
             V(job->max_ms)));
     if (state == STATE_READY)
         return lane_add(tx, pool, owner, job->priority, position, id, err);

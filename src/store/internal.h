@@ -42,6 +42,8 @@ struct store {
     struct idempotency_keys *keys;
     struct quota_holds *quotas;
     int64_t quota_bytes, keep_days;  /* the usual ones; 0: none, for ever */
+    int64_t backoff_ms;              /* the usual first pause before a job is tried again */
+    int64_t compare_ms;              /* how often this machine's clock is compared with the database's */
     int64_t blob_grace_ms, sweep_ms; /* a blob unused so long goes; how often that is looked for */
     pthread_mutex_t tick_lock;       /* one tick at a time; guards the two below */
     int64_t swept_ms;                /* of the last sweep of blobs */
@@ -110,7 +112,8 @@ void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would slee
 /* Tells them what stirs here, and hears what stirs there.  ret_peers: NULL when the driver knows no others.
  */
 enum status peers_start(struct store *s, struct peers **ret_peers, struct error *err);
-void peers_stop(struct peers *p); /* NULL is fine */
+void peers_stop(struct peers *p);     /* NULL is fine */
+#define EVERYTHING_TOPIC "everything" /* something may have been missed: who waits looks again */
 void peers_tell(struct peers *p, const char *const *topics, size_t n);
 
 /* -- documents.c -- */
@@ -183,7 +186,10 @@ enum status lease_require(struct tx *tx, const char *job, int attempt, struct er
 enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
 
 /* -- workers.c -- */
-/* Within a lease: the worker that asks is known from now on. */
+/*
+ * Within a lease: the worker that asks is known from now on, and its row is
+ * locked: what it asks for at several servers at once, they answer in turn.
+ */
 enum status worker_note(struct tx *tx, const struct lease_request *request, int64_t now_ms, bool *ret_drained,
                         struct error *err);
 /* Forgets those that are long gone. */
@@ -271,7 +277,7 @@ enum status pack_latest_metrics(struct store *s, struct connection *db, const ch
 
 /* -- users.c -- */
 #define PASSWORD_TOPIC "password" /* "password:OWNER": it has changed, at another server perhaps */
-void password_forget(struct store *s, const char *owner);
+void password_forget(struct store *s, const char *owner); /* NULL: all */
 struct password_cache *password_cache_new(void);
 void password_cache_free(struct password_cache *cache);
 

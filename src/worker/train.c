@@ -221,11 +221,14 @@ static enum status run_child(struct train *t, bool resume, struct error *err)
     CLEANUP(freep)
     char *threads_flag =
         xasprintf("--threads=%lld", (long long)(threads > 0 ? threads : job_host(t->job)->threads));
+    const char *precision = json_get_string(job_lease(t->job)->spec, "precision", "f32");
+    CLEANUP(freep) char *precision_flag = xasprintf("--precision=%s", precision);
     const char *argv[] = {
         "et",
         "train",
         "--solver=solver.prototxt",
         threads_flag,
+        precision_flag,
         "--snapshot-every=" SNAPSHOT_EVERY_S,
         "--service-snapshot=snapshot",
         "--progress-fd=3",

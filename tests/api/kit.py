@@ -141,7 +141,7 @@ class Origin:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def put(self, path, data):
         self.files[path] = data if isinstance(data, bytes) else data.encode()
@@ -200,7 +200,7 @@ class Worker:
         return self.client.post("/leases", body)
 
     def lease(self, **more):
-        more.setdefault("wait_ms", 10000)
+        more.setdefault("wait_ms", 30000)
         reply = self.ask(**more)
         assert reply.status == 200, reply
         return Lease(self.url, reply.json["jobs"][0])

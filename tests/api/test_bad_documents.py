@@ -45,6 +45,7 @@ class BadDocuments(Case):
             ("/training-jobs", {"solver-id": id, "priority": "high"}, "/priority"),
             ("/training-jobs", {"solver-id": id, "threads": -1}, "/threads"),
             ("/training-jobs", {"solver-id": id, "max-seconds": 1.5}, "/max-seconds"),
+            ("/training-jobs", {"solver-id": id, "precision": "f16"}, "/precision"),
             ("/classifiers", {"training-job-id": id, "scale": "much", "image-width": 1, "image-height": 1}, "/scale"),
             ("/classifiers", {"training-job-id": id, "scale": 1, "image-width": 1, "image-height": 1, "color": "no"},
              "/color"),

@@ -121,7 +121,7 @@ class Service:
 
     def start_server(self, fault=''):
         server = self.start(['serve', '--data', self.data, '--listen', self.address, '--workers', '0',
-                             '--lease-seconds', '2'] + self.serve, fault, stdout=subprocess.PIPE, text=True)
+                             '--lease-seconds', '2', '--backoff-ms', '200', '--webhook-ms', '1000'] + self.serve, fault, stdout=subprocess.PIPE, text=True)
         line = server.stdout.readline()
         if line.startswith('listening on http://'):
             self.address = line.split('//')[1].strip()
