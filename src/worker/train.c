@@ -265,6 +265,8 @@ static enum status run(struct train *t, json_t **ret_result, struct error *err)
     bool resume;
     TRY(lay_out(t, err));
     TRY(fetch_snapshot(t, &resume, err));
+    if (json_get_bool(job_lease(t->job)->spec, "gpu", false))
+        job_log(t->job, "a GPU was asked for: this engine trains on the CPU");
     TRY(run_child(t, resume, err));
     TRY(put_model(t, err));
     *ret_result =

@@ -206,7 +206,7 @@ class BadDocuments(Case):
 
     def test_there_must_be_something_to_classify_and_not_too_much(self):
         path = f"/classifiers/{self.chain.classifier()['id']}/classify"
-        self.refused(path, parts=[("urls", "ftp://x/y.png")], pointer="/urls")
+        self.refused(path, parts=[("urls", "ftp://x/y.png")], pointer="/urls/0")
         self.refused(path, parts=[("other", "x")])
         self.refused(path, {"urls": []}, says="nothing to classify")
         self.refused(path, {"urls": [f"http://192.0.2.1/{i}" for i in range(1001)]})
