@@ -66,7 +66,7 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
 {
     const struct adding *a = opaque;
     ROWS rows = {0};
-    TRY(lease_require(tx, a->job, a->attempt, err));
+    TRY(lease_check(tx, a->job, a->attempt, err));
     /* The update locks the owner's row: what is told gets its numbers in the order of the commits. */
     TRY(SQL(tx->db, &rows, err,
             "UPDATE owners SET told = told WHERE owner = (SELECT owner FROM jobs WHERE id = $1)"
