@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import select
 import time
 import unittest
 
@@ -393,6 +394,22 @@ class ArraysOfAnyJob(Queue):
         self.assertEqual(self.results(array, "?limit=300")["next_page_token"], "300")
         self.refuse(self.client.get(f"/arrays/{array}/results?limit=10001"), 400)
         self.client.post(f"/arrays/{array}/cancel")
+
+    def test_large_requests_are_bounded_together(self):
+        head = (f"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: {self.client.authorization}\r\n"
+                "Content-Type: application/json\r\nContent-Length: 16000000\r\n\r\n").encode()
+        sockets = [self.server.connect() for _ in range(3)]
+        try:
+            for s in sockets:
+                try:
+                    s.sendall(head + b" " * 15000000)
+                except OSError:
+                    pass  # it is refused before all is sent
+            refused = select.select(sockets, [], [], 30)[0]
+            self.assertIn(b" 503 ", refused[0].recv(100))
+        finally:
+            for s in sockets:
+                s.close()
 
     def test_a_request_over_its_bound_is_refused(self):
         reply = self.client.post("/jobs", parts=[("document", json.dumps({"array": [{"x": "x" * 10000}] * 1700})),
