@@ -24,6 +24,7 @@ struct planner {
     int index; /* of the layer */
     struct layer_plan *lp;
     struct request *bottoms, *bottom_diffs, *tops, *top_diffs;
+    dnnl_memory_desc_t *lies; /* the bottoms, as plan_bottom_desc tells of them */
 };
 
 static int forward_time(int layer)
@@ -121,7 +122,9 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom)
 
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
 {
-    return &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+    const dnnl_memory_desc_t *desc = &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+    p->lies[bottom] = p->lp->layer.ops->bf16 ? *desc : desc_of_type(desc, dnnl_f32);
+    return &p->lies[bottom];
 }
 
 bool plan_is_bf16(const struct planner *p)
@@ -249,7 +252,7 @@ bool plan_take_relu(struct planner *p)
 {
     struct net *net = p->net;
     const struct value *top = &net->values[p->lp->top_values[0]];
-    if (p->lp->runs_backward || p->lp->layer.n_tops != 1 || top->consumer < 0)
+    if (net->options.debug_info || p->lp->runs_backward || p->lp->layer.n_tops != 1 || top->consumer < 0)
         return false;
     struct layer_plan *reader = &net->layers[top->consumer];
     const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
@@ -385,6 +388,7 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
     struct layer *l = &lp->layer;
     size_t n_bottoms = (size_t)l->n_bottoms + 1, n_tops = (size_t)l->n_tops + 1;
     CLEANUP(freep) struct request *requests = xcalloc(2 * (n_bottoms + n_tops), sizeof(*requests));
+    CLEANUP(freep) dnnl_memory_desc_t *lies = xcalloc(n_bottoms, sizeof(*lies));
     struct planner p = {
         .net = net,
         .index = index,
@@ -393,17 +397,17 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
         .bottom_diffs = requests + n_bottoms,
         .tops = requests + 2 * n_bottoms,
         .top_diffs = requests + 2 * n_bottoms + n_tops,
+        .lies = lies,
     };
     if (l->ops->any_representation) {
-        const dnnl_memory_desc_t *lies = plan_bottom_desc(&p, 0);
-        dnnl_memory_desc_t desc = l->ops->bf16 ? *lies : desc_of_type(lies, dnnl_f32);
-        plan_bottom(&p, 0, &desc);
-        plan_top(&p, 0, &desc);
+        const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
+        plan_bottom(&p, 0, desc);
+        plan_top(&p, 0, desc);
     }
     if (l->ops->plan)
         TRY(l->ops->plan(l, &p, err));
     lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
-                            (lp->backward_needs & NEEDS_BOTTOM_DATA);
+                            (lp->backward_needs & NEEDS_BOTTOM_DATA) && !l->ops->keeps_bottom;
     TRY(plan_bottoms(&p, err));
     plan_tops(&p);
     return OK;

@@ -25,10 +25,6 @@
 #include "store/internal.h"
 #include "store/pack.h"
 
-/* Smaller series stay rows: a file would cost more. */
-#define PACK_LOG_BYTES (64 * 1024)
-#define PACK_POINTS    1000
-
 /* A watcher that comes back within this time finds the rows that it missed. */
 #define PACK_AFTER_MS (24 * 3600 * 1000LL)
 #define LIMIT_MAX     10000
@@ -57,13 +53,6 @@ static const char *log_blob(enum log_stream stream)
 
 enum status pack_later(struct tx *tx, const char *job, int64_t now_ms, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM metrics WHERE job = $1 LIMIT $2) m),"
-            " (SELECT MAX(base + length) FROM logs WHERE job = $1)",
-            V(job), V(PACK_POINTS)));
-    if (row_int(&rows, 0, 0) < PACK_POINTS && row_int(&rows, 0, 1) < PACK_LOG_BYTES)
-        return OK;
     tx_due(tx, now_ms + PACK_AFTER_MS);
     return SQL(tx->db, NULL, err,
                "INSERT INTO to_pack(job, at, packed) VALUES ($1, $2, 0) ON CONFLICT (job) DO UPDATE"

@@ -401,6 +401,9 @@ while True:
         self.assertTrue(ended['cancelled'])
         self.assertEqual(b'all', self.blob(ended, 'saved'))
 
+    def wait_for_log(self, job, text):
+        self.service.wait_for_log('/jobs/' + job, text)
+
     def test_time_runs_out(self):
         self.bad('ran longer than its limit of 1 s', 'import signal\nsignal.pause()', **{'max-seconds': 1})
 

@@ -1,8 +1,8 @@
 /*
  * convolution.c - Convolution and its transpose, Deconvolution: bottoms
  * (N,C,...), weights (O,C/group,k...) or, transposed, (C,O/group,k...), bias
- * (O), tops (N,O,...), with 1 to 3 spatial axes; several bottoms share the
- * weights.
+ * (O), tops (N,O,...); several bottoms share the weights.  oneDNN does up to
+ * 3 spatial axes, plain loops any further.
  *
  * Layouts, by measurement: blocks of 16 channels where the channels are
  * multiples of 16, channels last where not, a plain image into the first
@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "engine/layers/convolution_plain.h"
 #include "engine/param_layout.h"
 
 struct convolution {
@@ -25,6 +26,8 @@ struct convolution {
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
+    bool is_plain;
+    struct convolution_plain plain;
 };
 
 extern const struct layer_ops layer_deconvolution;
@@ -56,14 +59,14 @@ static void read_geometry(struct convolution *s, const Caffe__ConvolutionParamet
 
 static enum status convolution_setup(struct layer *l, struct error *err)
 {
+    (void)err;
     struct convolution *s = l->state;
     const Caffe__ConvolutionParameter *p = l->def->param->convolution_param;
     const struct shape *bottom = &l->bottoms[0].shape, *top = &l->tops[0].shape;
     int axis = shape_axis(bottom, p->axis);
     s->transposed = l->ops == &layer_deconvolution;
     s->n_spatial = bottom->n_axes - axis - 1;
-    if (s->n_spatial > 3)
-        return error_set(err, UNSUPPORTED, "convolution over %d axes; 3 are possible", s->n_spatial);
+    s->is_plain = s->n_spatial > 3;
     s->own_axes = axis == 1 && s->n_spatial > 0;
     s->group = (int)p->group;
     s->has_bias = p->bias_term;
@@ -335,13 +338,31 @@ static void choose_wants(struct layer *l, struct planner *p)
     plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);
 }
 
+/*
+ * Where oneDNN 2.6.3 was found to compute rightly in bf16, trying shapes by
+ * chance.  Wrong were some gradients over one or three axes, with dilation,
+ * with stride and padding at a single column, and of 1x1 kernels with odd
+ * numbers of channels.
+ */
+static bool is_right_in_bf16(const struct convolution *s)
+{
+    if (s->n_spatial != 2 || s->dilation[0] > 0 || s->dilation[1] > 0)
+        return false;
+    if (s->kernel[0] * s->kernel[1] == 1)
+        return s->in / s->group % 16 == 0 && s->out / s->group % 16 == 0;
+    bool is_square = s->kernel[0] == s->kernel[1] && s->stride[0] == s->stride[1] && s->pad[0] == s->pad[1];
+    bool strides_over_padding = MAX(s->stride[0], s->stride[1]) > 1 && MAX(s->pad[0], s->pad[1]) > 0;
+    const dnnl_dim_t *places = s->transposed ? s->size : s->out_size;
+    return !strides_over_padding || (is_square && places[1] > 1);
+}
+
 /* In bf16 where that is wanted and oneDNN has more than reference code for it. */
 static enum status choose(struct layer *l, struct planner *p, const_dnnl_post_ops_t post_ops,
                           struct choice *ret_choice, struct error *err)
 {
     struct convolution *s = l->state;
     bool is_training = plan_is_training(p);
-    if (plan_is_bf16(p) && s->own_axes) {
+    if (plan_is_bf16(p) && s->own_axes && is_right_in_bf16(s)) {
         s->type = dnnl_bf16;
         s->top_type = dnnl_f32;
         for (int i = 0; i < l->n_tops; i++)
@@ -360,6 +381,10 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
 {
     struct convolution *s = l->state;
     choose_wants(l, p);
+    if (s->is_plain) {
+        convolution_plain_plan(&s->plain, l, p, s->transposed);
+        return OK;
+    }
     dnnl_post_ops_t post_ops = NULL;
     dnnl_post_ops_create(&post_ops);
     if (!s->transposed && plan_take_relu(p))
@@ -384,6 +409,10 @@ static enum status convolution_forward(struct layer *l, struct error *err)
 {
     (void)err;
     struct convolution *s = l->state;
+    if (s->is_plain) {
+        convolution_plain_forward(&s->plain, l);
+        return OK;
+    }
     const float *weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
     const float *bias = s->has_bias ? l->params[1]->data : NULL;
     for (int i = 0; i < l->n_bottoms; i++)
@@ -399,6 +428,9 @@ static void add_weights_gradient(struct layer *l, int i)
     float *weights =
         s->wants_weights ? weights_gradient_target(&s->weights_diff, l->params[0]) : s->weights_diff.own;
     float *bias = s->wants_bias ? weights_gradient_target(&s->bias_diff, l->params[1]) : NULL;
+    /* oneDNN 2.6.3's bf16 kernel takes for padding what it finds in the scratchpad. */
+    if (s->type == dnnl_bf16)
+        memset(l->scratch, 0, s->backward_weights.scratch_bytes);
     KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
     if (s->wants_weights)
         weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
@@ -409,6 +441,10 @@ static void add_weights_gradient(struct layer *l, int i)
 static void convolution_backward(struct layer *l)
 {
     struct convolution *s = l->state;
+    if (s->is_plain) {
+        convolution_plain_backward(&s->plain, l);
+        return;
+    }
     for (int i = 0; i < l->n_bottoms; i++)
         add_weights_gradient(l, i);
     for (int i = 0; i < l->n_bottoms; i++) {
