@@ -24,6 +24,7 @@ struct planner {
     int index; /* of the layer */
     struct layer_plan *lp;
     struct request *bottoms, *bottom_diffs, *tops, *top_diffs;
+    dnnl_memory_desc_t *lies; /* the bottoms, as plan_bottom_desc tells of them */
 };
 
 static int forward_time(int layer)
@@ -55,6 +56,11 @@ static struct value *root_of(const struct net *net, int value)
 }
 
 /* ---- values ---- */
+
+static float loss_weight(const struct net *net, const struct value *v)
+{
+    return net->def->layers[v->producer].loss_weights[v->top];
+}
 
 static bool is_split(const struct layer_plan *lp)
 {
@@ -116,7 +122,34 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom)
 
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
 {
-    return &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+    const dnnl_memory_desc_t *desc = &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+    p->lies[bottom] = p->lp->layer.ops->bf16 ? *desc : desc_of_type(desc, dnnl_f32);
+    return &p->lies[bottom];
+}
+
+bool plan_is_bf16(const struct planner *p)
+{
+    return p->net->options.precision == PRECISION_BF16;
+}
+
+/* Layers that only pass on what they read have use for bf16 when a reader of theirs has. */
+static bool has_use_for_bf16(const struct net *net, int v)
+{
+    const struct value *value = &net->values[v];
+    if (value->consumer < 0 || loss_weight(net, value) != 0)
+        return false;
+    const struct layer_plan *reader = &net->layers[value->consumer];
+    if (!reader->layer.ops->any_representation && !reader->layer.ops->tops_are_bottom)
+        return reader->layer.ops->bf16;
+    bool has = false;
+    for (int t = 0; reader->layer.ops->bf16 && t < reader->layer.n_tops; t++)
+        has = has || has_use_for_bf16(net, reader->top_values[t]);
+    return has;
+}
+
+dnnl_data_type_t plan_top_type(const struct planner *p, int top)
+{
+    return plan_is_bf16(p) && has_use_for_bf16(p->net, p->lp->top_values[top]) ? dnnl_bf16 : dnnl_f32;
 }
 
 static void ask(struct request *r, const dnnl_memory_desc_t *desc)
@@ -240,7 +273,8 @@ static bool may_lie_in_place(const struct layer_plan *lp)
 
 static bool same_desc(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
 {
-    return dnnl_memory_desc_equal(a, b) || (desc_is_plain(a) && desc_is_plain(b));
+    return dnnl_memory_desc_equal(a, b) ||
+           (a->data_type == b->data_type && desc_is_plain(a) && desc_is_plain(b));
 }
 
 static enum status add_reorder(struct net *net, struct reorder **list, const dnnl_memory_desc_t *from_desc,
@@ -299,7 +333,7 @@ static enum status plan_bottoms(struct planner *p, struct error *err)
         default_request(&p->bottoms[b], &view->shape, NULL);
         view->desc = p->bottoms[b].desc;
         view->diff_desc = p->bottom_diffs[b].desc;
-        view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
+        view->n_floats = desc_n_elements(&view->desc);
         TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b],
                                 err));
         if (is_read)
@@ -335,7 +369,7 @@ static void plan_tops(struct planner *p)
         default_request(&p->tops[t], &view->shape, NULL);
         view->desc = p->tops[t].desc;
         view->diff_desc = p->top_diffs[t].desc;
-        view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
+        view->n_floats = desc_n_elements(&view->desc);
         bool shares = lp->layer.ops->tops_are_bottom || lp->forward_is_done_above;
         lp->top_buffers[t] =
             shares ? lp->bottom_buffers[0] : memory_add(net->memory, dnnl_memory_desc_get_size(&view->desc));
@@ -354,6 +388,7 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
     struct layer *l = &lp->layer;
     size_t n_bottoms = (size_t)l->n_bottoms + 1, n_tops = (size_t)l->n_tops + 1;
     CLEANUP(freep) struct request *requests = xcalloc(2 * (n_bottoms + n_tops), sizeof(*requests));
+    CLEANUP(freep) dnnl_memory_desc_t *lies = xcalloc(n_bottoms, sizeof(*lies));
     struct planner p = {
         .net = net,
         .index = index,
@@ -362,6 +397,7 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
         .bottom_diffs = requests + n_bottoms,
         .tops = requests + 2 * n_bottoms,
         .top_diffs = requests + 2 * n_bottoms + n_tops,
+        .lies = lies,
     };
     if (l->ops->any_representation) {
         const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
@@ -378,11 +414,6 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
 }
 
 /* ---- gradients ---- */
-
-static float loss_weight(const struct net *net, const struct value *v)
-{
-    return net->def->layers[v->producer].loss_weights[v->top];
-}
 
 /*
  * Where the producer finds the gradient of a top: written by the consumer,

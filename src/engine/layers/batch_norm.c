@@ -10,14 +10,16 @@
  * parameter 2; when that is 0 both count as 0.
  */
 #include <math.h>
+#include <string.h>
 
+#include "engine/layers/channels.h"
 #include "engine/layers/layer_util.h"
 #include "engine/plan.h"
 
 struct batch_norm {
     bool is_global;
     float fraction, eps;
-    struct around of; /* x (outer, n channels, inner) */
+    struct channels of;
 };
 
 static enum status batch_norm_setup(struct layer *l, struct error *err)
@@ -26,69 +28,79 @@ static enum status batch_norm_setup(struct layer *l, struct error *err)
     struct batch_norm *s = l->state;
     const Caffe__BatchNormParameter *p =
         LAYER_PARAM(l, Caffe__BatchNormParameter, batch_norm_param, CAFFE__BATCH_NORM_PARAMETER__INIT);
-    const struct shape *shape = &l->bottoms[0].shape;
     s->is_global = p->has_use_global_stats ? p->use_global_stats : l->phase == CAFFE__PHASE__TEST;
     s->fraction = p->moving_average_fraction;
     s->eps = p->eps;
-    s->of = shape->n_axes > 1 ? shape_around(shape, 1) : (struct around){(size_t)shape_count(shape), 1, 1};
     return OK;
 }
 
-/* The deviation of each channel is kept for backward. */
+/* What a pass needs for each channel, in the scratch memory behind that of the sums. */
+struct per_channel {
+    double *sums, *products;
+    float *shift, *factor, *add;
+};
+
+static size_t per_channel_bytes(const struct channels *of)
+{
+    return channels_scratch(of) + of->n_padded * (2 * sizeof(double) + 3 * sizeof(float));
+}
+
+static struct per_channel per_channel(const struct layer *l)
+{
+    const struct channels *of = &((const struct batch_norm *)l->state)->of;
+    size_t n = of->n_padded;
+    double *sums = (double *)((char *)l->scratch + channels_scratch(of));
+    float *floats = (float *)(sums + 2 * n);
+    memset(floats, 0, 3 * n * sizeof(float));
+    return (struct per_channel){sums, sums + n, floats, floats + n, floats + 2 * n};
+}
+
+/* The workspace is 1 / deviation of each channel, kept for backward. */
 static enum status batch_norm_plan(struct layer *l, struct planner *p, struct error *err)
 {
     (void)err;
-    const struct batch_norm *s = l->state;
-    plan_workspace(p, s->of.n * sizeof(float));
+    struct batch_norm *s = l->state;
+    dnnl_memory_desc_t desc = desc_of_type(plan_bottom_desc(p, 0), dnnl_f32);
+    if (!channels_has_layout(&desc))
+        desc_plain(&l->bottoms[0].shape, &desc);
+    channels_init(&s->of, &l->bottoms[0].shape, &desc);
+    plan_bottom(p, 0, &desc);
+    plan_top(p, 0, &desc);
+    plan_workspace(p, s->of.n_padded * sizeof(float));
+    plan_scratch(p, per_channel_bytes(&s->of));
     if (s->is_global)
         plan_backward_needs(p, 0);
     return OK;
 }
 
-/* Sum over one channel of x, of (x - mean)^2, or of a * b. */
-static double channel_sum(const struct around of, size_t c, const float *x)
+/* Mean (shift) and deviation of this batch, which the parameters gather. */
+static void use_batch(struct layer *l, const struct per_channel *each, float *inverse)
 {
-    double sum = 0;
-    for (size_t o = 0; o < of.outer; o++) {
-        const float *row = x + (o * of.n + c) * of.inner;
-#pragma omp simd reduction(+ : sum)
-        for (size_t i = 0; i < of.inner; i++)
-            sum += row[i];
+    const struct batch_norm *s = l->state;
+    float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
+    double m = (double)s->of.items * (double)s->of.inner;
+    channels_first(&s->of, l->bottoms[0].data, each->shift);
+    channels_moments(&s->of, l->bottoms[0].data, each->shift, each->sums, each->products, l->scratch);
+    for (size_t c = 0; c < s->of.n; c++) {
+        double off = each->sums[c] / m, variance = MAX(each->products[c] / m - off * off, 0.0);
+        each->shift[c] += (float)off;
+        means[c] = means[c] * s->fraction + each->shift[c];
+        variances[c] = variances[c] * s->fraction + (float)(m > 1 ? m / (m - 1) : 1) * (float)variance;
+        inverse[c] = 1 / sqrtf((float)variance + s->eps);
     }
-    return sum;
+    *weight = *weight * s->fraction + 1;
+    for (int i = 0; i < 3; i++)
+        l->params[i]->version++;
 }
 
-static double channel_squares(const struct around of, size_t c, const float *x, float mean)
+static void use_gathered(struct layer *l, const struct per_channel *each, float *inverse)
 {
-    double sum = 0;
-    for (size_t o = 0; o < of.outer; o++) {
-        const float *row = x + (o * of.n + c) * of.inner;
-#pragma omp simd reduction(+ : sum)
-        for (size_t i = 0; i < of.inner; i++)
-            sum += (double)(row[i] - mean) * (row[i] - mean);
-    }
-    return sum;
-}
-
-static double channel_product(const struct around of, size_t c, const float *a, const float *b)
-{
-    double sum = 0;
-    for (size_t o = 0; o < of.outer; o++) {
-        size_t at = (o * of.n + c) * of.inner;
-#pragma omp simd reduction(+ : sum)
-        for (size_t i = at; i < at + of.inner; i++)
-            sum += (double)a[i] * b[i];
-    }
-    return sum;
-}
-
-static void normalise(const struct around of, size_t c, const float *x, float mean, float deviation, float *y)
-{
-    for (size_t o = 0; o < of.outer; o++) {
-        size_t at = (o * of.n + c) * of.inner;
-#pragma omp simd
-        for (size_t i = at; i < at + of.inner; i++)
-            y[i] = (x[i] - mean) / deviation;
+    const struct batch_norm *s = l->state;
+    const float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
+    float per_weight = *weight == 0 ? 0 : 1 / *weight;
+    for (size_t c = 0; c < s->of.n; c++) {
+        each->shift[c] = means[c] * per_weight;
+        inverse[c] = 1 / sqrtf(variances[c] * per_weight + s->eps);
     }
 }
 
@@ -96,54 +108,38 @@ static enum status batch_norm_forward(struct layer *l, struct error *err)
 {
     (void)err;
     const struct batch_norm *s = l->state;
-    const struct around of = s->of;
-    const float *x = l->bottoms[0].data;
-    float *deviations = l->workspace;
-    float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
-    float per_weight = *weight == 0 ? 0 : 1 / *weight;
-    double m = (double)of.outer * (double)of.inner;
-#pragma omp parallel for if (of.outer * of.n * of.inner >= 65536)
-    for (size_t c = 0; c < of.n; c++) {
-        float mean = means[c] * per_weight, variance = variances[c] * per_weight;
-        if (!s->is_global) {
-            mean = (float)(channel_sum(of, c, x) / m);
-            variance = (float)(channel_squares(of, c, x, mean) / m);
-            means[c] = means[c] * s->fraction + mean;
-            variances[c] = variances[c] * s->fraction + (float)(m > 1 ? m / (m - 1) : 1) * variance;
-        }
-        deviations[c] = sqrtf(variance + s->eps);
-        normalise(of, c, x, mean, deviations[c], l->tops[0].data);
-    }
-    if (!s->is_global) {
-        *weight = *weight * s->fraction + 1;
-        for (int i = 0; i < 3; i++)
-            l->params[i]->version++;
-    }
+    float *inverse = l->workspace;
+    const struct per_channel each = per_channel(l);
+    memset(inverse, 0, s->of.n_padded * sizeof(float));
+    if (s->is_global)
+        use_gathered(l, &each, inverse);
+    else
+        use_batch(l, &each, inverse);
+    channels_affine(&s->of, l->bottoms[0].data, each.shift, inverse, each.add, l->tops[0].data);
     return OK;
 }
 
+/* dx = (dy - mean of dy - y * mean of dy * y) / deviation; without the means when the statistics are fixed.
+ */
 static void batch_norm_backward(struct layer *l)
 {
     const struct batch_norm *s = l->state;
-    const struct around of = s->of;
-    const float *y = l->tops[0].data, *dy = l->tops[0].diff, *deviations = l->workspace;
+    const float *y = l->tops[0].data, *dy = l->tops[0].diff, *inverse = l->workspace;
     float *dx = l->bottoms[0].diff;
-    double m = (double)of.outer * (double)of.inner;
+    double m = (double)s->of.items * (double)s->of.inner;
     if (!dx)
         return;
-#pragma omp parallel for if (of.outer * of.n * of.inner >= 65536)
-    for (size_t c = 0; c < of.n; c++) {
-        float mean = 0, along = 0;
-        if (!s->is_global) {
-            mean = (float)(channel_sum(of, c, dy) / m);
-            along = (float)(channel_product(of, c, dy, y) / m);
-        }
-        for (size_t o = 0; o < of.outer; o++) {
-            size_t at = (o * of.n + c) * of.inner;
-            for (size_t i = at; i < at + of.inner; i++)
-                dx[i] = (dy[i] - mean - (s->is_global ? 0 : y[i] * along)) / deviations[c];
-        }
+    const struct per_channel each = per_channel(l);
+    if (s->is_global) {
+        channels_affine(&s->of, dy, each.shift, inverse, each.add, dx);
+        return;
     }
+    channels_products(&s->of, dy, y, each.sums, each.products, l->scratch);
+    for (size_t c = 0; c < s->of.n; c++) {
+        each.factor[c] = -(float)(each.products[c] / m) * inverse[c];
+        each.add[c] = -(float)(each.sums[c] / m) * inverse[c];
+    }
+    channels_combine(&s->of, dy, inverse, y, each.factor, each.add, dx);
 }
 
 const struct layer_ops layer_batch_norm = {

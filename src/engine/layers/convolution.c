@@ -22,6 +22,7 @@ struct convolution {
     dnnl_dim_t n, in, out;
     dnnl_dims_t size, out_size, kernel, stride, pad, dilation; /* dilation as oneDNN counts: from 0 */
     bool wants_data, wants_weights, wants_bias;
+    dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
@@ -95,7 +96,7 @@ struct candidate {
 
 struct choice {
     dnnl_primitive_desc_t forward, data, weights;
-    dnnl_memory_desc_t src, dst;
+    dnnl_memory_desc_t src, dst, diff_dst;
 };
 
 static void choice_release(struct choice *c)
@@ -106,12 +107,13 @@ static void choice_release(struct choice *c)
     *c = (struct choice){0};
 }
 
-static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag)
+static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
+                                    dnnl_data_type_t type)
 {
     dnnl_dims_t dims = {s->n, is_top ? s->out : s->in};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
     dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, dnnl_f32, tag);
+    dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, type, tag);
     return desc;
 }
 
@@ -191,11 +193,13 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
                           const_dnnl_post_ops_t post_ops, struct choice *c)
 {
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
-    dnnl_memory_desc_t weights = weights_any(s), bias = bias_desc(s);
+    dnnl_memory_desc_t gradient = weights_any(s), bias = bias_desc(s);
+    dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src);
-    c->dst = blob_desc(s, true, candidate->dst);
+    c->src = blob_desc(s, false, candidate->src, s->type);
+    c->dst = blob_desc(s, true, candidate->dst, s->top_type);
+    c->diff_dst = blob_desc(s, true, candidate->dst, s->type);
     if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, s->has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
@@ -203,10 +207,10 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
         return false;
     bool wants_gradient = s->wants_weights || s->wants_bias;
     if (wants_gradient &&
-        describe->weights(&op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst,
-                          s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
+        describe->weights(&op, candidate->algorithm, &c->src, &gradient, s->wants_bias ? &bias : NULL,
+                          &c->diff_dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->weights = pd_make(&op, NULL, c->forward);
-    if (s->wants_data && describe->data(&op, candidate->algorithm, &c->src, &weights, &c->dst, s->stride,
+    if (s->wants_data && describe->data(&op, candidate->algorithm, &c->src, &weights, &c->diff_dst, s->stride,
                                         s->dilation, s->pad, s->pad) == dnnl_success)
         c->data = pd_make(&op, NULL, c->forward);
     return (!wants_gradient || c->weights) && (!s->wants_data || c->data);
@@ -219,8 +223,8 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
 
 static bool suits_winograd(const struct convolution *s)
 {
-    bool suits = !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 && s->in % 16 == 0 &&
-                 s->out % 16 == 0;
+    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 &&
+                 s->in % 16 == 0 && s->out % 16 == 0;
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
     return suits;
@@ -247,25 +251,28 @@ static int list_candidates(const struct convolution *s, struct candidate *list)
     return n;
 }
 
-/* The first with kernels of its own, else the first by matrix multiplication, else whatever there is. */
-static enum status choose(const struct convolution *s, bool is_training, const_dnnl_post_ops_t post_ops,
-                          struct choice *ret_choice, struct error *err)
+/* Kernels of their own only; or by matrix multiplication; or whatever there is. */
+enum { PATIENCE_NONE, PATIENCE_GEMM, PATIENCE_REFERENCE };
+
+/* The first candidate that the least patience finds. */
+static bool find_candidate(const struct convolution *s, bool is_training, const_dnnl_post_ops_t post_ops,
+                           int most_patience, struct choice *ret_choice)
 {
     struct candidate list[8];
     int n = list_candidates(s, list);
-    for (int patience = 0; patience < 3; patience++) {
+    for (int patience = PATIENCE_NONE; patience <= most_patience; patience++) {
         for (int i = 0; i < n; i++) {
             struct choice c = {0};
             if (try_candidate(s, &list[i], is_training, post_ops, &c) &&
-                (patience >= 1 || !any_of(&c, pd_is_gemm)) &&
-                (patience >= 2 || !any_of(&c, pd_is_reference))) {
+                (patience >= PATIENCE_GEMM || !any_of(&c, pd_is_gemm)) &&
+                (patience >= PATIENCE_REFERENCE || !any_of(&c, pd_is_reference))) {
                 *ret_choice = c;
-                return OK;
+                return true;
             }
             choice_release(&c);
         }
     }
-    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+    return false;
 }
 
 /* ---- plan ---- */
@@ -277,7 +284,8 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
     const dnnl_memory_desc_t *master =
         c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
-    plan_param(p, 0, master->format_kind == dnnl_blocked ? master : &plain, &plain);
+    bool is_f32 = master->format_kind == dnnl_blocked && master->data_type == dnnl_f32;
+    plan_param(p, 0, is_f32 ? master : &plain, &plain);
     TRY(weights_copy_plan(&s->forward_weights, p, l->params[0], weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
     kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);
@@ -291,7 +299,7 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     const dnnl_memory_desc_t *data_weights = pd_query(c->data, dnnl_query_weights_md);
     TRY(weights_copy_plan(&s->data_weights, p, l->params[0], data_weights, &plain, err));
     TRY(kernel_init(&s->backward_data, c->data, err));
-    kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_data, DNNL_ARG_WEIGHTS, data_weights);
     kernel_arg(&s->backward_data, DNNL_ARG_DIFF_SRC, &c->src);
     plan_scratch(p, s->backward_data.scratch_bytes);
@@ -309,7 +317,7 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], written, &plain, err));
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
-    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
     if (s->wants_bias) {
         TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
@@ -330,6 +338,45 @@ static void choose_wants(struct layer *l, struct planner *p)
     plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);
 }
 
+/*
+ * Where oneDNN 2.6.3 was found to compute rightly in bf16, trying shapes by
+ * chance.  Wrong were some gradients over one or three axes, with dilation,
+ * with stride and padding at a single column, and of 1x1 kernels with odd
+ * numbers of channels.
+ */
+static bool is_right_in_bf16(const struct convolution *s)
+{
+    if (s->n_spatial != 2 || s->dilation[0] > 0 || s->dilation[1] > 0)
+        return false;
+    if (s->kernel[0] * s->kernel[1] == 1)
+        return s->in / s->group % 16 == 0 && s->out / s->group % 16 == 0;
+    bool is_square = s->kernel[0] == s->kernel[1] && s->stride[0] == s->stride[1] && s->pad[0] == s->pad[1];
+    bool strides_over_padding = MAX(s->stride[0], s->stride[1]) > 1 && MAX(s->pad[0], s->pad[1]) > 0;
+    const dnnl_dim_t *places = s->transposed ? s->size : s->out_size;
+    return !strides_over_padding || (is_square && places[1] > 1);
+}
+
+/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
+static enum status choose(struct layer *l, struct planner *p, const_dnnl_post_ops_t post_ops,
+                          struct choice *ret_choice, struct error *err)
+{
+    struct convolution *s = l->state;
+    bool is_training = plan_is_training(p);
+    if (plan_is_bf16(p) && s->own_axes && is_right_in_bf16(s)) {
+        s->type = dnnl_bf16;
+        s->top_type = dnnl_f32;
+        for (int i = 0; i < l->n_tops; i++)
+            if (plan_top_type(p, i) == dnnl_bf16)
+                s->top_type = dnnl_bf16;
+        if (find_candidate(s, is_training, post_ops, PATIENCE_GEMM, ret_choice))
+            return OK;
+    }
+    s->type = s->top_type = dnnl_f32;
+    if (find_candidate(s, is_training, post_ops, PATIENCE_REFERENCE, ret_choice))
+        return OK;
+    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+}
+
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
 {
     struct convolution *s = l->state;
@@ -343,7 +390,7 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     if (!s->transposed && plan_take_relu(p))
         dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
     CLEANUP(choice_release) struct choice c = {0};
-    enum status status = choose(s, plan_is_training(p), post_ops, &c, err);
+    enum status status = choose(l, p, post_ops, &c, err);
     dnnl_post_ops_destroy(post_ops);
     TRY(status);
     TRY(plan_forward(l, p, &c, err));
@@ -351,6 +398,7 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
         plan_bottom(p, i, &c.src);
         plan_top(p, i, &c.dst);
+        plan_top_diff(p, i, &c.diff_dst);
     }
     return OK;
 }
@@ -380,6 +428,9 @@ static void add_weights_gradient(struct layer *l, int i)
     float *weights =
         s->wants_weights ? weights_gradient_target(&s->weights_diff, l->params[0]) : s->weights_diff.own;
     float *bias = s->wants_bias ? weights_gradient_target(&s->bias_diff, l->params[1]) : NULL;
+    /* oneDNN 2.6.3's bf16 kernel takes for padding what it finds in the scratchpad. */
+    if (s->type == dnnl_bf16)
+        memset(l->scratch, 0, s->backward_weights.scratch_bytes);
     KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
     if (s->wants_weights)
         weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
@@ -418,7 +469,7 @@ static void convolution_release(struct layer *l)
 
 #define CONVOLUTION(name)                                                                                    \
     {                                                                                                        \
-        .type = name, .state_size = sizeof(struct convolution), .reads_bottoms_first = true,                 \
+        .type = name, .state_size = sizeof(struct convolution), .reads_bottoms_first = true, .bf16 = true,   \
         .setup = convolution_setup, .plan = convolution_plan, .forward = convolution_forward,                \
         .backward = convolution_backward, .release = convolution_release,                                    \
     }

@@ -37,6 +37,23 @@ static enum status eltwise_setup(struct layer *l, struct error *err)
     return OK;
 }
 
+/* Padding is 0, and so is its sum: any layout will do. */
+static const dnnl_memory_desc_t *layout_of_most(const struct layer *l, const struct planner *p)
+{
+    const dnnl_memory_desc_t *best = NULL;
+    for (int i = 0, most = 0; i < l->n_bottoms; i++) {
+        const dnnl_memory_desc_t *desc = plan_bottom_desc(p, i);
+        int n = 0;
+        for (int k = 0; k < l->n_bottoms; k++)
+            n += dnnl_memory_desc_equal(desc, plan_bottom_desc(p, k));
+        if (n > most) {
+            best = desc;
+            most = n;
+        }
+    }
+    return best;
+}
+
 static enum status eltwise_plan(struct layer *l, struct planner *p, struct error *err)
 {
     (void)err;
@@ -45,6 +62,12 @@ static enum status eltwise_plan(struct layer *l, struct planner *p, struct error
         plan_backward_needs(p, NEEDS_BOTTOM_DATA | (s->divides ? NEEDS_TOP_DATA : 0));
     if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX && plan_is_training(p))
         plan_workspace(p, (size_t)shape_count(&l->tops[0].shape) * sizeof(int));
+    if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM) {
+        const dnnl_memory_desc_t desc = desc_of_type(layout_of_most(l, p), dnnl_f32);
+        for (int i = 0; i < l->n_bottoms; i++)
+            plan_bottom(p, i, &desc);
+        plan_top(p, 0, &desc);
+    }
     return OK;
 }
 

@@ -5,12 +5,19 @@
  *   x (outer, n, inner), a (n), b (n)
  *
  * a is a parameter, or the second bottom; b, with bias_term, is a parameter.
+ * Parameters of one value a channel (axis 1) work in the layout in which x lies.
  */
+#include <string.h>
+
+#include "engine/layers/channels.h"
 #include "engine/layers/layer_util.h"
+#include "engine/plan.h"
 
 struct scale {
     struct around of;
     bool has_bias;
+    bool by_channel; /* a and b are (C) of x (N,C,...) */
+    struct channels channels;
 };
 
 static enum status scale_setup(struct layer *l, struct error *err)
@@ -29,8 +36,83 @@ static enum status scale_setup(struct layer *l, struct error *err)
         .inner = (size_t)shape_count_range(x, axis + a->n_axes, x->n_axes),
     };
     s->has_bias = p->bias_term;
+    s->by_channel = l->n_bottoms == 1 && axis == 1 && a->n_axes == 1;
     return OK;
 }
+
+/* ---- a value for each channel, any layout ---- */
+
+/* In the scratch memory behind that of the sums. */
+struct per_channel {
+    double *sums, *products;
+    float *zeros, *factor, *add;
+};
+
+static size_t per_channel_bytes(const struct channels *of)
+{
+    return channels_scratch(of) + of->n_padded * (2 * sizeof(double) + 3 * sizeof(float));
+}
+
+static struct per_channel per_channel(const struct layer *l)
+{
+    const struct channels *of = &((const struct scale *)l->state)->channels;
+    size_t n = of->n_padded;
+    double *sums = (double *)((char *)l->scratch + channels_scratch(of));
+    float *floats = (float *)(sums + 2 * n);
+    memset(floats, 0, 3 * n * sizeof(float));
+    memcpy(floats + n, l->params[0]->data, of->n * sizeof(float));
+    return (struct per_channel){sums, sums + n, floats, floats + n, floats + 2 * n};
+}
+
+static enum status scale_plan(struct layer *l, struct planner *p, struct error *err)
+{
+    (void)err;
+    struct scale *s = l->state;
+    if (!s->by_channel)
+        return OK;
+    dnnl_memory_desc_t desc = desc_of_type(plan_bottom_desc(p, 0), dnnl_f32);
+    if (!channels_has_layout(&desc))
+        desc_plain(&l->bottoms[0].shape, &desc);
+    channels_init(&s->channels, &l->bottoms[0].shape, &desc);
+    plan_bottom(p, 0, &desc);
+    plan_top(p, 0, &desc);
+    plan_scratch(p, per_channel_bytes(&s->channels));
+    return OK;
+}
+
+static void channels_forward(struct layer *l)
+{
+    const struct scale *s = l->state;
+    const struct per_channel each = per_channel(l);
+    if (s->has_bias)
+        memcpy(each.add, l->params[1]->data, s->channels.n * sizeof(float));
+    channels_affine(&s->channels, l->bottoms[0].data, each.zeros, each.factor, each.add, l->tops[0].data);
+}
+
+static void add_to_diff(struct param *p, const double *sums, size_t n)
+{
+    float *diff = param_diff_add(p);
+    for (size_t i = 0; i < n; i++)
+        diff[i] += (float)sums[i];
+}
+
+static void channels_backward(struct layer *l)
+{
+    const struct scale *s = l->state;
+    const struct per_channel each = per_channel(l);
+    const float *dy = l->tops[0].diff;
+    bool bias_learns = s->has_bias && l->params[1]->is_learned;
+    if (bias_learns || l->params[0]->is_learned)
+        channels_products(&s->channels, dy, l->bottoms[0].data, each.sums, each.products, l->scratch);
+    if (bias_learns)
+        add_to_diff(l->params[1], each.sums, s->channels.n);
+    if (l->params[0]->is_learned)
+        add_to_diff(l->params[0], each.products, s->channels.n);
+    if (l->bottoms[0].diff)
+        channels_affine(&s->channels, dy, each.zeros, each.factor, each.add, l->bottoms[0].diff);
+}
+
+/* ---- any axes, plain ---- */
 
 static const float *scale_values(const struct layer *l)
 {
@@ -45,6 +127,10 @@ static struct param *bias_param(const struct layer *l)
 static enum status scale_forward(struct layer *l, struct error *err)
 {
     (void)err;
+    if (((const struct scale *)l->state)->by_channel) {
+        channels_forward(l);
+        return OK;
+    }
     const struct around of = ((const struct scale *)l->state)->of;
     const float *scales = scale_values(l);
     const struct param *bias = bias_param(l);
@@ -78,6 +164,10 @@ static void add_sums(const struct around of, const float *dy, const float *x, fl
 
 static void scale_backward(struct layer *l)
 {
+    if (((const struct scale *)l->state)->by_channel) {
+        channels_backward(l);
+        return;
+    }
     const struct around of = ((const struct scale *)l->state)->of;
     const float *x = l->bottoms[0].data, *dy = l->tops[0].diff, *scales = scale_values(l);
     struct param *bias = bias_param(l);
@@ -108,6 +198,7 @@ const struct layer_ops layer_scale = {
     .state_size = sizeof(struct scale),
     .backward_needs = NEEDS_BOTTOM_DATA,
     .setup = scale_setup,
+    .plan = scale_plan,
     .forward = scale_forward,
     .backward = scale_backward,
 };
