@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "engine/bf16.h"
+#include "engine/net_debug.h"
 #include "engine/net_internal.h"
 #include "engine/net_tail.h"
 
@@ -255,6 +256,12 @@ void net_set_watch(struct net *net, struct net_watch watch)
     net->watch = watch;
 }
 
+void net_set_debug_info(struct net *net, bool on)
+{
+    assert(net->options.debug_info);
+    net->logs_passes = on;
+}
+
 enum status net_forward_layer(struct net *net, int layer, struct error *err)
 {
     omp_set_num_threads(net->options.threads);
@@ -291,6 +298,8 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err)
     omp_set_num_threads(net->options.threads);
     for (int i = 0; i < net->n_layers; i++) {
         TRY(forward_layer(net, i, err));
+        if (net->logs_passes)
+            net_debug_forward(net, i);
         loss += net_layer_loss(net, i);
     }
     if (ret_loss)
@@ -302,8 +311,13 @@ void net_backward(struct net *net)
 {
     assert(!net->options.inference);
     omp_set_num_threads(net->options.threads);
-    for (int i = net->n_layers - 1; i >= 0; i--)
+    for (int i = net->n_layers - 1; i >= 0; i--) {
         backward_layer(net, i);
+        if (net->logs_passes)
+            net_debug_backward(net, i);
+    }
+    if (net->logs_passes)
+        net_debug_params(net);
 }
 
 /* ---- the search for a value that is not finite ---- */

@@ -87,6 +87,7 @@ struct net {
     void *scratch;
     size_t scratch_bytes;
     struct tail *tail; /* NULL: no Filter */
+    bool logs_passes;
 };
 
 /* Takes def, also on failure: what net_create does once the shapes of the data are known. */

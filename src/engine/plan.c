@@ -252,7 +252,7 @@ bool plan_take_relu(struct planner *p)
 {
     struct net *net = p->net;
     const struct value *top = &net->values[p->lp->top_values[0]];
-    if (p->lp->runs_backward || p->lp->layer.n_tops != 1 || top->consumer < 0)
+    if (net->options.debug_info || p->lp->runs_backward || p->lp->layer.n_tops != 1 || top->consumer < 0)
         return false;
     struct layer_plan *reader = &net->layers[top->consumer];
     const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
@@ -407,7 +407,7 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
     if (l->ops->plan)
         TRY(l->ops->plan(l, &p, err));
     lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
-                            (lp->backward_needs & NEEDS_BOTTOM_DATA);
+                            (lp->backward_needs & NEEDS_BOTTOM_DATA) && !l->ops->keeps_bottom;
     TRY(plan_bottoms(&p, err));
     plan_tops(&p);
     return OK;

@@ -94,10 +94,12 @@ enum status store_write(struct store *s, write_function work, void *args, struct
 /*
  * For work that refuses before it writes, if at all: beside others it has no
  * savepoint, and a late refusal makes all of them be done one by one.
- * owner: NULL is found by the document; document NULL: as store_write.
+ * owner: NULL is nobody; what has one key is done in turn.
  */
-enum status store_write_bare(struct store *s, const char *owner, const char *document, write_function work,
+enum status store_write_bare(struct store *s, const char *owner, const char *key, write_function work,
                              void *args, struct error *err);
+/* Of a document, where store_write_for needs him; else, or when there is no such document, "". */
+enum status store_owner(struct store *s, const char *document, char ret_owner[OWNER_MAX], struct error *err);
 /* In a transaction of its own: it may wait for locks. */
 enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err);
 

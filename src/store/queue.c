@@ -205,7 +205,7 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
         return error_set(err, INVALID, "a lease needs a request id and a worker's name of at most %d bytes",
                          WORKER_MAX - 1);
     CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
-    TRY(store_write_bare(s, NULL, NULL, lease, &l, err));
+    TRY(store_write_bare(s, NULL, request->worker, lease, &l, err));
     if (!l.list.n && l.busy) {
         l.waits = true;
         TRY(store_write_alone(s, lease, &l, err));

@@ -305,12 +305,14 @@ class Service:
         series = self.json('GET', '/jobs/%s/metrics' % job)['series']
         return {one['name']: list(zip(one['steps'], one['values'])) for one in series}
 
-    def classify(self, job):
-        classifier = self.form('/classifiers', [
+    def make_classifier(self, job):
+        return self.form('/classifiers', [
             ('document', None, json.dumps({'training-job-id': job, 'scale': '0.99609375', 'image-width': '8',
                                            'image-height': '8', 'color': False}).encode()),
             ('specification-url', 'c.prototxt', CLASSIFIER.encode())])['_id']
-        return self.form('/classifiers/%s/classify' % classifier,
+
+    def classify(self, job):
+        return self.form('/classifiers/%s/classify' % self.make_classifier(job),
                          [('files', 'a.png', picture('left', 20)), ('files', 'b.png', picture('right', 20))])['_id']
 
     def outcomes(self, job):

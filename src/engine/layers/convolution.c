@@ -1,8 +1,8 @@
 /*
  * convolution.c - Convolution and its transpose, Deconvolution: bottoms
  * (N,C,...), weights (O,C/group,k...) or, transposed, (C,O/group,k...), bias
- * (O), tops (N,O,...), with 1 to 3 spatial axes; several bottoms share the
- * weights.
+ * (O), tops (N,O,...); several bottoms share the weights.  oneDNN does up to
+ * 3 spatial axes, plain loops any further.
  *
  * Layouts, by measurement: blocks of 16 channels where the channels are
  * multiples of 16, channels last where not, a plain image into the first
@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "engine/layers/convolution_plain.h"
 #include "engine/param_layout.h"
 
 struct convolution {
@@ -25,6 +26,8 @@ struct convolution {
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
+    bool is_plain;
+    struct convolution_plain plain;
 };
 
 extern const struct layer_ops layer_deconvolution;
@@ -56,14 +59,14 @@ static void read_geometry(struct convolution *s, const Caffe__ConvolutionParamet
 
 static enum status convolution_setup(struct layer *l, struct error *err)
 {
+    (void)err;
     struct convolution *s = l->state;
     const Caffe__ConvolutionParameter *p = l->def->param->convolution_param;
     const struct shape *bottom = &l->bottoms[0].shape, *top = &l->tops[0].shape;
     int axis = shape_axis(bottom, p->axis);
     s->transposed = l->ops == &layer_deconvolution;
     s->n_spatial = bottom->n_axes - axis - 1;
-    if (s->n_spatial > 3)
-        return error_set(err, UNSUPPORTED, "convolution over %d axes; 3 are possible", s->n_spatial);
+    s->is_plain = s->n_spatial > 3;
     s->own_axes = axis == 1 && s->n_spatial > 0;
     s->group = (int)p->group;
     s->has_bias = p->bias_term;
@@ -378,6 +381,10 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
 {
     struct convolution *s = l->state;
     choose_wants(l, p);
+    if (s->is_plain) {
+        convolution_plain_plan(&s->plain, l, p, s->transposed);
+        return OK;
+    }
     dnnl_post_ops_t post_ops = NULL;
     dnnl_post_ops_create(&post_ops);
     if (!s->transposed && plan_take_relu(p))
@@ -402,6 +409,10 @@ static enum status convolution_forward(struct layer *l, struct error *err)
 {
     (void)err;
     struct convolution *s = l->state;
+    if (s->is_plain) {
+        convolution_plain_forward(&s->plain, l);
+        return OK;
+    }
     const float *weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
     const float *bias = s->has_bias ? l->params[1]->data : NULL;
     for (int i = 0; i < l->n_bottoms; i++)
@@ -430,6 +441,10 @@ static void add_weights_gradient(struct layer *l, int i)
 static void convolution_backward(struct layer *l)
 {
     struct convolution *s = l->state;
+    if (s->is_plain) {
+        convolution_plain_backward(&s->plain, l);
+        return;
+    }
     for (int i = 0; i < l->n_bottoms; i++)
         add_weights_gradient(l, i);
     for (int i = 0; i < l->n_bottoms; i++) {
