@@ -2,7 +2,7 @@
  * step.c - how long a training step takes: forward, backward and a plain SGD
  * update, without any data feed.  Or a forward pass of the TEST phase alone.
  *
- *   bench_step NET.prototxt [THREADS [SECONDS [inference]]]
+ *   bench_step NET.prototxt [THREADS [SECONDS [WORDS]]], of f32, bf16 and inference
  *   ET_BENCH_LAYERS=1: also the processor time of each layer type and pass
  *
  * One line: batch, milliseconds a step (the median, and the least), processor
@@ -131,8 +131,13 @@ static enum status run(int argc, char **argv, struct error *err)
 {
     struct net_options options = {.threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0, .seed = 1};
     double seconds = argc > 3 ? strtod(argv[3], NULL) : 5;
+    for (int i = 4; i < argc; i++) {
+        if (strcmp(argv[i], "inference") == 0)
+            options.inference = true;
+        else if (!precision_read(argv[i], &options.precision))
+            return error_set(err, INVALID, "'%s' is not f32, bf16 or inference", argv[i]);
+    }
     struct netdef_options state = {.phase = CAFFE__PHASE__TRAIN};
-    options.inference = argc > 4 && strcmp(argv[4], "inference") == 0;
     if (options.inference)
         state.phase = CAFFE__PHASE__TEST;
     Caffe__NetParameter *param = NULL;
@@ -148,7 +153,7 @@ int main(int argc, char **argv)
 {
     struct error err = {0};
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_step NET.prototxt [THREADS [SECONDS [inference]]]\n");
+        fprintf(stderr, "usage: bench_step NET.prototxt [THREADS [SECONDS [f32|bf16] [inference]]]\n");
         return 2;
     }
     if (run(argc, argv, &err) != OK) {

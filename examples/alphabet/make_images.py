@@ -10,11 +10,15 @@ The same seed and fonts give the same pictures.
 import argparse
 import glob
 import io
+import os
 import random
 import sys
 import tarfile
 
-from PIL import Image, ImageDraw, ImageFont
+try:
+    from PIL import Image, ImageDraw, ImageFont
+except ImportError:
+    sys.exit('no PIL: install the packages of deps/demo.txt (`deps/install deps/demo.txt`)')
 
 CLASSES = '23456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 SIZE = 28
@@ -57,6 +61,7 @@ def write_archive(path, per_class, seed=1):
     """Writes the archive and returns the number of pictures."""
     fonts = find_fonts()
     rng = random.Random(seed)
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     with tarfile.open(path, 'w:gz', compresslevel=1) as archive:
         for label in CLASSES:
             for number in range(per_class):

@@ -109,6 +109,8 @@ void response_header(struct response *r, const char *name, const char *value);
  * Topics: "feed:OWNER", "told:OWNER", "pool:NAME", "job:ID", "worker:NAME" (store_on_change).
  */
 void response_wait(struct response *r, const char *topic, int64_t deadline_ms);
+/* Beside it: call the handler again at look_ms (monotonic) in any case; that is no deadline. */
+void response_look(struct response *r, int64_t look_ms);
 /*
  * An answer whose body is made as it goes out.  The source is called after
  * the head is sent, and again each time that what it appended to `out` has
@@ -166,6 +168,7 @@ struct route {
     const struct field *query; /* query parameters: FIELD_INT ones are checked; NULL: none */
     const char *const *files;  /* names of file parts taken (BODY_DOCUMENT, BODY_FORM), NULL-terminated; in a
                                   BODY_DOCUMENT a file stands for the field of its name */
+    int json_max;              /* bytes of the body's JSON at most; 0: 1 MiB */
     bool cors; /* open to the pages of other sites, with the headers that say so; OPTIONS is 200 */
 };
 /* Resources' tables, put together in routes.c; each ends with a row whose method is NULL. */

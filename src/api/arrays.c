@@ -6,7 +6,9 @@
 #define PAGE_MAX 1000
 
 const struct field parameter_set_rows[] = {
-    {"*", FIELD_OBJECT, 0, "What sets this job apart; of a training job: fields of its solver."},
+    {"*", FIELD_OBJECT, 0,
+     "What sets this job apart: of a training job fields of its solver, of a script parameters, merged into "
+     "those of all (RFC 7396), of a classify job urls."},
     {NULL},
 };
 
@@ -27,6 +29,8 @@ static const struct field array_out[] = {
     {"ended", FIELD_BOOL, READ_ONLY, "All are over."},
     {"jobs", FIELD_OBJECT, READ_ONLY, "How many are in each state.", .fields = counts_out},
     {"solver-id", FIELD_STRING, READ_ONLY, "Solver that is varied."},
+    {"script", FIELD_STRING, READ_ONLY, "Or script."},
+    {"classifier-id", FIELD_STRING, READ_ONLY, "Or classifier that is used."},
     {NULL},
 };
 const struct resource resource_array = {.type = "array", .collection = "arrays", .fields = array_out};
@@ -74,8 +78,10 @@ enum status array_create_request(struct request *r, struct response *response, c
     CLEANUP(json_decrefp)
     json_t *body =
         json_pack("{s:s, s:I}", "of", maker->resource->type, "size", (json_int_t)json_array_size(patches));
-    if (json_object_get(plan->body, "solver-id"))
-        json_object_set(body, "solver-id", json_object_get(plan->body, "solver-id"));
+    static const char *const same[] = {"solver-id", "script", "classifier-id"};
+    for (size_t i = 0; i < ARRAY_SIZE(same); i++)
+        if (json_object_get(plan->body, same[i]))
+            json_object_set(body, same[i], json_object_get(plan->body, same[i]));
     const struct new_document document = {.id = id,
                                           .type = resource_array.type,
                                           .body = body,
@@ -169,6 +175,9 @@ const struct route array_routes[] = {
     {"GET", "/arrays/{id}/jobs", members_get, SCOPE_USER, BODY_NONE,
      "Its jobs with their results, in the order of their parameter sets.", NULL, list_fields, 200,
      members_query},
+    {"GET", "/arrays/{id}/results", array_results_get, SCOPE_USER, BODY_NONE,
+     "What came of each parameter set, 10,000 at a time.", NULL, array_results_fields, 200,
+     array_results_query},
     {"POST", "/arrays/{id}/cancel", array_stop, SCOPE_USER, BODY_JSON, "Stop all of its jobs.", cancel_in,
      array_out, 200},
     {"DELETE", "/arrays/{id}", array_remove, SCOPE_USER, BODY_NONE, "Delete an array and all of its jobs.",

@@ -5,6 +5,7 @@
 #include "api/job_options.h"
 
 #define ARRAY_ELEMENTS_MAX 50000
+#define ARRAY_BODY_MAX     (16 << 20) /* JSON of a request that may make one */
 
 extern const struct field parameter_set_rows[];
 
@@ -22,6 +23,10 @@ enum status array_create_request(struct request *r, struct response *response, c
 /* Handler: a page of the documents of an array or a schedule. */
 enum status members_get(struct request *r, struct response *response, struct error *err);
 extern const struct field members_query[];
+
+/* Handler: what came of each element, short enough for all on one page. */
+enum status array_results_get(struct request *r, struct response *response, struct error *err);
+extern const struct field array_results_fields[], array_results_query[];
 
 extern const struct resource resource_array, resource_schedule;
 

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/form.h"
 #include "api/server.h"
 #include "base/buf.h"
+#include "base/size.h"
 
 #define POST_PROCESSOR_BYTES (64 * 1024)
 #define PARTS_MAX            4096
@@ -29,6 +31,8 @@ struct body {
     int64_t part_size;
     int n_parts;
     size_t values_size;
+    size_t json_max;
+    bool large;         /* over the usual: one of the few at a time */
     char *document;     /* text of the part `document` */
     enum status status; /* of the first failure inside the part callback */
     struct error err;
@@ -179,15 +183,39 @@ static enum status part_begin(struct body *b, const char *name, const char *file
     return OK;
 }
 
+/* Large ones are few at a time: what they become in memory is many times their size. */
+static enum status hold_large(struct body *b, struct error *err)
+{
+    if (b->large)
+        return OK;
+    if (atomic_fetch_add(&b->x->api->large_bodies, 1) >= LARGE_BODIES_MAX) {
+        atomic_fetch_sub(&b->x->api->large_bodies, 1);
+        return error_set(err, UNAVAILABLE, "%d requests as large as this are under way: try again",
+                         LARGE_BODIES_MAX);
+    }
+    b->large = true;
+    return OK;
+}
+
+static enum status text_bytes(struct body *b, const char *bytes, size_t size, struct error *err)
+{
+    char text[SIZE_TEXT_MAX];
+    size_t whole = b->values_size + b->text.size + size;
+    if (whole > b->json_max)
+        return error_set(err, TOO_LARGE, "the %s over %s%s", b->multipart ? "form's values are" : "body is",
+                         size_text((int64_t)b->json_max, text), b->multipart ? ": send files as files" : "");
+    if (whole > JSON_BODY_MAX)
+        TRY(hold_large(b, err));
+    buf_append(&b->text, bytes, size);
+    return OK;
+}
+
 static enum status part_bytes(struct body *b, const char *bytes, size_t size, struct error *err)
 {
     b->part_size += (int64_t)size;
     if (b->part_is_file)
         return size ? file_bytes(b, bytes, size, err) : OK;
-    buf_append(&b->text, bytes, size);
-    if (b->text.overflowed || b->values_size + b->text.size > JSON_BODY_MAX)
-        return error_set(err, TOO_LARGE, "the form's values are over 1 MiB: send files as files");
-    return OK;
+    return text_bytes(b, bytes, size, err);
 }
 
 /* An empty first call at offset 0 may be followed by another one, with the bytes, of the same part. */
@@ -258,7 +286,8 @@ enum status body_begin(struct exchange *x, int64_t *ret_max, struct error *err)
     struct body *b = xcalloc(1, sizeof(*b));
     b->x = x;
     b->kind = x->match.route->body;
-    buf_init(&b->text, JSON_BODY_MAX);
+    b->json_max = (size_t)MAX(x->match.route->json_max, JSON_BODY_MAX);
+    buf_init(&b->text, b->json_max);
     x->body = b;
     if (http_length(x->call) != 0)
         TRY(check_type(b, http_header(x->call, "Content-Type"), err));
@@ -272,7 +301,7 @@ enum status body_begin(struct exchange *x, int64_t *ret_max, struct error *err)
         if (b->held_ahead)
             TRY(hold_bytes(b, http_length(x->call), err));
     }
-    *ret_max = b->multipart || b->kind == BODY_RAW ? x->api->options.max_upload : JSON_BODY_MAX;
+    *ret_max = b->multipart || b->kind == BODY_RAW ? x->api->options.max_upload : (int64_t)b->json_max;
     return OK;
 }
 
@@ -283,10 +312,8 @@ enum status body_write(struct exchange *x, const char *bytes, size_t size, struc
         return OK;
     if (b->kind == BODY_RAW)
         return b->held_ahead ? blob_write(b->writer, bytes, size, err) : file_bytes(b, bytes, size, err);
-    if (!b->multipart) {
-        buf_append(&b->text, bytes, size);
-        return b->text.overflowed ? error_set(err, TOO_LARGE, "the body is over 1 MiB") : OK;
-    }
+    if (!b->multipart)
+        return text_bytes(b, bytes, size, err);
     if (MHD_post_process(b->parts, bytes, size) == MHD_YES)
         return OK;
     if (b->status == OK)
@@ -328,6 +355,17 @@ static enum status decode(struct body *b, const json_t *json, struct error *err)
     return status;
 }
 
+static enum status end_form(struct body *b, struct error *err)
+{
+    struct request *r = &b->x->request;
+    CLEANUP(json_decrefp) json_t *json = NULL;
+    TRY(end_parts(b, err));
+    if (!b->x->match.route->in)
+        return OK;
+    TRY(form_object(r->values, r->n_values, b->x->match.route->in, &json, err));
+    return decode(b, json, err);
+}
+
 static enum status end_json(struct body *b, struct error *err)
 {
     const char *text = b->multipart ? b->document : b->text.data;
@@ -361,7 +399,7 @@ enum status body_end(struct exchange *x, struct error *err)
         r->n_bytes = b->text.size;
         return OK;
     case BODY_FORM:
-        return b->multipart ? end_parts(b, err) : end_json(b, err);
+        return b->multipart ? end_form(b, err) : end_json(b, err);
     case BODY_DOCUMENT:
         if (b->multipart)
             TRY(end_parts(b, err));
@@ -380,6 +418,8 @@ void body_free(struct body *b)
         MHD_destroy_post_processor(b->parts);
     blob_abort(b->writer);
     quota_end(b->hold);
+    if (b->large)
+        atomic_fetch_sub(&b->x->api->large_bodies, 1);
     buf_release(&b->text);
     free(b->part);
     free(b->file_name);

@@ -605,8 +605,9 @@ const struct route boss_routes[] = {
      list_query},
     {"GET", "/orders/{id}", resource_get, SCOPE_USER, BODY_NONE, "One Order.", NULL, order_out, 200},
     {"GET", "/orders/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
-     "Standard error of our workers' attempts so far, as text; Range is honoured.", NULL, NULL, 200},
-    {"POST", "/orders/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop an Order.", NULL,
+     "Standard error of our workers' attempts so far, as text; Range is honoured.", NULL, NULL, 200,
+     log_query},
+    {"POST", "/orders/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop an Order.", cancel_in,
      cancel_fields, 200},
     {NULL},
 };

@@ -140,10 +140,10 @@ static enum status wish_read(const struct request *r, struct wish *ret_wish, str
     TRY(json_read(r->bytes, r->n_bytes, &body, err));
     const char *url = json_get_string(body, "data_from_frontend", "");
     const json_t *create = json_object_get(body, "create_request"), *weight = json_object_get(body, "weight");
-    if (!*url)
-        return error_set(err, INVALID, "'data_from_frontend' is missing: expected the URL of a picture");
     if (create && !json_is_boolean(create))
         return error_set(err, INVALID, "'create_request' must be true or false");
+    if (!*url && json_is_true(create))
+        return error_set(err, INVALID, "'data_from_frontend' is missing: expected the URL of a picture");
     if (weight && (!json_is_integer(weight) || json_integer_value(weight) < 0 ||
                    json_integer_value(weight) > ITEM_WEIGHT_MAX))
         return error_set(err, INVALID, "'weight' must be a whole number from 0 to %d", ITEM_WEIGHT_MAX);
@@ -194,14 +194,18 @@ static enum status bucket_post(struct request *r, struct response *response, str
     if (wish.create)
         return OK;
     CLEANUP(freep) char *prefix = request_prefix(b, r);
-    items_forget(b->items, prefix, wish.url, r->now_ms);
+    CLEANUP(json_decrefp) json_t *gone = items_forget(b->items, prefix, wish.url, r->now_ms);
+    size_t i;
+    json_t *id;
+    json_array_foreach(gone, i, id)
+        stir(r->api, "item", json_string_value(id));
     response_text(response, 200, "text/plain; charset=utf-8", xstrdup(""), 0);
     return OK;
 }
 
-static enum status say_unknown(const struct bucket *b, struct response *response, const char *id)
+static enum status say_not_found(const struct bucket *b, struct response *response, const char *id)
 {
-    CLEANUP(freep) char *message = xasprintf("unknown request ID \"%.200s\"", id);
+    CLEANUP(freep) char *message = xasprintf("cannot find request ID \"%.200s\"", id);
     return say_error(b, response, message);
 }
 
@@ -214,7 +218,7 @@ static enum status bucket_get(struct request *r, struct response *response, stru
         return say_error(b, response, "expected \"Request-Id\" from header, got \"\"");
     json_t *item = items_find(b->items, id, r->now_ms, NULL, NULL);
     if (!item)
-        return say_unknown(b, response, id);
+        return say_not_found(b, response, id);
     answer(response, item);
     return OK;
 }
@@ -243,7 +247,7 @@ static enum stream_next next_event(struct request *r, struct response *response,
     json_t *item = items_find(b->items, w->id, r->now_ms, &version, &done);
     int64_t now_ms = clock_monotonic_ms();
     if (!item) {
-        CLEANUP(freep) char *message = xasprintf("unknown request ID \"%s\"", w->id);
+        CLEANUP(freep) char *message = xasprintf("cannot find request ID \"%s\"", w->id);
         put_event(item_error(b->path, message), out);
         return STREAM_END;
     }
@@ -280,13 +284,22 @@ static enum status bucket_events(struct request *r, struct response *response, s
     w->beat_ms = clock_monotonic_ms();
     json_t *item = items_find(b->items, w->id, r->now_ms, NULL, NULL);
     if (!item)
-        return say_unknown(b, response, w->id);
+        return say_not_found(b, response, w->id);
     json_decref(item);
     response_stream(response, "text/event-stream", next_event);
     return OK;
 }
 
 /* ---- the worker's side ---- */
+
+/* Until one is added, or a lease ends. */
+static void wait_for_item(struct bucket *b, const struct request *r, struct response *response)
+{
+    int64_t lapse_ms = items_next_lapse(b->items);
+    wait_for(response, "bucket", b->name, r->arrived_ms + POLL_MS);
+    if (lapse_ms != INT64_MAX)
+        response_look(response, clock_monotonic_ms() + MAX(lapse_ms - r->now_ms, (int64_t)0));
+}
 
 static enum status queue_get(struct request *r, struct response *response, struct error *err)
 {
@@ -303,7 +316,7 @@ static enum status queue_get(struct request *r, struct response *response, struc
     else if (r->last)
         say_error(b, response, "there is no request: ask again");
     else
-        wait_for(response, "bucket", b->name, r->arrived_ms + POLL_MS);
+        wait_for_item(b, r, response);
     return OK;
 }
 

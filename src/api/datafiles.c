@@ -70,7 +70,9 @@ const struct route datafile_routes[] = {
     {"GET", "/datafiles/{id}", resource_get, SCOPE_USER, BODY_NONE, "One datafile.", NULL, datafile_out, 200},
     {"DELETE", "/datafiles/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a datafile.", NULL, NULL,
      204},
-    {"POST", "/datafiles/{id}/cancel", resource_cancel, SCOPE_USER, BODY_NONE, "Stop copying.", NULL,
+    {"GET", "/datafiles/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
+     "What its worker said, as text; Range is honoured.", NULL, NULL, 200, log_query},
+    {"POST", "/datafiles/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop copying.", cancel_in,
      cancel_fields, 200},
     {NULL},
 };

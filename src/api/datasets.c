@@ -151,6 +151,8 @@ const struct route dataset_routes[] = {
     {"GET", "/datasets/{id}", resource_get, SCOPE_USER, BODY_NONE, "One dataset.", NULL, dataset_out, 200},
     {"DELETE", "/datasets/{id}", resource_delete, SCOPE_USER, BODY_NONE, "Delete a dataset.", NULL, NULL,
      204},
+    {"GET", "/datasets/{id}/logs", resource_logs, SCOPE_USER, BODY_NONE,
+     "What its worker said, as text; Range is honoured.", NULL, NULL, 200, log_query},
     {"POST", "/datasets/{id}/cancel", resource_cancel, SCOPE_USER, BODY_JSON, "Stop making a dataset.",
      cancel_in, cancel_fields, 200},
     {NULL},

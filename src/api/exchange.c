@@ -287,6 +287,7 @@ static enum http_next handle(struct exchange *x)
         r->now_ms = clock_now_ms();
         x->response.waits = false;
         x->waiter.n_topics = 0;
+        x->waiter.look_ms = 0;
         enum status status = x->match.route->handle(r, &x->response, &err);
         if (status != OK || !x->response.waits)
             return fail(x, status, &err);
@@ -329,6 +330,7 @@ static enum http_next produce(struct exchange *x)
         r->now_ms = clock_now_ms();
         x->response.waits = false;
         x->waiter.n_topics = 0;
+        x->waiter.look_ms = 0;
         if (!is_still_allowed(x))
             return HTTP_CUT;
         CLEANUP(buf_release) struct buf out;

@@ -295,6 +295,16 @@ json_t *items_take(struct items *s, int64_t now_ms)
     return item_json(s, next, next->path);
 }
 
+int64_t items_next_lapse(struct items *s)
+{
+    LOCKED(s);
+    int64_t first_ms = INT64_MAX;
+    for (int k = 0; k < s->n; k++)
+        if (s->list[k].state == LEASED)
+            first_ms = MIN(first_ms, s->list[k].leased_until_ms);
+    return first_ms;
+}
+
 /* ---- what workers say ---- */
 
 static enum status check_string(const json_t *posted, const char *name, size_t max, struct error *err)
@@ -312,6 +322,8 @@ static enum status check_posted(const json_t *posted, struct error *err)
     if (!json_is_object(posted))
         return error_set(err, INVALID, "the body is no object: expected an item");
     TRY(check_string(posted, "request_id", REQUEST_ID_MAX, err));
+    if (!*json_get_string(posted, "request_id", ""))
+        return error_set(err, INVALID, "invalid item: 'request_id' is missing");
     TRY(check_string(posted, "key", 2 * REQUEST_ID_MAX, err));
     TRY(check_string(posted, "value", VALUE_MAX, err));
     TRY(check_string(posted, "error", VALUE_MAX, err));
@@ -343,7 +355,7 @@ enum status items_post(struct items *s, const json_t *posted, int64_t now_ms, js
     const char *id = json_get_string(posted, "request_id", ""), *key = json_get_string(posted, "key", "");
     struct item *i = find(s, id);
     if (!i || (*key && strcmp(key, i->key) != 0))
-        return error_set(err, NOT_FOUND, "cannot find request ID \"%s\"", id);
+        return error_set(err, NOT_FOUND, "unknown request ID \"%s\"", id);
     if (i->state != DONE) {
         take_string(&i->value, posted, "value");
         take_string(&i->error, posted, "error");
@@ -359,11 +371,17 @@ enum status items_post(struct items *s, const json_t *posted, int64_t now_ms, js
     return OK;
 }
 
-void items_forget(struct items *s, const char *prefix, const char *url, int64_t now_ms)
+json_t *items_forget(struct items *s, const char *prefix, const char *url, int64_t now_ms)
 {
     LOCKED(s);
     settle(s, now_ms);
-    for (int k = s->n; k-- > 0;)
-        if (!strncmp(s->list[k].request_id, prefix, strlen(prefix)) && !strcmp(s->list[k].url, url))
-            item_remove(s, k);
+    json_t *ids = json_array();
+    for (int k = s->n; k-- > 0;) {
+        const struct item *i = &s->list[k];
+        if (strncmp(i->request_id, prefix, strlen(prefix)) != 0 || strcmp(i->url, url) != 0)
+            continue;
+        json_array_append_new(ids, json_string(i->request_id));
+        item_remove(s, k);
+    }
+    return ids;
 }

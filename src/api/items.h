@@ -55,17 +55,19 @@ json_t *items_find(struct items *s, const char *request_id, int64_t now_ms, uint
 
 /* Leases the next one: its value is the picture's path.  NULL: none is ready. */
 json_t *items_take(struct items *s, int64_t now_ms);
+/* When the first of the leases ends that nothing renews; INT64_MAX: there is none. */
+int64_t items_next_lapse(struct items *s);
 
 /*
  * What a worker says of an item: value, progress, canceled, error.  Renews
  * the lease.  One that is done stays as it is.  *ret_item: as it is now.
- * Errors: NOT_FOUND; INVALID (a field of another kind).
+ * Errors: NOT_FOUND; INVALID (no request id, or a field of another kind).
  */
 enum status items_post(struct items *s, const json_t *posted, int64_t now_ms, json_t **ret_item,
                        struct error *err);
 
-/* Forgets the requests of this picture whose ids begin so. */
-void items_forget(struct items *s, const char *prefix, const char *url, int64_t now_ms);
+/* Forgets the requests of this picture whose ids begin so; an array of those ids, new. */
+json_t *items_forget(struct items *s, const char *prefix, const char *url, int64_t now_ms);
 
 /* Of an error: every field, and the time that means none.  New. */
 json_t *item_error(const char *bucket, const char *message);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/arrays.h"
 #include "base/clock.h"
 
 const struct field id_rows[] = {
@@ -10,7 +11,7 @@ const struct field id_rows[] = {
     {NULL},
 };
 
-static const struct job_maker *const makers[] = {&training_job_maker};
+static const struct job_maker *const makers[] = {&training_job_maker, &script_job_maker, &classify_job_maker};
 
 const struct job_maker *job_maker_of(const char *type)
 {
@@ -25,7 +26,9 @@ static enum status check_there(const struct request *r, struct response *respons
 {
     CLEANUP(document_release) struct document document = {0};
     enum status status = document_get(api_store(r->api), r->who.owner, id, &document, err);
-    if (status != NOT_FOUND)
+    if (status == OK && !strcmp(document.type, resource_schedule.type))
+        status = error_set(err, INVALID, "schedule '%s' does not end", id);
+    if (status != NOT_FOUND && status != INVALID)
         return status;
     CLEANUP(freep) char *pointer = xasprintf("/after/%zu", i);
     err->status = INVALID;
@@ -70,9 +73,20 @@ enum status job_options_read(const struct request *r, struct response *response,
 
 void job_plan_release(struct job_plan *p)
 {
-    document_release(&p->uses);
     json_decref(p->body);
     json_decref(p->spec);
-    free(p->text);
     free(p->after);
+    if (p->release_own)
+        p->release_own(p->own);
+}
+
+enum status job_create_request(struct request *r, struct response *response, const struct job_maker *maker,
+                               const json_t *in, struct error *err)
+{
+    CLEANUP(job_plan_release) struct job_plan plan = {0};
+    TRY(maker->plan(r, response, in, &plan, err));
+    const json_t *elements = json_object_get(in, "array");
+    if (elements)
+        return array_create_request(r, response, maker, &plan, elements, err);
+    return resource_create(r, response, maker->resource, &plan.document, err);
 }

@@ -10,18 +10,21 @@
 extern const struct field id_rows[];
 
 /* Rows of a request, and of the document that answers it. */
-#define JOB_OPTION_ROWS                                                                                      \
-    {"priority",  FIELD_INT,       0, "Higher goes first among one's own jobs.", .min = -1000,               \
-     .max = 1000, .otherwise = "0"},                                                                         \
-        {"after",   FIELD_ARRAY,                                                                             \
-         0,         "Documents whose jobs must finish first; one that fails fails this too.",                \
-         .max = 64, .fields = id_rows},                                                                      \
-        {"not-before", FIELD_STRING, 0, "Begin at this time, RFC 3339.", .max = 40},                         \
-        {"retries", FIELD_INT, 0, "Further attempts when a machine is at fault; else 5.", .max = 100},       \
-        {"retry-on-failure", FIELD_BOOL, 0, "Retry also when the job itself fails."},                        \
-    {                                                                                                        \
-        "retry-delay-seconds", FIELD_INT, 0, "Before the first retry, then doubled; else 5.", .min = 1,      \
-                                                                                              .max = 86400   \
+#define JOB_OPTION_ROWS                                                                                          \
+    {"priority",  FIELD_INT,       0, "Higher goes first among one's own jobs.", .min = -1000,                   \
+     .max = 1000, .otherwise = "0"},                                                                             \
+        {"after",                                                                                                \
+         FIELD_ARRAY,                                                                                            \
+         0,                                                                                                      \
+         "Documents whose jobs, or arrays all of whose jobs, must finish first; one that fails fails this too.", \
+         .max = 64,                                                                                              \
+         .fields = id_rows},                                                                                     \
+        {"not-before", FIELD_STRING, 0, "Begin at this time, RFC 3339.", .max = 40},                             \
+        {"retries", FIELD_INT, 0, "Further attempts when a machine is at fault; else 5.", .max = 100},           \
+        {"retry-on-failure", FIELD_BOOL, 0, "Retry also when the job itself fails."},                            \
+    {                                                                                                            \
+        "retry-delay-seconds", FIELD_INT, 0, "Before the first retry, then doubled; else 5.", .min = 1,          \
+                                                                                              .max = 86400       \
     }
 #define JOB_OPTION_OUT_ROWS                                                                                  \
     {"priority", FIELD_INT, READ_ONLY, "Higher goes first."},                                                \
@@ -30,8 +33,9 @@ extern const struct field id_rows[];
         {"retries", FIELD_INT, READ_ONLY, "Further attempts allowed."},                                      \
         {"retry-on-failure", FIELD_BOOL, READ_ONLY, "Retried also when the job itself fails."},              \
         {"retry-delay-seconds", FIELD_INT, READ_ONLY, "Before the first retry."},                            \
+        {"array-id", FIELD_STRING, READ_ONLY, "Array or schedule that it belongs to."},                      \
     {                                                                                                        \
-        "array-id", FIELD_STRING, READ_ONLY, "Array or schedule that it belongs to."                         \
+        "array-index", FIELD_INT, READ_ONLY, "Its place in an array, from 0."                                \
     }
 
 /*
@@ -44,17 +48,15 @@ enum status job_options_read(const struct request *r, struct response *response,
                              const char *const *own, int n_own, struct new_job *job, const char ***ret_after,
                              struct error *err);
 
-/* A document and its job, with what their pointers lead to. */
+/* A document and its job, with what their pointers lead to; it stays where it is. */
 struct job_plan {
     char id[ID_MAX];
-    struct document uses; /* the solver */
-    char *text;           /* its prototxt, once it was wanted */
-    size_t n_text;
     json_t *body, *spec;
     const char **after;
-    const char *refs[4];
     struct new_job job;
     struct new_document document;
+    void *own; /* the kind's */
+    void (*release_own)(void *own);
 };
 void job_plan_release(struct job_plan *p);
 
@@ -67,13 +69,18 @@ struct job_maker {
                         struct job_plan *ret_plan, struct error *err);
     /*
      * What sets an element of an array apart: a merge patch {"body": {}, "spec": {}},
-     * the latter for the job's spec.
+     * the latter for the job's spec.  The plan's id stands for the element's.
      */
     enum status (*vary)(struct request *r, struct job_plan *plan, const json_t *parameters,
                         json_t **ret_patch, struct error *err);
 };
-extern const struct job_maker training_job_maker;
+extern const struct job_maker training_job_maker, script_job_maker, classify_job_maker;
 /* By the type of the documents: "training-job".  NULL: none. */
 const struct job_maker *job_maker_of(const char *type);
+#define JOB_MAKER_TYPES "training-job|job|classify-job"
+
+/* The handler of a POST whose body is `in`: answers 201 with the job, or the array, that it asks for. */
+enum status job_create_request(struct request *r, struct response *response, const struct job_maker *maker,
+                               const json_t *in, struct error *err);
 
 #endif

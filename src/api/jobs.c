@@ -9,26 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/arrays.h"
+#include "api/job_inputs.h"
 #include "api/job_options.h"
 #include "base/file.h"
 #include "base/size.h"
 
-#define INPUTS_MAX     100
 #define PARAMETERS_MAX 100000 /* the kernel takes 128 KiB as one argument */
-#define SCRIPT_BLOB    "script"
-
-static const struct field job_input_fields[] = {
-    {"id", FIELD_STRING, REQUIRED, "A datafile, training job, job, or other document that has files.",
-     .min = 1, .max = DOCUMENT_ID_MAX - 1},
-    {"file", FIELD_STRING, 0,
-     "Which of its files; a datafile has one, a training job its trained.caffemodel.", .min = 1, .max = 128},
-    {"name", FIELD_STRING, 0, "Its name in inputs/; that of the file.", .min = 1, .max = 100},
-    {NULL},
-};
-static const struct field job_input_rows[] = {
-    {"*", FIELD_OBJECT, 0, "An input.", .fields = job_input_fields},
-    {NULL},
-};
+#define NESTING_MAX    80
 
 /* What the client asks for and is shown again. */
 #define ASKED_ROWS                                                                                           \
@@ -56,10 +44,12 @@ static const struct field job_input_rows[] = {
     }
 
 static const struct field job_in[] = {
-    {"script", FIELD_STRING, REQUIRED, "Name of a script that the operator installed; or a file part.",
-     .min = 1, .max = 100},
+    {"script", FIELD_STRING, 0, "Name of a script that the operator installed; or a file part.", .min = 1,
+     .max = 100},
+    {"script-of", FIELD_ID, 0, "Instead: a job whose script is to be run again.", .of = "job"},
     ASKED_ROWS,
     JOB_OPTION_ROWS,
+    ARRAY_ROW,
     {NULL},
 };
 
@@ -132,121 +122,48 @@ static enum status find_installed(struct request *r, const char *name, struct bl
     return copy_in(api_store(r->api), fd, name, r->now_ms, ret_blob, err);
 }
 
-/* *ret_name: the file's name, for the caller to free. */
-static enum status find_script(struct request *r, struct response *response, char **ret_name,
+/* That of another job of theirs. */
+static enum status find_of_job(struct request *r, struct response *response, const char *id, char **ret_name,
                                struct blob *ret_blob, struct error *err)
 {
+    CLEANUP(document_release) struct document job = {0};
+    TRY(resource_find_named(r, response, &resource_job, "/script-of", id, &job, err));
+    TRY(blob_ref_get(api_store(r->api), job.id, SCRIPT_BLOB, ret_blob, err));
+    *ret_name = xstrdup(json_get_string(job.body, "script", SCRIPT_BLOB));
+    return OK;
+}
+
+/* *ret_name: the file's name, for the caller to free. */
+static enum status find_script(struct request *r, struct response *response, const json_t *in,
+                               char **ret_name, struct blob *ret_blob, struct error *err)
+{
     const struct upload *upload = request_upload(r, "script");
+    const char *name = json_get_string(in, "script", NULL), *of = json_get_string(in, "script-of", NULL);
     if (upload) {
         *ret_blob = (struct blob){.size = upload->size};
         memcpy(ret_blob->sha256, upload->sha256, sizeof ret_blob->sha256);
         *ret_name = blob_name_from(upload->file_name);
         return OK;
     }
-    const char *name = json_get_string(r->body, "script", "");
+    if (of && !name)
+        return find_of_job(r, response, of, ret_name, ret_blob, err);
+    if (!name)
+        return problem_at(response, "/script", err, INVALID,
+                          "'script' is missing: expected a file part, the name of an installed script, or "
+                          "'script-of'");
     if (find_installed(r, name, ret_blob, err) != OK)
         return problem_of_field(response, "/script", err);
     *ret_name = xstrdup(name);
     return OK;
 }
 
-/* ---- inputs ---- */
-
-struct inputs {
-    int n;
-    char *ids[INPUTS_MAX];
-    const char *jobs[INPUTS_MAX]; /* those of ids that may have to be waited for */
-    int n_jobs;
-    json_t *names;  /* array, for the worker */
-    json_t *shown;  /* array, for the document */
-    json_t *leased; /* array of job_input() */
-};
-
-static void inputs_release(struct inputs *in)
-{
-    for (int i = 0; i < in->n; i++)
-        free(in->ids[i]);
-    json_decref(in->names);
-    json_decref(in->shown);
-    json_decref(in->leased);
-}
-
-static const char *usual_file(const struct document *document)
-{
-    if (!strcmp(document->type, "datafile"))
-        return json_get_string(document->body, "file-name", NULL);
-    return strcmp(document->type, "training-job") ? NULL : "trained.caffemodel";
-}
-
-static bool has_name(const struct inputs *in, const char *name)
-{
-    size_t i;
-    json_t *other;
-    json_array_foreach(in->names, i, other)
-        if (!strcmp(json_string_value(other), name))
-            return true;
-    return false;
-}
-
-static void note_document(struct inputs *in, const struct document *document)
-{
-    for (int i = 0; i < in->n; i++)
-        if (!strcmp(in->ids[i], document->id))
-            return;
-    in->ids[in->n++] = xstrdup(document->id);
-    if (resource_of_type(document->type)->processed)
-        in->jobs[in->n_jobs++] = in->ids[in->n - 1];
-}
-
-static enum status input_add(struct request *r, struct inputs *in, const json_t *asked, struct error *err)
-{
-    CLEANUP(document_release) struct document document = {0};
-    const char *id = json_get_string(asked, "id", "");
-    if (document_get(api_store(r->api), r->who.owner, id, &document, err) != OK ||
-        document.state == STATE_DELETED || !resource_of_type(document.type))
-        return error_set(err, INVALID, "no document '%.64s'", id);
-    const char *file = json_get_string(asked, "file", usual_file(&document));
-    if (!file)
-        return error_set(err, INVALID, "'%s' is a %s: say which of its files, as file", id, document.type);
-    const char *name = json_get_string(asked, "name", file);
-    CLEANUP(freep) char *plain = blob_name_from(name);
-    if (strcmp(plain, name) || *name == '.' || !strcmp(name, SCRIPT_BLOB))
-        return error_set(
-            err, INVALID,
-            "'%.100s' is no name for an input: letters, digits, '.', '_' and '-' are, but no dot "
-            "first, and not 'script'",
-            name);
-    if (has_name(in, name))
-        return error_set(err, INVALID, "two inputs are named '%s'", name);
-    note_document(in, &document);
-    json_array_append_new(in->names, json_string(name));
-    json_array_append_new(in->leased, job_input(name, document.id, file, false));
-    json_array_append_new(in->shown, json_pack("{s:s, s:s, s:s}", "id", id, "file", file, "name", name));
-    return OK;
-}
-
-static enum status inputs_read(struct request *r, struct response *response, struct inputs *in,
-                               struct error *err)
-{
-    in->names = json_array();
-    in->shown = json_array();
-    in->leased = json_array();
-    size_t i;
-    json_t *asked;
-    json_array_foreach(json_object_get(r->body, "inputs"), i, asked) {
-        CLEANUP(freep) char *pointer = xasprintf("/inputs/%zu", i);
-        if (input_add(r, in, asked, err) != OK)
-            return problem_of_field(response, pointer, err);
-    }
-    return OK;
-}
-
 /* ---- what it asks for ---- */
 
-static enum status choose_pool(struct request *r, const char **ret_pool, struct error *err)
+static enum status choose_pool(const struct request *r, const json_t *in, const char **ret_pool,
+                               struct error *err)
 {
-    int cpus = (int)json_get_int(r->body, "cpu", 0), gpus = (int)json_get_int(r->body, "gpu", 0);
-    int64_t memory = json_get_int(r->body, "memory", 0);
+    int cpus = (int)json_get_int(in, "cpu", 0), gpus = (int)json_get_int(in, "gpu", 0);
+    int64_t memory = json_get_int(in, "memory", 0);
     const struct pool_size *pool = pools_fit(api_pools(r->api), cpus, memory, gpus);
     char there[POOLS_TEXT_MAX], size[SIZE_TEXT_MAX];
     if (!pool)
@@ -268,76 +185,159 @@ static bool is_below(const char *path)
     return true;
 }
 
-static enum status check_asked(struct request *r, struct response *response, const char **ret_pool,
-                               struct error *err)
+static enum status too_long(size_t size, struct error *err)
 {
-    CLEANUP(freep) char *parameters = json_text(json_object_get(r->body, "parameters"));
-    const char *entry = json_get_string(r->body, "entry", "");
-    if (strlen(parameters) > PARAMETERS_MAX)
-        return problem_at(
-            response, "/parameters", err, INVALID,
-            "parameters take %zu bytes as JSON, and at most %d are possible: send more as an input",
-            strlen(parameters), PARAMETERS_MAX);
-    if (*entry && !is_below(entry))
-        return problem_at(response, "/entry", err, INVALID, "entry '%.100s' is no path in the bundle", entry);
-    if (json_get_bool(r->body, "network", false) && !api_scripts_network(r->api))
-        return problem_at(response, "/network", err, INVALID,
-                          "this service lets no script reach the network (et serve --script-network would)");
-    return choose_pool(r, ret_pool, err);
+    return error_set(err, INVALID,
+                     "parameters take %zu bytes as JSON, and at most %d are possible: send more as an input",
+                     size, PARAMETERS_MAX);
 }
 
-static json_t *script_spec(const struct request *r, const struct inputs *inputs, const char *id,
-                           const char *file)
+/* Levels of arrays and objects; at most one more than `most`. */
+static int depth_of(const json_t *json, int most)
+{
+    int deepest = 0;
+    size_t i;
+    const char *key;
+    json_t *inner;
+    if (!most || (!json_is_object(json) && !json_is_array(json)))
+        return json_is_object(json) || json_is_array(json);
+    json_array_foreach((json_t *)(uintptr_t)json, i, inner) {
+        int depth = depth_of(inner, most - 1);
+        deepest = MAX(deepest, depth);
+    }
+    json_object_foreach((json_t *)(uintptr_t)json, key, inner) {
+        int depth = depth_of(inner, most - 1);
+        deepest = MAX(deepest, depth);
+    }
+    return deepest + 1;
+}
+
+/* What contains them must still be read. */
+static enum status check_depth(const json_t *parameters, struct error *err)
+{
+    if (depth_of(parameters, NESTING_MAX) <= NESTING_MAX)
+        return OK;
+    return error_set(err, INVALID, "parameters nest deeper than %d levels", NESTING_MAX);
+}
+
+static size_t text_size(const json_t *json)
+{
+    return json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0;
+}
+
+static enum status check_asked(const struct request *r, struct response *response, const json_t *in,
+                               const char **ret_pool, struct error *err)
+{
+    size_t size = text_size(json_object_get(in, "parameters"));
+    const char *entry = json_get_string(in, "entry", "");
+    if (size > PARAMETERS_MAX)
+        return too_long(size, err), problem_of_field(response, "/parameters", err);
+    if (check_depth(json_object_get(in, "parameters"), err) != OK)
+        return problem_of_field(response, "/parameters", err);
+    if (*entry && !is_below(entry))
+        return problem_at(response, "/entry", err, INVALID, "entry '%.100s' is no path in the bundle", entry);
+    if (json_get_bool(in, "network", false) && !api_scripts_network(r->api))
+        return problem_at(response, "/network", err, INVALID,
+                          "this service lets no script reach the network (et serve --script-network would)");
+    return choose_pool(r, in, ret_pool, err);
+}
+
+static json_t *script_spec(const json_t *in, const struct inputs *inputs, const char *id, const char *file)
 {
     static const char *const same[] = {"entry", "parameters", "cpu", "memory", "gpu", "network"};
     json_t *spec = json_pack("{s:s, s:O}", "file", file, "inputs", inputs->names);
     for (size_t i = 0; i < ARRAY_SIZE(same); i++)
-        json_object_set(spec, same[i], json_object_get(r->body, same[i]));
+        json_object_set(spec, same[i], json_object_get(in, same[i]));
     json_array_append_new(inputs->leased, job_input(SCRIPT_BLOB, id, SCRIPT_BLOB, false));
     return json_pack("{s:o, s:O, s:O}", "spec", spec, "inputs", inputs->leased, "max_seconds",
-                     json_object_get(r->body, "max-seconds"));
+                     json_object_get(in, "max-seconds"));
 }
+
+static json_t *script_body(const json_t *in, const struct inputs *inputs, const char *file, const char *pool)
+{
+    json_t *body = json_copy((json_t *)(uintptr_t)in);
+    json_object_del(body, "array");
+    json_object_del(body, "script-of");
+    json_object_set_new(body, "script", json_string(file));
+    json_object_set_new(body, "pool", json_string(pool));
+    json_object_set(body, "inputs", inputs->shown);
+    return body;
+}
+
+/* A plan's own. */
+struct script {
+    struct inputs inputs;
+    char *file;
+    struct blob bytes;
+    struct blob_ref blob;
+};
+
+static void script_free(void *own)
+{
+    struct script *s = own;
+    inputs_release(&s->inputs);
+    free(s->file);
+    free(s);
+}
+
+static enum status script_plan(struct request *r, struct response *response, const json_t *in,
+                               struct job_plan *p, struct error *err)
+{
+    struct script *s = p->own = xcalloc(1, sizeof(*s));
+    p->release_own = script_free;
+    const char *pool = NULL;
+    TRY(check_asked(r, response, in, &pool, err));
+    TRY(inputs_read(r, response, json_object_get(in, "inputs"), &s->inputs, err));
+    TRY(find_script(r, response, in, &s->file, &s->bytes, err));
+    id_new(p->id);
+    p->spec = script_spec(in, &s->inputs, p->id, s->file);
+    p->body = script_body(in, &s->inputs, s->file, pool);
+    p->job = (struct new_job){
+        .kind = "script",
+        .pool = pool,
+        .spec = p->spec,
+        .max_ms = 1000 * json_get_int(in, "max-seconds", 0),
+    };
+    TRY(job_options_read(r, response, in, s->inputs.jobs, s->inputs.n_jobs, &p->job, &p->after, err));
+    s->blob = (struct blob_ref){SCRIPT_BLOB, s->bytes.sha256};
+    p->document = (struct new_document){
+        .id = p->id,
+        .type = resource_job.type,
+        .body = p->body,
+        .job = &p->job,
+        .refs = (const char *const *)s->inputs.ids,
+        .n_refs = s->inputs.n,
+        .blobs = &s->blob,
+        .n_blobs = 1,
+    };
+    return OK;
+}
+
+/* Parameters of an element are merged into those of all. */
+static enum status script_vary(struct request *r, struct job_plan *plan, const json_t *parameters,
+                               json_t **ret_patch, struct error *err)
+{
+    (void)r;
+    size_t size = text_size(json_object_get(plan->body, "parameters")) + text_size(parameters);
+    if (size > PARAMETERS_MAX)
+        return too_long(size, err);
+    TRY(check_depth(parameters, err));
+    *ret_patch = json_pack("{s:{s:O}, s:{s:{s:O}}}", "body", "parameters", parameters, "spec", "spec",
+                           "parameters", parameters);
+    return OK;
+}
+
+const struct job_maker script_job_maker = {
+    .resource = &resource_job, .in = job_in, .plan = script_plan, .vary = script_vary};
 
 static enum status job_create(struct request *r, struct response *response, struct error *err)
 {
-    CLEANUP(inputs_release) struct inputs inputs = {0};
-    CLEANUP(freep) char *file = NULL;
-    struct blob script;
-    const char *pool = NULL;
-    TRY(check_asked(r, response, &pool, err));
-    TRY(inputs_read(r, response, &inputs, err));
-    TRY(find_script(r, response, &file, &script, err));
-    char id[ID_MAX];
-    id_new(id);
-    CLEANUP(json_decrefp) json_t *spec = script_spec(r, &inputs, id, file);
-    CLEANUP(json_decrefp) json_t *body = json_copy(r->body);
-    json_object_set_new(body, "script", json_string(file));
-    json_object_set_new(body, "pool", json_string(pool));
-    json_object_set(body, "inputs", inputs.shown);
-    struct new_job job = {
-        .kind = "script",
-        .pool = pool,
-        .spec = spec,
-        .max_ms = 1000 * json_get_int(r->body, "max-seconds", 0),
-    };
-    CLEANUP(freep) const char **after = NULL;
-    TRY(job_options_read(r, response, r->body, inputs.jobs, inputs.n_jobs, &job, &after, err));
-    struct blob_ref blob = {SCRIPT_BLOB, script.sha256};
-    struct new_document document = {
-        .id = id,
-        .body = body,
-        .job = &job,
-        .refs = (const char *const *)inputs.ids,
-        .n_refs = inputs.n,
-        .blobs = &blob,
-        .n_blobs = 1,
-    };
-    return resource_create(r, response, &resource_job, &document, err);
+    return job_create_request(r, response, &script_job_maker, r->body, err);
 }
 
 const struct route job_routes[] = {
     {"POST", "/jobs", job_create, SCOPE_USER, BODY_DOCUMENT, "Queue a script.", job_in, job_out, 201,
-     .files = job_files},
+     .files = job_files, .json_max = ARRAY_BODY_MAX},
     {"GET", "/jobs", resource_list, SCOPE_USER, BODY_NONE, "List scripts' jobs.", NULL, list_fields, 200,
      list_query},
     {"GET", "/jobs/{id}", resource_get, SCOPE_USER, BODY_NONE, "One script's job.", NULL, job_out, 200},

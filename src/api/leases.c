@@ -37,6 +37,8 @@ static const struct field lease_in[] = {
     {"worker", FIELD_STRING, REQUIRED, "Name of the worker.", .min = 1, .max = WORKER_MAX - 1},
     {"pools", FIELD_ARRAY, 0, "Pools that it serves, the preferred first.", .max = POOLS_MAX,
      .otherwise = "[]", .fields = pool_rows},
+    {"all_pools", FIELD_ARRAY, 0, "All that it serves, when some are not open now: their GPUs are taken.",
+     .max = POOLS_MAX, .otherwise = "[]", .fields = pool_rows},
     {"slots", FIELD_INT, 0, "Jobs wanted at most.", .min = 1, .max = SLOTS_MAX, .otherwise = "1"},
     {"all_slots", FIELD_INT, 0, "Slots that it has, free or not.", .max = SLOTS_MAX_ALL, .otherwise = "0"},
     {"wait_ms", FIELD_INT, 0, "Time to wait for work.", .max = WAIT_MAX_MS, .otherwise = "0"},
@@ -182,26 +184,27 @@ static void job_return(struct request *r, const struct job *job, const struct er
         log_event("lease.stuck", "job=%s reason=%s", job->id, log_value(err.message, reason));
 }
 
-static int read_pools(const json_t *body, const char *pools[POOLS_MAX])
+static int read_pools(const json_t *list, const char *pools[POOLS_MAX])
 {
     int n = 0;
     size_t i;
     json_t *pool;
-    json_array_foreach(json_object_get(body, "pools"), i, pool)
+    json_array_foreach((json_t *)(uintptr_t)list, i, pool)
         pools[n++] = json_string_value(pool);
-    if (!n)
-        pools[n++] = "cpu";
     return n;
 }
 
 static enum status leases_create(struct request *r, struct response *response, struct error *err)
 {
-    const char *pools[POOLS_MAX];
+    const char *pools[POOLS_MAX] = {"cpu"}, *all[POOLS_MAX];
+    int n_pools = read_pools(json_object_get(r->body, "pools"), pools);
     struct lease_request wanted = {
         .request_id = json_get_string(r->body, "request_id", ""),
         .worker = json_get_string(r->body, "worker", ""),
         .pools = pools,
-        .n_pools = read_pools(r->body, pools),
+        .n_pools = MAX(n_pools, 1),
+        .all_pools = all,
+        .n_all_pools = read_pools(json_object_get(r->body, "all_pools"), all),
         .slots = (int)json_get_int(r->body, "slots", 1),
         .all_slots = (int)json_get_int(r->body, "all_slots", 0),
         .lease_ms = api_lease_ms(r->api),

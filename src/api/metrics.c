@@ -134,6 +134,21 @@ static enum status thinned(struct request *r, const char *job, int64_t points, j
     return OK;
 }
 
+enum status latest_metrics_json(struct store *store, const char *job, json_t **ret_metrics, struct error *err)
+{
+    CLEANUP(metric_list_release) struct metric_list latest = {0};
+    TRY(metrics_latest(store, job, &latest, err));
+    json_t *metrics = json_object();
+    for (int i = 0; i < latest.n; i++) {
+        const struct metric_point *point = &latest.points[i];
+        json_object_set_new(
+            metrics, point->name,
+            json_pack("{s:I, s:o}", "step", (json_int_t)point->step, "value", number_or_word(point->value)));
+    }
+    *ret_metrics = metrics;
+    return OK;
+}
+
 enum status resource_metrics(struct request *r, struct response *response, struct error *err)
 {
     CLEANUP(document_release) struct document job = {0};

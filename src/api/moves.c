@@ -52,5 +52,11 @@ static enum status job_move(struct request *r, struct response *response, struct
             "Move a job that has not begun to another place among one's own.", move_in, .success = 200       \
     }
 const struct route move_routes[] = {
-    MOVE("training-jobs"), MOVE("classify-jobs"), MOVE("datasets"), MOVE("jobs"), {NULL},
+    MOVE("training-jobs"),
+    MOVE("classify-jobs"),
+    MOVE("datafiles"),
+    MOVE("datasets"),
+    MOVE("jobs"),
+    MOVE("orders"),
+    {NULL},
 };

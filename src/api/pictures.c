@@ -186,6 +186,7 @@ static void run(struct pool_job *job)
     one->state = status == OK ? THERE : FAILING;
     one->path = path;
     one->size = size;
+    one->used_ms = clock_now_ms(); /* a slow server must not have used up its life */
     one->why = why;
     p->total_bytes += size;
     p->n_fetching--;

@@ -92,6 +92,10 @@ enum status resource_cancel(struct request *r, struct response *response, struct
 enum status resource_logs(struct request *r, struct response *response, struct error *err);
 enum status resource_metrics(struct request *r, struct response *response, struct error *err);
 
+/* {"loss": {"step": 100, "value": 0.25}, ...}: the latest point of each metric.  New. */
+enum status latest_metrics_json(struct store *store, const char *job, json_t **ret_metrics,
+                                struct error *err);
+
 /* Has the caller's job ended, or is it gone?  False also when the store does not say. */
 bool job_is_over(const struct request *r, const char *id);
 
@@ -141,7 +145,8 @@ enum status classify_picture(struct store *store, const char *owner, const char 
                              struct error *err);
 
 extern const struct route datafile_routes[], dataset_routes[], solver_routes[], training_job_routes[],
-    classifier_routes[], document_routes[], change_routes[], event_routes[], job_routes[], worker_routes[],
-    lease_routes[], array_routes[], move_routes[], limit_routes[], schedule_routes[], why_routes[];
+    classifier_routes[], classify_job_routes[], document_routes[], change_routes[], event_routes[],
+    job_routes[], worker_routes[], lease_routes[], array_routes[], move_routes[], limit_routes[],
+    schedule_routes[], why_routes[];
 
 #endif

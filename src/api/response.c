@@ -62,6 +62,11 @@ void response_wait(struct response *r, const char *topic, int64_t deadline_ms)
     r->waits = true;
 }
 
+void response_look(struct response *r, int64_t look_ms)
+{
+    r->waiter->look_ms = look_ms;
+}
+
 /* Bytes of a blob never change, so its hash is a strong tag, and a range is good when If-Range names it. */
 enum status blob_answer(struct exchange *x, struct error *err)
 {

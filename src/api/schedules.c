@@ -18,7 +18,7 @@ static const struct field schedule_in[] = {
     {"timezone", FIELD_STRING, 0, "Of the times.", .words = "UTC", .otherwise = "\"UTC\""},
     {"overlap", FIELD_STRING, 0, OVERLAP, .words = "skip|queue", .otherwise = "\"skip\""},
     {"paused", FIELD_BOOL, 0, "Make none for now.", .otherwise = "false"},
-    {"type", FIELD_STRING, 0, "Of its jobs.", .words = "training-job", .otherwise = "\"training-job\""},
+    {"type", FIELD_STRING, 0, "Of its jobs.", .words = JOB_MAKER_TYPES, .otherwise = "\"training-job\""},
     {"job", FIELD_OBJECT, REQUIRED, "What would be sent to make one job of that type."},
     {NULL},
 };
@@ -46,6 +46,8 @@ static const struct field schedule_out[] = {
 const struct resource resource_schedule = {
     .type = "schedule", .collection = "schedules", .fields = schedule_out};
 
+static const char *const schedule_files[] = {"script", NULL};
+
 static enum status check_cron(struct response *response, const char *text, struct error *err)
 {
     struct cron cron;
@@ -68,6 +70,8 @@ static enum status plan_job(struct request *r, struct response *response, const 
     response->has_pointer = false;
     enum status status =
         fields_decode(maker->in, NULL, json_object_get(r->body, "job"), &job, response->pointer, err);
+    if (status == OK && r->n_uploads && maker != &script_job_maker)
+        status = error_set(err, INVALID, "a %s takes no script", maker->resource->type);
     response->has_pointer = status != OK;
     if (status == OK && (json_object_get(job, "array") || json_object_get(job, "not-before")))
         status = error_set(err, INVALID, "a repeated job has neither array nor not-before");
@@ -120,8 +124,8 @@ static enum status schedule_alter(struct request *r, struct response *response, 
 }
 
 const struct route schedule_routes[] = {
-    {"POST", "/schedules", schedule_make, SCOPE_USER, BODY_JSON, "Make a job at times that come again.",
-     schedule_in, schedule_out, 201},
+    {"POST", "/schedules", schedule_make, SCOPE_USER, BODY_DOCUMENT, "Make a job at times that come again.",
+     schedule_in, schedule_out, 201, .files = schedule_files},
     {"GET", "/schedules", resource_list, SCOPE_USER, BODY_NONE, "List schedules.", NULL, list_fields, 200,
      list_query},
     {"GET", "/schedules/{id}", resource_get, SCOPE_USER, BODY_NONE, "One schedule.", NULL, schedule_out, 200},

@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "store/store.h"
 
-#define CLAIM_MS         (3 * SENDER_TIMEOUT_MS)
 #define LOOK_AT_LEAST_MS 60000 /* another server may have written, or died with a claim */
 #define RETRY_MS         1000  /* when the store does not answer */
 #define OWNER_MAX_BUSY   2
@@ -30,6 +29,7 @@ struct lane {
 struct sender {
     struct store *store;
     bool allow_private_urls;
+    int64_t timeout_ms;
     atomic_bool stopping;     /* the HTTP client reads it too */
     pthread_mutex_t choosing; /* one lane looks for work at a time; taken before lock */
     pthread_mutex_t lock;     /* guards what follows; never held across a call of the store, which wakes us */
@@ -67,7 +67,7 @@ static enum status choose(struct sender *s, struct outgoing *ret_outgoing, bool 
         struct outgoing *o = &list.outgoing[i];
         if (!may_run(s, o))
             continue;
-        enum status status = outbox_claim(s->store, o, now_ms, CLAIM_MS, err);
+        enum status status = outbox_claim(s->store, o, now_ms, 3 * s->timeout_ms, err);
         if (status == CONFLICT)
             continue;
         TRY(status);
@@ -149,7 +149,7 @@ static enum status post(struct lane *lane, const struct outgoing *o, struct http
         .body = o->body,
         .body_size = (int64_t)strlen(o->body),
         .enough_bytes = SENDER_ANSWER_BYTES,
-        .timeout_ms = SENDER_TIMEOUT_MS,
+        .timeout_ms = s->timeout_ms,
         .guarded = !s->allow_private_urls,
         .no_redirects = true,
         .stop = &s->stopping,
@@ -263,12 +263,13 @@ static enum status lane_start(struct lane *lane, struct error *err)
     return OK;
 }
 
-enum status sender_start(struct store *store, bool allow_private_urls, struct sender **ret_sender,
-                         struct error *err)
+enum status sender_start(struct store *store, bool allow_private_urls, int64_t timeout_ms,
+                         struct sender **ret_sender, struct error *err)
 {
     struct sender *s = xcalloc(1, sizeof(*s));
     s->store = store;
     s->allow_private_urls = allow_private_urls;
+    s->timeout_ms = timeout_ms;
     pthread_mutex_init(&s->choosing, NULL);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);

@@ -2,7 +2,7 @@
  * sender.h - sends webhooks: the outbox of the store, as signed requests.
  *
  * A few threads, each with one request at a time.  What a receiver may cost:
- * SENDER_TIMEOUT_MS of a thread and SENDER_ANSWER_BYTES of memory; an owner
+ * the timeout of a thread and SENDER_ANSWER_BYTES of memory; an owner
  * holds at most two threads, hooks whose last try failed at most half of
  * them.  Redirects are not followed.  Signed as standardwebhooks.com says:
  *
@@ -15,14 +15,16 @@
 #include "base/base.h"
 
 #define SENDER_THREADS      8
-#define SENDER_TIMEOUT_MS   10000
+#define SENDER_TIMEOUT_MS   10000 /* the usual one */
 #define SENDER_ANSWER_BYTES 1024
 
 struct sender;
 struct store;
 
-enum status sender_start(struct store *store, bool allow_private_urls, struct sender **ret_sender,
-                         struct error *err);
+/* timeout_ms: for a receiver's answer; a server that ends with a request under way leaves it for three times
+ * it. */
+enum status sender_start(struct store *store, bool allow_private_urls, int64_t timeout_ms,
+                         struct sender **ret_sender, struct error *err);
 /* Something is due, or will be at another time than it seemed.  Any thread; quick. */
 void sender_wake(struct sender *s);
 /* Gives up what is under way: it is sent again after the next start.  It may still be woken. */

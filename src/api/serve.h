@@ -24,6 +24,7 @@ struct api_options {
     int64_t body_window_ms;  /* a body must bring body_rate bytes a second over this time; 0: 30 s */
     int64_t body_rate;       /* 0: 1024 */
     int64_t idle_ms;         /* a connection without a request lives; 0: 75 s */
+    int64_t webhook_ms;      /* for the answer of a webhook's receiver; 0: 10 s */
 
     const char *boss_user;    /* serves the Boss in this user's name; NULL: not at all */
     int64_t order_timeout_ms; /* an Order that a node holds lapses after it */

@@ -16,6 +16,8 @@ static void on_change(void *context, const char *topic)
         sender_wake(api->sender);
     else if (!strncmp(topic, "damage:", 7))
         log_event("blob.damaged", "sha256=%s", topic + 7);
+    else if (!strcmp(topic, "everything"))
+        sender_wake(api->sender), waits_stir_all(api->waits);
     else
         waits_stir(api->waits, topic);
 }
@@ -28,7 +30,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     to->scripts = from->scripts ? xstrdup(from->scripts) : NULL;
     to->pools = (struct pools){0};
     pools_put(&to->pools, &(struct pool_size){.name = "cpu"});
-    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1});
+    pools_put(&to->pools, &(struct pool_size){.name = "gpu", .gpus = 1, .implied = true});
     for (int i = 0; i < from->pools.n; i++)
         pools_put(&to->pools, &from->pools.items[i]);
     to->max_upload = from->max_upload ? from->max_upload : 16LL << 30;
@@ -38,6 +40,7 @@ static void options_copy(struct api_options *to, const struct api_options *from)
     to->body_window_ms = from->body_window_ms ? from->body_window_ms : 30000;
     to->body_rate = from->body_rate ? from->body_rate : 1024;
     to->idle_ms = from->idle_ms ? from->idle_ms : 75000;
+    to->webhook_ms = from->webhook_ms ? from->webhook_ms : SENDER_TIMEOUT_MS;
 }
 
 void api_free(struct api *api)
@@ -65,7 +68,8 @@ enum status api_start(const struct api_options *options, struct store *store, st
     if (status == OK)
         status = legacy_new(api, options, &api->legacy, err);
     if (status == OK)
-        status = sender_start(store, api->options.allow_private_urls, &api->sender, err);
+        status =
+            sender_start(store, api->options.allow_private_urls, api->options.webhook_ms, &api->sender, err);
     if (status == OK) {
         api->tables = legacy_tables(api->legacy);
         api->openapi = openapi_text(api->tables);

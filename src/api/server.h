@@ -20,7 +20,8 @@
 #include "api/serve.h"
 #include "api/waits.h"
 
-#define JSON_BODY_MAX (1024 * 1024)
+#define JSON_BODY_MAX    (1024 * 1024)
+#define LARGE_BODIES_MAX 4 /* at a time over that, where a route takes them */
 
 /* Counted for /metrics. */
 struct meters {
@@ -39,6 +40,7 @@ struct api {
     const struct route *const *tables; /* of all that this server answers: routes.c, and legacy's */
     struct legacy *legacy;
     struct meters meters;
+    atomic_int large_bodies;
     atomic_bool stopping;
     atomic_ullong n_requests;
     int64_t started_ms; /* since 1970 */

@@ -1,6 +1,7 @@
 /*
  * training_jobs.c - a solver, run against its dataset by a worker.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/arrays.h"
@@ -15,9 +16,15 @@ static const struct field training_job_in[] = {
     JOB_OPTION_ROWS,
     {"threads", FIELD_INT, 0, "Threads to train with; 0 is the worker's cores by its slots.", .max = 1024,
      .otherwise = "0"},
+    {"precision", FIELD_STRING, 0,
+     "Numbers to compute with: bf16 is faster where the worker's processor has it.", .words = "f32|bf16",
+     .otherwise = "\"f32\""},
     {"max-seconds", FIELD_INT, 0, "Fail the job when an attempt takes longer; 0 is no limit.",
      .max = 31536000, .otherwise = "0"},
-    {"gpu", FIELD_BOOL, 0, "Insist on a machine with a GPU, and wait for one.", .otherwise = "false"},
+    {"gpu", FIELD_BOOL, 0, "Use a GPU where there is a pool of them; else the CPU, and the log says so.",
+     .otherwise = "false"},
+    {"gpu-required", FIELD_BOOL, 0, "Insist on a machine with a GPU, and wait for one.",
+     .otherwise = "false"},
     ARRAY_ROW,
     {NULL},
 };
@@ -50,8 +57,12 @@ static const struct field training_job_out[] = {
     JOB_OPTION_OUT_ROWS,
     {"parameters", FIELD_OBJECT, READ_ONLY, "Solver fields that an array gave this job."},
     {"threads", FIELD_INT, READ_ONLY, "Threads asked for; 0 is the worker's choice."},
+    {"precision", FIELD_STRING, READ_ONLY, "Numbers that it computes with.", .words = "f32|bf16",
+     .otherwise = "\"f32\""},
     {"max-seconds", FIELD_INT, READ_ONLY, "Limit of an attempt; 0 is none."},
-    {"gpu", FIELD_BOOL, READ_ONLY, "Insists on a GPU."},
+    {"gpu", FIELD_BOOL, READ_ONLY, "Asks for a GPU."},
+    {"gpu-required", FIELD_BOOL, READ_ONLY, "Insists on one."},
+    {"pool", FIELD_STRING, READ_ONLY, "Pool of workers that takes it."},
     {NULL},
 };
 
@@ -76,6 +87,13 @@ static const struct field status_out[] = {
 const struct resource resource_training_job = {
     .type = "training-job", .collection = "training-jobs", .fields = training_job_out, .processed = true};
 
+/* By its own word, or its solver's "solver_mode: GPU". */
+static bool wants_gpu(const json_t *in, const struct document *solver)
+{
+    return json_get_bool(in, "gpu-required", false) || json_get_bool(in, "gpu", false) ||
+           json_get_bool(solver->body, "gpu", false);
+}
+
 /* What the job is queued with.  in: the request's body.  New. */
 static json_t *train_spec(const char *id, const struct document *solver, const char *dataset,
                           const json_t *in)
@@ -91,54 +109,95 @@ static json_t *train_spec(const char *id, const struct document *solver, const c
     json_t *spec = json_object();
     json_object_set_new(spec, "layer_type", json_string(layer_type_name(layer_type)));
     json_object_set(spec, "threads", json_object_get(in, "threads"));
+    json_object_set(spec, "precision", json_object_get(in, "precision"));
     json_object_set(spec, "max_iter", json_object_get(solver->body, "max-iterations"));
+    if (wants_gpu(in, solver))
+        json_object_set_new(spec, "gpu", json_true());
     return json_pack("{s:o, s:o, s:O}", "spec", spec, "inputs", inputs, "max_seconds",
                      json_object_get(in, "max-seconds"));
 }
 
+static bool is_bf16(const json_t *in)
+{
+    return !strcmp(json_get_string(in, "precision", ""), "bf16");
+}
+
 /*
- * The pool of cpu or gpu jobs, or, when its memory cannot be enough for the
- * net, the smallest other one that may hold it.
+ * The smallest pool of GPUs that may hold it: one that the operator has
+ * defined, or, for a job that insists, any.  NULL: none, or none is wanted.
+ */
+static const struct pool_size *choose_gpu_pool(const struct pools *pools, const json_t *in,
+                                               const struct document *solver, int64_t needed)
+{
+    bool insists = json_get_bool(in, "gpu-required", false);
+    const struct pool_size *pool = wants_gpu(in, solver) ? pools_fit(pools, 0, needed, 1) : NULL;
+    return pool && (insists || !pool->implied) ? pool : NULL;
+}
+
+/*
+ * A pool of GPUs for a job that asks for one; else that of cpu jobs, or, when its memory cannot be
+ * enough for the net, the smallest other one that may hold it.
  */
 static enum status choose_pool(const struct request *r, const json_t *in, const struct document *solver,
                                const char **ret_pool, struct error *err)
 {
     const struct pools *pools = api_pools(r->api);
-    bool gpu = json_get_bool(in, "gpu", false);
     int64_t needed = json_get_int(solver->body, "memory-bytes", 0);
-    const char *usual = gpu ? "gpu" : "cpu";
-    const struct pool_size *pool = pools_find(pools, usual);
+    if (is_bf16(in))
+        needed /= 2; /* the bound counts what a layer reads as floats */
     char there[POOLS_TEXT_MAX], size[SIZE_TEXT_MAX];
-    if (!pool || !pool->memory_bytes || needed <= pool->memory_bytes) {
-        *ret_pool = usual;
-        return OK;
+    const struct pool_size *pool = choose_gpu_pool(pools, in, solver, needed);
+    bool insists = json_get_bool(in, "gpu-required", false);
+    if (!pool && !insists) {
+        pool = pools_find(pools, "cpu");
+        if (pool && pool->memory_bytes && needed > pool->memory_bytes)
+            pool = pools_fit(pools, 0, needed, 0);
     }
-    pool = pools_fit(pools, 0, needed, gpu);
     if (!pool)
-        return error_set(err, INVALID,
-                         "training this net takes at least %s of memory, more than any pool of workers has; "
-                         "there are: %s",
-                         size_text(needed, size), pools_text(pools, there));
+        return error_set(
+            err, INVALID,
+            "training this net takes at least %s of memory%s, more than any pool of workers has; "
+            "there are: %s",
+            size_text(needed, size), insists ? " and a GPU" : "", pools_text(pools, there));
     *ret_pool = pool->name;
     return OK;
+}
+
+/* A plan's own. */
+struct training {
+    struct document solver;
+    char *text; /* of the solver, once it was wanted */
+    size_t n_text;
+    const char *refs[2];
+};
+
+static void training_free(void *own)
+{
+    struct training *t = own;
+    document_release(&t->solver);
+    free(t->text);
+    free(t);
 }
 
 static enum status training_job_plan(struct request *r, struct response *response, const json_t *in,
                                      struct job_plan *p, struct error *err)
 {
+    struct training *t = p->own = xcalloc(1, sizeof(*t));
+    p->release_own = training_free;
     TRY(resource_find_named(r, response, &resource_solver, "/solver-id", json_get_string(in, "solver-id", ""),
-                            &p->uses, err));
-    const char *dataset = json_get_string(p->uses.body, "dataset-id", "");
+                            &t->solver, err));
+    const char *dataset = json_get_string(t->solver.body, "dataset-id", "");
     const char *pool = NULL;
-    TRY(choose_pool(r, in, &p->uses, &pool, err));
+    TRY(choose_pool(r, in, &t->solver, &pool, err));
     id_new(p->id);
-    p->spec = train_spec(p->id, &p->uses, dataset, in);
+    p->spec = train_spec(p->id, &t->solver, dataset, in);
     p->body = json_copy((json_t *)(uintptr_t)in);
     json_object_del(p->body, "array");
+    json_object_set_new(p->body, "pool", json_string(pool));
     json_object_set_new(p->body, "dataset-id", json_string(dataset));
-    json_object_set(p->body, "max-iterations", json_object_get(p->uses.body, "max-iterations"));
-    p->refs[0] = p->uses.id;
-    p->refs[1] = dataset;
+    json_object_set(p->body, "max-iterations", json_object_get(t->solver.body, "max-iterations"));
+    t->refs[0] = t->solver.id;
+    t->refs[1] = dataset;
     p->job = (struct new_job){
         .kind = "train",
         .pool = pool,
@@ -150,7 +209,7 @@ static enum status training_job_plan(struct request *r, struct response *respons
                                         .type = resource_training_job.type,
                                         .body = p->body,
                                         .job = &p->job,
-                                        .refs = p->refs,
+                                        .refs = t->refs,
                                         .n_refs = 2};
     return OK;
 }
@@ -159,13 +218,14 @@ static enum status training_job_plan(struct request *r, struct response *respons
 static enum status training_job_vary(struct request *r, struct job_plan *plan, const json_t *parameters,
                                      json_t **ret_patch, struct error *err)
 {
+    struct training *t = plan->own;
     struct blob blob;
     int max_iter;
-    if (!plan->text) {
-        TRY(blob_ref_get(api_store(r->api), plan->uses.id, SOLVER_PROTOTXT, &blob, err));
-        TRY(blob_read(api_store(r->api), blob.sha256, SOLVER_MAX_BYTES, &plan->text, &plan->n_text, err));
+    if (!t->text) {
+        TRY(blob_ref_get(api_store(r->api), t->solver.id, SOLVER_PROTOTXT, &blob, err));
+        TRY(blob_read(api_store(r->api), blob.sha256, SOLVER_MAX_BYTES, &t->text, &t->n_text, err));
     }
-    struct specification_text text = {.bytes = plan->text, .name = SOLVER_PROTOTXT, .size = plan->n_text};
+    struct specification_text text = {.bytes = t->text, .name = SOLVER_PROTOTXT, .size = t->n_text};
     TRY(specification_vary(&text, parameters, &max_iter, err));
     *ret_patch =
         json_pack("{s:{s:O, s:i}, s:{s:{s:O, s:i}}}", "body", "parameters", parameters, "max-iterations",
@@ -180,28 +240,7 @@ const struct job_maker training_job_maker = {.resource = &resource_training_job,
 
 static enum status training_job_create(struct request *r, struct response *response, struct error *err)
 {
-    CLEANUP(job_plan_release) struct job_plan plan = {0};
-    TRY(training_job_plan(r, response, r->body, &plan, err));
-    const json_t *elements = json_object_get(r->body, "array");
-    if (elements)
-        return array_create_request(r, response, &training_job_maker, &plan, elements, err);
-    return resource_create(r, response, &resource_training_job, &plan.document, err);
-}
-
-static enum status latest_metrics(struct store *store, const char *job, json_t **ret_metrics,
-                                  struct error *err)
-{
-    CLEANUP(metric_list_release) struct metric_list latest = {0};
-    TRY(metrics_latest(store, job, &latest, err));
-    json_t *metrics = json_object();
-    for (int i = 0; i < latest.n; i++) {
-        const struct metric_point *point = &latest.points[i];
-        json_object_set_new(
-            metrics, point->name,
-            json_pack("{s:I, s:o}", "step", (json_int_t)point->step, "value", number_or_word(point->value)));
-    }
-    *ret_metrics = metrics;
-    return OK;
+    return job_create_request(r, response, &training_job_maker, r->body, err);
 }
 
 /*
@@ -226,7 +265,7 @@ static enum status training_job_status(struct request *r, struct response *respo
     CLEANUP(json_decrefp) json_t *progress = NULL;
     CLEANUP(json_decrefp) json_t *metrics = NULL;
     TRY(progress_get(store, job.id, &progress, err));
-    TRY(latest_metrics(store, job.id, &metrics, err));
+    TRY(latest_metrics_json(store, job.id, &metrics, err));
     if (!progress)
         progress = json_incref(json_object_get(job.body, "progress"));
     json_t *loss = json_object_get(progress, "loss");
@@ -253,7 +292,7 @@ static enum status training_job_status(struct request *r, struct response *respo
 
 const struct route training_job_routes[] = {
     {"POST", "/training-jobs", training_job_create, SCOPE_USER, BODY_JSON, "Queue a training job.",
-     training_job_in, training_job_out, 201},
+     training_job_in, training_job_out, 201, .json_max = ARRAY_BODY_MAX},
     {"GET", "/training-jobs", resource_list, SCOPE_USER, BODY_NONE, "List training jobs.", NULL, list_fields,
      200, list_query},
     {"GET", "/training-jobs/{id}", resource_get, SCOPE_USER, BODY_NONE, "One training job.", NULL,

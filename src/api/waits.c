@@ -24,6 +24,7 @@ struct waits {
     struct bucket buckets[N_BUCKETS];
     struct waiter *waiters;
     uint64_t stamp;
+    uint64_t all_stirred; /* stamp of the latest waits_stir_all */
     int64_t next_ms;
     bool ended, freeing;
 };
@@ -156,7 +157,7 @@ void waiter_topic_add(struct waiter *waiter, const char *topic)
 bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)
 {
     pthread_mutex_lock(&w->lock);
-    bool stirred = w->ended;
+    bool stirred = w->ended || w->all_stirred > stamp;
     for (int i = 0; i < waiter->n_topics; i++)
         stirred |= bucket_of(w, waiter->topics[i].hash)->stirred > stamp;
     if (stirred) {
@@ -180,6 +181,8 @@ bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)
     w->waiters = waiter;
     int64_t now_ms = clock_monotonic_ms();
     waiter->fallback_ms = waiter->is_patient ? waiter->deadline_ms : now_ms + WAITS_FALLBACK_MS;
+    if (waiter->look_ms)
+        waiter->fallback_ms = MIN(waiter->fallback_ms, waiter->look_ms);
     ask_gone_later(waiter, now_ms);
     if (due_ms(waiter) < w->next_ms) {
         w->next_ms = due_ms(waiter);
@@ -209,11 +212,24 @@ void waits_stir(struct waits *w, const char *topic)
     pthread_mutex_unlock(&w->lock);
 }
 
+static void wake_all(struct waits *w)
+{
+    while (w->waiters)
+        wake(w->waiters);
+}
+
+void waits_stir_all(struct waits *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->all_stirred = ++w->stamp;
+    wake_all(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void waits_end(struct waits *w)
 {
     pthread_mutex_lock(&w->lock);
     w->ended = true;
-    while (w->waiters)
-        wake(w->waiters);
+    wake_all(w);
     pthread_mutex_unlock(&w->lock);
 }

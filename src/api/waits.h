@@ -2,10 +2,11 @@
  * waits.h - who waits for what: long polls, by topic.
  *
  * A waiter is part of its owner's struct.  It is woken once: when one of its
- * topics stirs, at its deadline, after WAITS_FALLBACK_MS (a topic may stir in
- * another process), when its client has gone, or when all are woken.  There
- * may be ten thousand patient ones: their deadline (a heartbeat) is their
- * fallback, and they are asked less often whether they have gone.
+ * topics stirs, at its deadline, at look_ms, after WAITS_FALLBACK_MS (a topic
+ * may stir in another process), when its client has gone, or when all are
+ * woken.  There may be ten thousand patient ones: for them other processes'
+ * topics are told, or all stir (store_on_change), and they are asked less
+ * often whether they have gone.
  */
 #ifndef ET_WAITS_H
 #define ET_WAITS_H
@@ -28,6 +29,7 @@ struct waiter {
     struct waiter_topic topics[WAITS_TOPICS];
     int n_topics;
     int64_t deadline_ms;               /* monotonic */
+    int64_t look_ms;                   /* monotonic: woken by then in any case; 0: not asked for */
     void (*wake)(struct waiter *w);    /* not linked any more; quick, calls no waits_ function */
     bool (*is_gone)(struct waiter *w); /* asked every second, of a patient one every five */
     bool is_patient;
@@ -46,6 +48,7 @@ void waiter_topic_add(struct waiter *waiter, const char *topic);
 bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp);
 
 void waits_stir(struct waits *w, const char *topic);
+void waits_stir_all(struct waits *w); /* every topic */
 /* From here on nobody waits. */
 void waits_end(struct waits *w);
 

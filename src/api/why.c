@@ -195,5 +195,6 @@ static enum status why_get(struct request *r, struct response *response, struct 
             why_out, 200                                                                                     \
     }
 const struct route why_routes[] = {
-    WHY("datafiles"), WHY("datasets"), WHY("training-jobs"), WHY("classify-jobs"), WHY("jobs"), {NULL},
+    WHY("datafiles"), WHY("datasets"), WHY("training-jobs"), WHY("classify-jobs"), WHY("jobs"),
+    WHY("orders"),    {NULL},
 };

@@ -19,6 +19,7 @@ struct pool_size {
     int cpus;             /* 0: not said, so any number fits */
     int64_t memory_bytes; /* 0: the same */
     int gpus;
+    bool implied; /* nobody has defined it, and perhaps nobody serves it */
 };
 
 struct pools {

@@ -19,6 +19,7 @@ enum flag {
     FLAG_LOGGING,
     FLAG_MODEL,
     FLAG_PHASE,
+    FLAG_PRECISION,
     FLAG_PROGRESS_FD,
     FLAG_SERVICE_SNAPSHOT,
     FLAG_SIGHUP_EFFECT,
@@ -40,6 +41,7 @@ static const struct option options[] = {
     {"level", required_argument, NULL, FLAG_LEVEL},
     {"model", required_argument, NULL, FLAG_MODEL},
     {"phase", required_argument, NULL, FLAG_PHASE},
+    {"precision", required_argument, NULL, FLAG_PRECISION},
     {"progress-fd", required_argument, NULL, FLAG_PROGRESS_FD},
     {"service-snapshot", required_argument, NULL, FLAG_SERVICE_SNAPSHOT},
     {"sighup_effect", required_argument, NULL, FLAG_SIGHUP_EFFECT},
@@ -126,6 +128,8 @@ static const char *take_flag(enum flag flag, const char *value, struct caffe_fla
         return read_int(value, 1, &f->iterations) ? NULL : "a number above 0";
     case FLAG_THREADS:
         return read_int(value, 0, &f->threads) ? NULL : "a number, or 0 for all processors";
+    case FLAG_PRECISION:
+        return precision_read(value, &f->precision) ? NULL : "f32 or bf16";
     case FLAG_SNAPSHOT_EVERY:
         return read_int(value, 0, &f->snapshot_every_s) ? NULL : "a number of seconds";
     case FLAG_PROGRESS_FD:
@@ -186,6 +190,8 @@ void caffe_flags_log_device(const struct caffe_flags *f, bool solver_wants_gpu)
     else if (solver_wants_gpu)
         caffe_log('W', "caffe.cpp:197", "solver_mode is GPU: this engine has no GPU code; the CPU is used.");
     caffe_log('I', "caffe.cpp:197", "Use CPU.");
+    if (f->precision == PRECISION_BF16)
+        caffe_log('I', "caffe.cpp:197", "Precision: bf16.");
 }
 
 static void net_parameter_freep(Caffe__NetParameter **p)
@@ -223,6 +229,7 @@ enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, boo
     };
     const struct net_options net_options = {
         .threads = f->threads,
+        .precision = f->precision,
         .seed = 1,
         .inference = inference,
         .keep_blobs = f->keep_blobs,

@@ -21,7 +21,8 @@ struct caffe_flags {
     enum solver_action on_sigint, on_sighup, on_sigterm; /* stop, snapshot, stop */
 
     /* Extensions. */
-    int threads;                  /* 0: all processors */
+    int threads; /* 0: all processors */
+    enum precision precision;
     int snapshot_every_s;         /* 0: never */
     const char *service_snapshot; /* prefix */
     int progress_fd;              /* -1: none */
@@ -55,6 +56,7 @@ enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, boo
 
 #define CAFFE_EXTENSIONS_HELP                                                                                \
     "\nExtensions:\n"                                                                                        \
-    "  --threads=N         threads to compute with (all processors)\n"
+    "  --threads=N         threads to compute with (all processors)\n"                                       \
+    "  --precision=P       f32 (default), or bf16: faster where the processor has avx512_bf16\n"
 
 #endif

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/deploy_net.h"
 #include "cli/job.h"
+#include "cli/job_flags.h"
 
 static const char help[] =
     "usage: et classify [options] ID PICTURE...\n\n"
@@ -16,8 +17,9 @@ static const char help[] =
     "or a finished training job; for a job a classifier is made first, from the net that\n"
     "was trained or from --net.\n\n"
     "      --net FILE         prototxt of the net for labelling, with an Input layer\n"
-    "      --scale S          what pixels in [0,1] are multiplied by (default: as in training; 255 with --net)\n" CLIENT_OPTIONS_HELP
-    "\nexample:\n"
+    "      --scale S          what pixels in [0,1] are multiplied by (default: as in training; 255 with --net)\n"
+    "      --no-wait          print the id of the job, and do not wait for its labels\n" JOB_FLAGS_HELP
+        CLIENT_OPTIONS_HELP "\nexample:\n"
     "  et classify 019a3f0c1d2e4b5a69788796a5b4c3d2 letters/*.png\n";
 
 /* Shape and text from a net that the user wrote. */
@@ -123,8 +125,32 @@ static enum status print_labels(const json_t *job, char *const *pictures, struct
     return OK;
 }
 
-static enum status classify(struct client *c, const char *id, const char *net_file, const char *scale,
-                            char *const *pictures, json_t **ret_job, struct error *err)
+/* What is said of the job, as parts of the form. */
+static void add_flags(struct form *form, const json_t *flags)
+{
+    const char *key;
+    json_t *value, *id;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)flags, key, value) {
+        json_array_foreach(value, i, id)
+            form_value(form, key, json_string_value(id));
+        if (json_is_array(value))
+            continue;
+        CLEANUP(freep)
+        char *text =
+            json_is_string(value) ? xstrdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY);
+        form_value(form, key, text);
+    }
+}
+
+struct wish {
+    const char *net_file, *scale;
+    struct job_flags flags;
+    bool no_wait;
+};
+
+static enum status classify(struct client *c, const char *id, const struct wish *wish, char *const *pictures,
+                            json_t **ret_job, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *document = NULL;
     TRY(client_document(c, id, &document, err));
@@ -132,11 +158,12 @@ static enum status classify(struct client *c, const char *id, const char *net_fi
     snprintf(classifier, sizeof(classifier), "%s", id);
     const char *type = json_get_string(document, "type", "");
     if (!strcmp(type, "training-job"))
-        TRY(make_classifier(c, document, net_file, scale, classifier, err));
+        TRY(make_classifier(c, document, wish->net_file, wish->scale, classifier, err));
     else if (strcmp(type, "classifier"))
         return error_set(err, INVALID, "'%s' is a %s: a classifier or a training job is wanted", id, type);
     CLEANUP(form_release) struct form form;
     form_init(&form);
+    add_flags(&form, wish->flags.job);
     for (char *const *p = pictures; *p; p++)
         if (is_url(*p))
             form_value(&form, "urls", *p);
@@ -145,28 +172,47 @@ static enum status classify(struct client *c, const char *id, const char *net_fi
     CLEANUP(freep) char *path = xasprintf("/classifiers/%s/classify", classifier);
     CLEANUP(json_decrefp) json_t *job = NULL;
     TRY(form_send(&form, c, path, &job, err));
+    if (wish->no_wait) {
+        *ret_job = TAKE(job);
+        return OK;
+    }
     return job_wait(c, json_get_string(job, "_id", ""), NULL, NULL, ret_job, err);
+}
+
+static void wish_release(struct wish *w)
+{
+    job_flags_release(&w->flags);
 }
 
 int command_classify(int argc, char **argv)
 {
-    enum { NET = 1, SCALE };
+    enum { NET = 1, SCALE, NO_WAIT };
     static const struct option options[] = {{"net", required_argument, NULL, NET},
                                             {"scale", required_argument, NULL, SCALE},
+                                            {"no-wait", no_argument, NULL, NO_WAIT},
                                             {"help", no_argument, NULL, 'h'},
+                                            JOB_FLAGS,
                                             CLIENT_OPTIONS,
                                             {NULL, 0, NULL, 0}};
     struct client_settings settings = {0};
-    const char *net_file = NULL, *scale = NULL;
+    CLEANUP(wish_release) struct wish wish = {.no_wait = false};
+    job_flags_init(&wish.flags);
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        int end = -1;
         if (option == NET)
-            net_file = optarg;
+            wish.net_file = optarg;
         else if (option == SCALE)
-            scale = optarg;
+            wish.scale = optarg;
+        else if (option == NO_WAIT)
+            wish.no_wait = true;
         else if (option == 'h')
             return fputs(help, stdout), EXIT_DONE;
+        else if (option >= JOB_FLAG_AFTER && option < JOB_FLAG_END)
+            end = job_flags_take(&wish.flags, "classify", option, optarg);
         else if (!client_option(option, optarg, &settings))
             return EXIT_USAGE;
+        if (end >= 0)
+            return end;
     }
     if (optind + 2 > argc)
         return command_usage("classify", "an id and at least one picture are wanted");
@@ -175,8 +221,12 @@ int command_classify(int argc, char **argv)
     CLEANUP(client_release) struct client c = {0};
     CLEANUP(json_decrefp) json_t *job = NULL;
     if (client_open(&settings, true, &c, &err) != OK ||
-        classify(&c, argv[optind], net_file, scale, pictures, &job, &err) != OK)
+        classify(&c, argv[optind], &wish, pictures, &job, &err) != OK)
         return command_fail(&err);
+    if (wish.no_wait) {
+        client_print(&c, job, "%s", json_get_string(job, "_id", ""));
+        return EXIT_DONE;
+    }
     if (c.as_json)
         client_print(&c, job, " ");
     else if (!state_is_good(job))

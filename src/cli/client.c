@@ -313,6 +313,7 @@ const char *client_collection(const char *type)
         {"array", "arrays"},
         {"schedule", "schedules"},
         {"job", "jobs"},
+        {"order", "orders"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (!strcmp(type, rows[i][0]))

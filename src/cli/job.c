@@ -3,6 +3,8 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "base/buf.h"
+
 int job_arguments(int argc, char **argv, const char *help, const char *extra, bool extra_takes_value,
                   struct job_arguments *ret_arguments)
 {
@@ -72,4 +74,30 @@ enum status job_wait(struct client *c, const char *id,
 int job_exit_status(const json_t *document)
 {
     return state_is_good(document) ? EXIT_DONE : EXIT_WORK_FAILED;
+}
+
+char *array_counts_text(const json_t *array)
+{
+    struct buf text;
+    const char *state;
+    json_t *n;
+    buf_init(&text, 4096);
+    buf_printf(&text, "%lld jobs", (long long)json_get_int(array, "size", 0));
+    json_object_foreach(json_object_get(array, "jobs"), state, n)
+        if (json_integer_value(n))
+            buf_printf(&text, "  %lld %s", (long long)json_integer_value(n), state);
+    return buf_take(&text, NULL);
+}
+
+int job_exit_status_told(const json_t *document)
+{
+    const char *id = json_get_string(document, "_id", ""),
+               *why = json_get_string(document, "processing-log", "");
+    if (state_is_good(document))
+        return EXIT_DONE;
+    if (json_object_get(document, "jobs"))
+        fprintf(stderr, "et: not all jobs of the array finished well: 'et get %s' lists them\n", id);
+    else
+        fprintf(stderr, "et: the job failed: %s\n", why);
+    return EXIT_WORK_FAILED;
 }

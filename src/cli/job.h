@@ -31,7 +31,11 @@ enum status job_wait(struct client *c, const char *id,
                                          struct error *err),
                      void *context, json_t **ret_document, struct error *err);
 
-/* "failed: reason" or "finished"; the exit status is EXIT_DONE only for the latter. */
+/* EXIT_DONE only when it finished well; the other says on stderr why not. */
 int job_exit_status(const json_t *document);
+int job_exit_status_told(const json_t *document);
+
+/* "100 jobs  8 ready  90 finished  2 failed": an array's, for the caller to free. */
+char *array_counts_text(const json_t *array);
 
 #endif

@@ -60,8 +60,12 @@ int command_logs(int argc, char **argv)
         client_document(&c, arguments.id, &document, &err) != OK)
         return command_fail(&err);
     printing.collection = client_collection(json_get_string(document, "type", ""));
-    if (!printing.collection) {
-        error_set(&err, INVALID, "'%s' is no job", arguments.id);
+    bool is_array = json_object_get(document, "jobs") != NULL;
+    if (!printing.collection || is_array) {
+        error_set(&err, INVALID,
+                  is_array ? "'%s' is an array: its jobs have logs; 'et get' of it lists them"
+                           : "'%s' is no job",
+                  arguments.id);
         return command_fail(&err);
     }
     json_decref(TAKE(document));

@@ -12,7 +12,10 @@
  */
 enum status parameters_cross(json_t *sets, const char *text, struct error *err);
 
-/* A file with a JSON array of objects, or one object a line.  New. */
+/*
+ * A file with a JSON array of objects, one object a line, or, when its name
+ * ends in .csv, names in its first line and a set in each other.  New.
+ */
 enum status parameters_read(const char *path, json_t **ret_sets, struct error *err);
 
 #endif

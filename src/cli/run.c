@@ -11,6 +11,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/job.h"
+#include "cli/job_flags.h"
 #include "cli/pack.h"
 
 #define PARAMETERS_MAX (1 << 20)
@@ -28,22 +29,26 @@ static const char help[] =
     "      --cpu N            processors wanted\n"
     "      --memory SIZE      memory wanted, as 512M or 4G\n"
     "      --gpu N            GPUs wanted\n"
-    "      --max-seconds N    fail when it takes longer\n"
-    "      --network          it needs the network\n"
-    "      --priority N       higher goes first among your own jobs (default 0)\n"
+    "      --network          it needs the network\n" JOB_FLAGS_HELP
+    "      --sweep KEY=A,B    make an array: a job with each value of a parameter; repeated: with each\n"
+    "                         combination\n"
+    "      --array FILE       make an array: a job for each parameter set of a file: .csv, or JSON, one a\n"
+    "                         line or an array\n"
     "  -w, --wait             wait until it has ended; exit status 1 when it failed\n" CLIENT_OPTIONS_HELP
     "\nexample:\n"
-    "  JOB=$(et run -w -p trees=100 examples/scripts/sklearn_train.py) && et get $JOB/model.pkl\n";
+    "  JOB=$(et run -w -p trees=100 examples/scripts/sklearn_train.py) && et get $JOB/model.pkl\n"
+    "  ARRAY=$(et run -w --sweep trees=10,100,1000 examples/scripts/sklearn_train.py) && et get $ARRAY\n";
 
 struct run {
-    json_t *document;
+    struct job_flags flags; /* their fields are the document's */
+    json_t *document;       /* flags.job */
     const char *script;
     bool installed, wait;
 };
 
 static void run_release(struct run *run)
 {
-    json_decref(run->document);
+    job_flags_release(&run->flags);
 }
 
 /* ---- what is asked for ---- */
@@ -98,7 +103,7 @@ static bool add_integer(json_t *document, const char *key, const char *text)
     return !errno && end != text && !*end && !json_object_set_new(document, key, json_integer(value));
 }
 
-enum { PARAMS = 1, INSTALLED, ENTRY, CPU, MEMORY, GPU, MAX_SECONDS, NETWORK, PRIORITY };
+enum { PARAMS = 1, INSTALLED, ENTRY, CPU, MEMORY, GPU, NETWORK };
 
 /* false: the value is not what the option takes. */
 static bool take_option(struct run *run, int option, const char *value)
@@ -121,12 +126,8 @@ static bool take_option(struct run *run, int option, const char *value)
         return size_read(value, &bytes) && !json_object_set_new(d, "memory", json_integer(bytes));
     case GPU:
         return add_integer(d, "gpu", value);
-    case MAX_SECONDS:
-        return add_integer(d, "max-seconds", value);
     case NETWORK:
         return !json_object_set_new(d, "network", json_true());
-    case PRIORITY:
-        return add_integer(d, "priority", value);
     default:
         return run->wait = true;
     }
@@ -137,6 +138,8 @@ static bool take_option(struct run *run, int option, const char *value)
 static enum status send_script(struct client *c, const struct run *run, json_t **ret_job, struct error *err)
 {
     struct stat st;
+    if (run->flags.sets)
+        json_object_set(run->document, "array", run->flags.sets);
     if (run->installed) {
         json_object_set_new(run->document, "script", json_string(run->script));
         return client_json(c, "POST", "/jobs", run->document, ret_job, err);
@@ -169,9 +172,7 @@ static int finish(struct client *c, const struct run *run, const json_t *job)
         return command_fail(&err);
     if (c->as_json)
         client_print(c, ended, " ");
-    if (!state_is_good(ended))
-        fprintf(stderr, "et: the job failed: %s\n", json_get_string(ended, "processing-log", ""));
-    return job_exit_status(ended);
+    return job_exit_status_told(ended);
 }
 
 int command_run_script(int argc, char **argv)
@@ -184,25 +185,33 @@ int command_run_script(int argc, char **argv)
                                             {"cpu", required_argument, NULL, CPU},
                                             {"memory", required_argument, NULL, MEMORY},
                                             {"gpu", required_argument, NULL, GPU},
-                                            {"max-seconds", required_argument, NULL, MAX_SECONDS},
                                             {"network", no_argument, NULL, NETWORK},
-                                            {"priority", required_argument, NULL, PRIORITY},
+                                            ARRAY_FLAGS,
+                                            JOB_FLAGS,
                                             {"wait", no_argument, NULL, 'w'},
                                             {"help", no_argument, NULL, 'h'},
                                             CLIENT_OPTIONS,
                                             {NULL, 0, NULL, 0}};
     struct client_settings settings = {0};
     struct error err = {0};
-    CLEANUP(run_release) struct run run = {.document = json_pack("{s:{}, s:[]}", "parameters", "inputs")};
+    CLEANUP(run_release) struct run run = {.wait = false};
+    job_flags_init(&run.flags);
+    run.document = run.flags.job;
+    json_object_set_new(run.document, "parameters", json_object());
+    json_object_set_new(run.document, "inputs", json_array());
     for (int option; (option = getopt_long(argc, argv, "+p:i:wh", options, NULL)) != -1;) {
         if (option == 'h')
             return fputs(help, stdout), EXIT_DONE;
         if (option == PARAMS) {
             if (read_parameters(optarg, json_object_get(run.document, "parameters"), &err) != OK)
                 return command_fail(&err);
-        } else if (option == 'p' || option == 'i' || option == 'w' || (option > 0 && option <= PRIORITY)) {
+        } else if (option == 'p' || option == 'i' || option == 'w' || (option > 0 && option <= NETWORK)) {
             if (!take_option(&run, option, optarg))
                 return command_usage("run", "'%s' is not what its option takes", optarg);
+        } else if (option >= JOB_FLAG_AFTER && option < JOB_FLAG_END) {
+            int end = job_flags_take(&run.flags, "run", option, optarg);
+            if (end >= 0)
+                return end;
         } else if (!client_option(option, optarg, &settings)) {
             return EXIT_USAGE;
         }

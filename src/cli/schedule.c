@@ -9,8 +9,8 @@ static const char help[] =
     "usage: et schedule [options] 'MINUTE HOUR DAY MONTH WEEKDAY' JOB\n"
     "       et schedule [options]\n"
     "       et schedule --pause ID | --resume ID | --delete ID\n\n"
-    "Trains again at times that come again, as crontab(5) writes them, in UTC: with the solver and the\n"
-    "settings of an existing training job.  Without arguments: lists your schedules.\n\n"
+    "Runs a job again at times that come again, as crontab(5) writes them, in UTC: as an existing training\n"
+    "job, script or classification (of URLs) was made.  Without arguments: lists your schedules.\n\n"
     "      --overlap HOW      when the run before has not ended: skip (default), or queue one behind it\n"
     "      --pause ID         make no jobs for now\n"
     "      --resume ID        make them again\n"
@@ -18,14 +18,21 @@ static const char help[] =
     "  et schedule '30 2 * * mon-fri' 019a3f0c1d2e4b5a69788796a5b4c3d2\n";
 
 /* What a job was made with, to be made again.  New. */
-static json_t *settings_of(const json_t *job)
+static json_t *settings_of(const json_t *job, const char *type)
 {
-    static const char *const keys[] = {"solver-id", "priority", "threads",          "max-seconds",
-                                       "gpu",       "retries",  "retry-on-failure", "retry-delay-seconds"};
+    static const char *const keys[] = {"solver-id",    "classifier-id", "urls",
+                                       "entry",        "inputs",        "cpu",
+                                       "memory",       "network",       "priority",
+                                       "gpu",          "threads",       "precision",
+                                       "gpu-required", "retries",       "retry-on-failure",
+                                       "parameters",   "max-seconds",   "retry-delay-seconds"};
     json_t *settings = json_object();
+    bool is_script = !strcmp(type, "job");
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-        if (json_object_get(job, keys[i]))
+        if (json_object_get(job, keys[i]) && (is_script || strcmp(keys[i], "parameters")))
             json_object_set(settings, keys[i], json_object_get(job, keys[i]));
+    if (is_script)
+        json_object_set(settings, "script-of", json_object_get(job, "_id"));
     return settings;
 }
 
@@ -35,10 +42,12 @@ static enum status add(struct client *c, const char *cron, const char *job_id, c
     CLEANUP(json_decrefp) json_t *job = NULL;
     CLEANUP(json_decrefp) json_t *schedule = NULL;
     TRY(client_document(c, job_id, &job, err));
-    if (strcmp(json_get_string(job, "type", ""), "training-job") != 0)
-        return error_set(err, INVALID, "'%s' is no training job", job_id);
+    const char *type = json_get_string(job, "type", "");
+    if (strcmp(type, "training-job") && strcmp(type, "job") && strcmp(type, "classify-job"))
+        return error_set(err, INVALID, "'%s' is no training job, script or classification", job_id);
     CLEANUP(json_decrefp)
-    json_t *body = json_pack("{s:s, s:s, s:o}", "cron", cron, "overlap", overlap, "job", settings_of(job));
+    json_t *body = json_pack("{s:s, s:s, s:s, s:o}", "cron", cron, "overlap", overlap, "type", type, "job",
+                             settings_of(job, type));
     TRY(client_json(c, "POST", "/schedules", body, &schedule, err));
     client_print(c, schedule, "%s", json_get_string(schedule, "id", ""));
     return OK;
@@ -57,9 +66,10 @@ static enum status list(struct client *c, struct error *err)
     json_t *s;
     json_array_foreach(items, i, s) {
         const char *note = json_get_string(s, "note", "");
-        printf("%s  %-16s  next %-24s  %lld runs%s%s\n", json_get_string(s, "id", ""),
-               json_get_string(s, "cron", ""), json_get_string(s, "next-run", "never: paused"),
-               (long long)json_get_int(s, "runs", 0), *note ? "  " : "", note);
+        printf("%s  %-12s  %-16s  next %-24s  %lld runs%s%s\n", json_get_string(s, "id", ""),
+               json_get_string(s, "of", ""), json_get_string(s, "cron", ""),
+               json_get_string(s, "next-run", "never: paused"), (long long)json_get_int(s, "runs", 0),
+               *note ? "  " : "", note);
     }
     if (!json_array_size(items))
         fprintf(stderr, "no schedules\n");

@@ -23,6 +23,7 @@
 #include "cli/local_worker.h"
 #include "cli/settings.h"
 #include "store/store.h"
+#include "worker/devices.h"
 
 /* Of the 30 s in which SIGTERM must end it: first the worker, then what clients still have under way. */
 #define WORKER_GRACE_MS   15000
@@ -54,6 +55,8 @@ static const char help[] =
     "  --bucket NAME:USER[:CLASSIFIER]  serve a request queue at /NAME, without a password, repeated; by\n"
     "                           workers from outside, or by a classifier of the user's\n"
     "  --order-timeout SECONDS  an Order that a node holds lapses after it (86400)\n"
+    "  --item-lease-ms N        a worker that says nothing of its item for so long has lost it (300000)\n"
+    "  --item-ms N              a request of a bucket is forgotten after it (1800000)\n"
     "  --config FILE            settings as 'listen = ADDR:PORT' lines\n\n"
     "Each option is also a variable (ET_LISTEN) and a key in the configuration file.\n"
     "When ready it prints 'listening on http://ADDR:PORT'. Logs go to stderr.\n\n"
@@ -122,15 +125,24 @@ static enum status read_pools(struct serving *s, int workers, struct error *err)
         cpu.memory_bytes = memory / workers;
     }
     pools_put(&s->api.pools, &cpu);
+    CLEANUP(devices_release) struct devices gpus = {0};
+    if (workers)
+        TRY(devices_read(getenv("ET_GPUS"), &gpus, err));
+    if (gpus.n) {
+        struct pool_size gpu = cpu;
+        snprintf(gpu.name, sizeof(gpu.name), "gpu");
+        gpu.gpus = 1;
+        pools_put(&s->api.pools, &gpu);
+    }
     if (pools)
         TRY(pools_add_all(&s->api.pools, pools, err));
     struct buf words;
     buf_init(&words, 1 << 16);
     for (int i = 0; i < s->api.pools.n; i++) {
         const struct pool_size *p = &s->api.pools.items[i];
-        if (p->gpus || p->cpus > cores || p->memory_bytes > memory)
+        if (p->gpus > gpus.n || p->cpus > cores || p->memory_bytes > memory)
             continue;
-        buf_printf(&words, "%s%s:cpus=%d", words.size ? " " : "", p->name, p->cpus);
+        buf_printf(&words, "%s%s:cpus=%d,gpus=%d", words.size ? " " : "", p->name, p->cpus, p->gpus);
         if (p->memory_bytes)
             buf_printf(&words, ",memory=%lld", (long long)p->memory_bytes);
     }
@@ -155,6 +167,8 @@ static enum status read_settings(struct serving *s, struct error *err)
     TRY(setting_int(settings, "body-window-ms", 1, 3600000, &s->api.body_window_ms, err));
     TRY(setting_int(settings, "body-rate", 1, 1 << 30, &s->api.body_rate, err));
     TRY(setting_int(settings, "idle-ms", 1, 86400000, &s->api.idle_ms, err));
+    TRY(setting_int(settings, "webhook-ms", 1, 600000, &s->api.webhook_ms, err));
+    TRY(setting_int(settings, "backoff-ms", 1, 86400000, &s->store.backoff_ms, err));
     TRY(setting_size(settings, "max-upload", &s->api.max_upload, err));
     TRY(setting_int(settings, "order-timeout", 1, 365 * 86400, &order_seconds, err));
     TRY(setting_int(settings, "item-ms", 1, 86400000, &s->api.item_ms, err));
@@ -290,7 +304,6 @@ static enum status serve(struct serving *s, int signals, struct error *err)
 {
     struct store_options options = s->store;
     options.blobs = s->blobs;
-    options.now_ms = clock_now_ms();
     struct store *store = NULL;
     struct api *api = NULL;
     TRY(store_open(s->database, &options, &store, err));
@@ -371,6 +384,9 @@ int command_serve(int argc, char **argv)
         {"body-window-ms", .otherwise = "30000"},
         {"body-rate", .otherwise = "1024"},
         {"idle-ms", .otherwise = "75000"},
+        /* For tests: a receiver's time to answer, and the pause before a job is tried again. */
+        {"webhook-ms", .otherwise = "10000"},
+        {"backoff-ms", .otherwise = "5000"},
         {NULL},
     };
     CLEANUP(serving_release) struct serving s = {.settings = settings, .lock = -1};

@@ -4,6 +4,8 @@
 #include "cli/commands.h"
 #include "cli/job.h"
 
+#define RESULT_SHOWN 1000
+
 static const char help[] =
     "usage: et status [options] ID\n\n"
     "Prints the state of a job (or of any document), and how far training is.\n\n" CLIENT_OPTIONS_HELP
@@ -24,17 +26,17 @@ static void print_training(const json_t *status)
         printf("  %.0f s left", json_number_value(left));
 }
 
-/* "array ID: 100 jobs  8 ready  90 finished  2 failed" */
-static void print_array(const json_t *array, const json_t *jobs)
+/* Of a script: how it ended, and what it gave. */
+static void print_script(const json_t *job)
 {
-    const char *state;
-    json_t *n;
-    printf("array %s: %lld jobs", json_get_string(array, "id", ""),
-           (long long)json_get_int(array, "size", 0));
-    json_object_foreach((json_t *)(uintptr_t)jobs, state, n)
-        if (json_integer_value(n))
-            printf("  %lld %s", (long long)json_integer_value(n), state);
-    putchar('\n');
+    const json_t *result = json_object_get(job, "result");
+    size_t n = json_array_size(json_object_get(job, "artifacts"));
+    if (n)
+        printf("  %zu %s", n, n == 1 ? "artifact" : "artifacts");
+    if (!json_is_object(result))
+        return;
+    CLEANUP(freep) char *text = json_text(result);
+    printf("\n  %.*s%s", RESULT_SHOWN, text, strlen(text) > RESULT_SHOWN ? "..." : "");
 }
 
 static enum status show(struct client *c, const char *id, struct error *err)
@@ -51,9 +53,11 @@ static enum status show(struct client *c, const char *id, struct error *err)
         client_print(c, training ? status : document, " ");
         return OK;
     }
-    const json_t *jobs = json_object_get(document, "jobs");
-    if (jobs)
-        return print_array(document, jobs), OK;
+    if (json_object_get(document, "jobs")) {
+        CLEANUP(freep) char *counts = array_counts_text(document);
+        printf("array %s: %s\n", id, counts);
+        return OK;
+    }
     printf("%s %s: %s", json_get_string(document, "type", "document"), id,
            json_get_string(document, "processing-state", "stored"));
     const char *detail = json_get_string(document, "state", "");
@@ -61,6 +65,7 @@ static enum status show(struct client *c, const char *id, struct error *err)
         printf(" (%s)", detail);
     if (training)
         print_training(status);
+    print_script(document);
     const char *reason = json_get_string(document, "processing-log", "");
     printf("%s%s\n", *reason ? "\n  " : "", reason);
     return OK;

@@ -13,10 +13,12 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/job.h"
+#include "cli/job_flags.h"
 #include "cli/number.h"
 #include "cli/pack.h"
-#include "cli/parameters.h"
 #include "netdef/netdef.h"
+
+#define THREADS_MAX 1024
 
 static const char help[] =
     "usage: et submit [options] FOLDER\n\n"
@@ -27,16 +29,13 @@ static const char help[] =
     "    train.tar.gz and test.tar.gz, or train/ and test/   already divided\n\n"
     "      --split SHARE      part of data that trains, 0 to 1 (default 0.7)\n"
     "      --dataset ID       use this dataset instead of the folder's data\n"
-    "      --priority N       higher goes first among your own jobs (default 0)\n"
     "      --threads N        processors to use (default: the worker's cores divided by its slots)\n"
-    "      --max-seconds N    fail it when an attempt takes longer\n"
-    "      --after ID         begin when this document's job has finished; repeated for more\n"
-    "      --not-before TIME  begin at this time, such as 2026-11-21T13:40:00Z\n"
-    "      --retries N        further attempts when a machine is at fault (default 5)\n"
-    "      --retry-on-failure retry also when the job itself fails\n"
+    "      --precision P      f32 (default), or bf16: faster where the worker's processor has avx512_bf16\n"
+    "      --gpu              insist on a machine with a GPU, and wait for one\n" JOB_FLAGS_HELP
     "      --param NAME=A,B   make an array: a job with each value of a field of the solver; repeated:\n"
     "                         with each combination\n"
-    "      --array FILE       make an array: a job for each parameter set of a JSON file\n"
+    "      --array FILE       make an array: a job for each parameter set of a file: .csv, or JSON, one a\n"
+    "                         line or an array\n"
     "  -w, --wait             wait until it has ended; exit status 1 when it failed\n" CLIENT_OPTIONS_HELP
     "\nexample:\n"
     "  JOB=$(et submit examples/alphabet) && et logs -f $JOB\n";
@@ -45,8 +44,7 @@ struct submission {
     const char *folder;
     const char *dataset;
     double split;
-    json_t *job;  /* what is said of the job itself */
-    json_t *sets; /* of an array; NULL: none */
+    struct job_flags flags;
     bool wait;
 };
 
@@ -159,10 +157,10 @@ static enum status submit(struct client *c, const struct submission *s, json_t *
     else
         TRY(make_dataset(c, s, dataset, err));
     TRY(make_solver(c, solver_file, net_file, dataset, solver, err));
-    CLEANUP(json_decrefp) json_t *body = json_copy(s->job);
+    CLEANUP(json_decrefp) json_t *body = json_copy(s->flags.job);
     json_object_set_new(body, "solver-id", json_string(solver));
-    if (s->sets)
-        json_object_set(body, "array", s->sets);
+    if (s->flags.sets)
+        json_object_set(body, "array", s->flags.sets);
     return client_json(c, "POST", "/training-jobs", body, ret_job, err);
 }
 
@@ -177,33 +175,16 @@ static int finish(struct client *c, const struct submission *s, const json_t *jo
     CLEANUP(json_decrefp) json_t *ended = NULL;
     if (job_wait(c, id, NULL, NULL, &ended, &err) != OK)
         return command_fail(&err);
-    if (!state_is_good(ended) && s->sets)
-        fprintf(stderr, "et: not all jobs of the array finished well; 'et status %s' counts them\n", id);
-    else if (!state_is_good(ended))
-        fprintf(stderr, "et: the job failed: %s\n", json_get_string(ended, "processing-log", ""));
-    return job_exit_status(ended);
+    return job_exit_status_told(ended);
 }
 
-enum { SPLIT = 1, DATASET, AFTER, NOT_BEFORE, RETRY_ON_FAILURE, PARAM, ARRAY, NUMBERS };
-
-/* Options that are numbers, in the order of their getopt values from NUMBERS; the name is the field's. */
-static const struct {
-    const char *name;
-    int64_t low, high;
-} numbers[] = {
-    {"priority", -1000, 1000},
-    {"threads", 1, 1024},
-    {"max-seconds", 1, 31536000},
-    {"retries", 0, 100},
-};
+enum { SPLIT = 1, DATASET, THREADS, PRECISION, GPU };
 
 /* One option.  An exit status, or -1 to go on. */
 static int read_option(struct submission *s, int option, const char *value)
 {
-    struct error err = {0};
     char *end;
     int64_t n;
-    json_t *after;
     switch (option) {
     case SPLIT:
         s->split = strtod(value, &end);
@@ -214,33 +195,19 @@ static int read_option(struct submission *s, int option, const char *value)
     case DATASET:
         s->dataset = value;
         return -1;
-    case AFTER:
-        after = json_object_get(s->job, "after");
-        if (!after)
-            json_object_set_new(s->job, "after", after = json_array());
-        json_array_append_new(after, json_string(value));
+    case THREADS:
+        if (!read_integer(value, 1, THREADS_MAX, &n))
+            return command_usage("submit", "--threads %s: a whole number from 1 to %d is wanted", value,
+                                 THREADS_MAX);
+        json_object_set_new(s->flags.job, "threads", json_integer(n));
         return -1;
-    case NOT_BEFORE:
-        json_object_set_new(s->job, "not-before", json_string(value));
+    case PRECISION:
+        if (strcmp(value, "f32") != 0 && strcmp(value, "bf16") != 0)
+            return command_usage("submit", "--precision %s: f32 or bf16 is wanted", value);
+        json_object_set_new(s->flags.job, "precision", json_string(value));
         return -1;
-    case RETRY_ON_FAILURE:
-        json_object_set_new(s->job, "retry-on-failure", json_true());
-        return -1;
-    case PARAM:
-        if (!s->sets)
-            s->sets = json_array();
-        return parameters_cross(s->sets, value, &err) == OK ? -1 : command_usage("submit", "%s", err.message);
-    case ARRAY:
-        json_decref(s->sets);
-        s->sets = NULL;
-        return parameters_read(value, &s->sets, &err) == OK ? -1 : command_fail(&err);
     default:
-        if (!read_integer(value, numbers[option - NUMBERS].low, numbers[option - NUMBERS].high, &n))
-            return command_usage("submit", "--%s %s: a whole number from %lld to %lld is wanted",
-                                 numbers[option - NUMBERS].name, value,
-                                 (long long)numbers[option - NUMBERS].low,
-                                 (long long)numbers[option - NUMBERS].high);
-        json_object_set_new(s->job, numbers[option - NUMBERS].name, json_integer(n));
+        json_object_set_new(s->flags.job, "gpu-required", json_true());
         return -1;
     }
 }
@@ -250,15 +217,12 @@ static int read_options(int argc, char **argv, struct submission *s, struct clie
 {
     static const struct option options[] = {{"split", required_argument, NULL, SPLIT},
                                             {"dataset", required_argument, NULL, DATASET},
-                                            {"after", required_argument, NULL, AFTER},
-                                            {"not-before", required_argument, NULL, NOT_BEFORE},
-                                            {"retry-on-failure", no_argument, NULL, RETRY_ON_FAILURE},
-                                            {"param", required_argument, NULL, PARAM},
-                                            {"array", required_argument, NULL, ARRAY},
-                                            {"priority", required_argument, NULL, NUMBERS},
-                                            {"threads", required_argument, NULL, NUMBERS + 1},
-                                            {"max-seconds", required_argument, NULL, NUMBERS + 2},
-                                            {"retries", required_argument, NULL, NUMBERS + 3},
+                                            {"threads", required_argument, NULL, THREADS},
+                                            {"precision", required_argument, NULL, PRECISION},
+                                            {"gpu", no_argument, NULL, GPU},
+                                            {"param", required_argument, NULL, JOB_FLAG_SWEEP},
+                                            ARRAY_FLAGS,
+                                            JOB_FLAGS,
                                             {"wait", no_argument, NULL, 'w'},
                                             {"help", no_argument, NULL, 'h'},
                                             CLIENT_OPTIONS,
@@ -269,8 +233,10 @@ static int read_options(int argc, char **argv, struct submission *s, struct clie
             s->wait = true;
         else if (option == 'h')
             return fputs(help, stdout), EXIT_DONE;
-        else if (option >= SPLIT && option < NUMBERS + (int)ARRAY_SIZE(numbers))
+        else if (option >= SPLIT && option <= GPU)
             end = read_option(s, option, optarg);
+        else if (option >= JOB_FLAG_AFTER && option < JOB_FLAG_END)
+            end = job_flags_take(&s->flags, "submit", option, optarg);
         else if (!client_option(option, optarg, settings))
             return EXIT_USAGE;
         if (end >= 0)
@@ -284,14 +250,14 @@ static int read_options(int argc, char **argv, struct submission *s, struct clie
 
 static void submission_release(struct submission *s)
 {
-    json_decref(s->job);
-    json_decref(s->sets);
+    job_flags_release(&s->flags);
 }
 
 int command_submit(int argc, char **argv)
 {
     struct client_settings settings = {0};
-    CLEANUP(submission_release) struct submission s = {.split = 0.7, .job = json_object()};
+    CLEANUP(submission_release) struct submission s = {.split = 0.7};
+    job_flags_init(&s.flags);
     int end = read_options(argc, argv, &s, &settings);
     if (end >= 0)
         return end;

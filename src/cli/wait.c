@@ -4,7 +4,7 @@
 
 static const char help[] =
     "usage: et wait [options] ID\n\n"
-    "Waits until the job has ended. Exit status 0 when it finished, 1 when it failed.\n\n" CLIENT_OPTIONS_HELP
+    "Waits until the job, or all of an array, has ended. Exit status 0 when it finished, 1 when it failed.\n\n" CLIENT_OPTIONS_HELP
     "\nexample:\n"
     "  et wait $JOB && et get $JOB -o model.caffemodel\n";
 
@@ -20,6 +20,11 @@ int command_wait(int argc, char **argv)
     if (client_open(&arguments.settings, true, &c, &err) != OK ||
         job_wait(&c, arguments.id, NULL, NULL, &document, &err) != OK)
         return command_fail(&err);
+    if (json_object_get(document, "jobs")) {
+        CLEANUP(freep) char *counts = array_counts_text(document);
+        client_print(&c, document, "%s", counts);
+        return job_exit_status(document);
+    }
     const char *reason = json_get_string(document, "processing-log", "");
     client_print(&c, document, "%s%s%s", json_get_string(document, "processing-state", ""),
                  *reason ? ": " : "", reason);

@@ -21,6 +21,7 @@
 #define MAX_SLOTS     1024
 #define MAX_POOLS     16
 #define MAX_PROCESSES 100000
+#define MAX_GRACE     3600
 #define MAX_GIB       1048576
 
 static const char help[] =
@@ -34,11 +35,17 @@ static const char help[] =
     "  --pool=NAME[:cpus=N,memory=SIZE,gpus=N]\n"
     "                       pool to take jobs from, and what a job in it may use; repeated in order of\n"
     "                       preference (or ET_POOL; default cpu, with cores and memory divided by slots)\n"
+    "  --gpus=LIST          GPUs that jobs may have, each one at a time (or ET_GPUS; default those of\n"
+    "                       CUDA_VISIBLE_DEVICES, else all of /dev/nvidia0, /dev/nvidia1...)\n"
+    "  --cgroup=DIR         control group (v2) to divide among scripts; none: limits are sampled alone (or\n"
+    "                       ET_CGROUP; default the worker's own, where it is delegated)\n"
     "  --max-fetch=GIB      largest file that a URL may bring (or ET_MAX_FETCH; default 64)\n"
     "  --scripts=DIR        run Orders of a Boss: their scripts are files in this folder (or ET_SCRIPTS)\n"
     "  --script-disk=SIZE   what a script may write (or ET_SCRIPT_DISK; default 8G)\n"
     "  --script-log=SIZE    what is kept of each stream that it prints (or ET_SCRIPT_LOG; default 64M)\n"
     "  --script-processes=N that it may have at a time (or ET_SCRIPT_PROCESSES; default 512)\n"
+    "  --script-grace=N     seconds from SIGTERM to SIGKILL of one that is cancelled or out of time (or\n"
+    "                       ET_SCRIPT_GRACE; default 10)\n"
     "  --unsafe-scripts     run scripts without bubblewrap: as this worker's user, with its files\n"
     "                       (or ET_UNSAFE_SCRIPTS=1)\n"
     "  --exit-when-drained  end with exit status 0 once 'et drain' was said and the last job is done\n"
@@ -71,7 +78,10 @@ enum {
     SCRIPT_LOG,
     SCRIPT_PROCESSES,
     SCRIPTS,
-    UNSAFE_SCRIPTS
+    UNSAFE_SCRIPTS,
+    GPUS,
+    CGROUP,
+    SCRIPT_GRACE
 };
 
 /* A number from 1 to max.  An exit status, or -1 to go on. */
@@ -87,19 +97,22 @@ static int read_number(const char *flag, const char *text, long max, long *ret_n
 }
 
 struct script_settings {
-    const char *disk, *log, *processes, *unsafe; /* as given; NULL: the usual */
+    const char *disk, *log, *processes, *unsafe, *grace; /* as given; NULL: the usual */
 };
 
 /* An exit status, or -1 to go on. */
 static int read_scripts(const struct script_settings *given, struct script_limits *limits)
 {
-    long processes = 0;
+    long processes = 0, grace = 0;
     if ((given->disk && !size_read(given->disk, &limits->disk_bytes)) ||
         (given->log && !size_read(given->log, &limits->log_bytes)))
         return command_usage("worker", "--script-disk and --script-log take bytes, as 16G, 512M or 1000");
     int end = given->processes
                   ? read_number("--script-processes", given->processes, MAX_PROCESSES, &processes)
                   : -1;
+    if (end < 0 && given->grace)
+        end = read_number("--script-grace", given->grace, MAX_GRACE, &grace);
+    limits->grace_ms = 1000 * grace;
     limits->processes = (int)processes;
     limits->unsafe =
         given->unsafe && *given->unsafe && strcmp(given->unsafe, "0") && strcmp(given->unsafe, "false");
@@ -123,6 +136,9 @@ static int read_settings(int argc, char **argv, struct settings *s)
         {"script-processes", required_argument, NULL, SCRIPT_PROCESSES},
         {"scripts", required_argument, NULL, SCRIPTS},
         {"unsafe-scripts", no_argument, NULL, UNSAFE_SCRIPTS},
+        {"gpus", required_argument, NULL, GPUS},
+        {"script-grace", required_argument, NULL, SCRIPT_GRACE},
+        {"cgroup", required_argument, NULL, CGROUP},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -130,8 +146,11 @@ static int read_settings(int argc, char **argv, struct settings *s)
                *max_fetch = getenv("ET_MAX_FETCH");
     s->worker = (struct worker_options){.server = getenv("ET_SERVER"), .work_folder = getenv("ET_WORK")};
     struct script_settings scripts = {getenv("ET_SCRIPT_DISK"), getenv("ET_SCRIPT_LOG"),
-                                      getenv("ET_SCRIPT_PROCESSES"), getenv("ET_UNSAFE_SCRIPTS")};
+                                      getenv("ET_SCRIPT_PROCESSES"), getenv("ET_UNSAFE_SCRIPTS"),
+                                      getenv("ET_SCRIPT_GRACE")};
     struct error err = {0};
+    const char *cgroup = getenv("ET_CGROUP");
+    s->worker.gpus = getenv("ET_GPUS");
     s->token_file = getenv("ET_TOKEN_FILE");
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
@@ -166,6 +185,15 @@ static int read_settings(int argc, char **argv, struct settings *s)
         case SCRIPTS:
             folder = optarg;
             break;
+        case GPUS:
+            s->worker.gpus = optarg;
+            break;
+        case SCRIPT_GRACE:
+            scripts.grace = optarg;
+            break;
+        case CGROUP:
+            cgroup = optarg;
+            break;
         case UNSAFE_SCRIPTS:
             scripts.unsafe = "1";
             break;
@@ -197,6 +225,7 @@ static int read_settings(int argc, char **argv, struct settings *s)
         return command_usage("worker", "%s", err.message);
     if (s->pools.n > MAX_POOLS)
         return command_usage("worker", "a worker has at most %d pools", MAX_POOLS);
+    s->worker.cgroup = cgroup && !strcmp(cgroup, "none") ? "" : cgroup && *cgroup ? cgroup : NULL;
     s->worker.pools = &s->pools;
     s->worker.scripts.folder = folder && *folder ? folder : NULL;
     s->worker.slots = (int)n_slots;

@@ -58,6 +58,18 @@ bool desc_is_plain(const dnnl_memory_desc_t *desc)
     return true;
 }
 
+dnnl_memory_desc_t desc_of_type(const dnnl_memory_desc_t *desc, dnnl_data_type_t type)
+{
+    dnnl_memory_desc_t other = *desc;
+    other.data_type = type;
+    return other;
+}
+
+size_t desc_n_elements(const dnnl_memory_desc_t *desc)
+{
+    return dnnl_memory_desc_get_size(desc) / (desc->data_type == dnnl_bf16 ? 2 : sizeof(float));
+}
+
 bool desc_is_nhwc(const dnnl_memory_desc_t *desc)
 {
     return desc_has_tag(desc, tag_nhwc(desc->ndims));

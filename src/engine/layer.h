@@ -5,7 +5,8 @@
  * A layer sees its blobs as views: a logical shape and pointers to data and
  * gradient, in the representation that the plan chose for this layer.  A
  * layer that says nothing about representations gets plain rows (C order,
- * e.g. NCHW floats); the plan puts the reorders around it.
+ * e.g. NCHW floats); the plan puts the reorders around it.  data and diff
+ * point to floats, or to bf16 (bf16.h) where the layer asked for that.
  *
  * Life:  setup (once: read the layer's own settings; shapes and params are
  *              there, pointers are not)
@@ -41,7 +42,7 @@ struct view {
     struct shape shape;      /* logical */
     dnnl_memory_desc_t desc; /* representation of data; plain unless the layer asked otherwise */
     dnnl_memory_desc_t diff_desc;
-    size_t n_floats; /* of data, padding included: shape_count when plain */
+    size_t n_floats; /* elements of data, padding included: shape_count when plain */
     float *data;
     float *diff; /* NULL when no gradient flows here */
 };
@@ -92,6 +93,11 @@ struct layer_ops {
      * they run on any representation, padding included (n_floats elements).
      */
     bool any_representation;
+    /*
+     * true for layers that can work on blobs of bf16.  Together with
+     * any_representation or tops_are_bottom: they work on what the bottom is.
+     */
+    bool bf16;
     /*
      * true for element-wise layers whose top may lie in the memory of the
      * first bottom, and that bottom's gradient in that of the top's.

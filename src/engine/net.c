@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/bf16.h"
 #include "engine/net_internal.h"
 #include "engine/net_tail.h"
 
@@ -126,6 +127,7 @@ enum status net_create_from_def(struct netdef *def, const struct net_options *op
 {
     CLEANUP(net_freep) struct net *net = net_alloc(def, options);
     omp_set_num_threads(net->options.threads);
+    TRY(precision_check(options->precision, err));
     TRY(check_shapes(def, err));
     struct rng rng;
     rng_seed(&rng, options->seed);
@@ -322,10 +324,20 @@ static bool params_are_finite(const struct layer *l)
     return true;
 }
 
+static bool top_is_finite(const struct view *top)
+{
+    if (!view_is_bf16(top))
+        return all_finite(top->data, top->n_floats);
+    for (size_t i = 0; i < top->n_floats; i++)
+        if (!isfinite(bf16_to_float(bf16_data(top)[i])))
+            return false;
+    return true;
+}
+
 static bool tops_are_finite(const struct layer *l)
 {
     for (int t = 0; t < l->n_tops; t++)
-        if (!all_finite(l->tops[t].data, l->tops[t].n_floats))
+        if (!top_is_finite(&l->tops[t]))
             return false;
     return true;
 }

@@ -11,11 +11,13 @@
 #define ET_NET_H
 
 #include "engine/layer.h"
+#include "engine/precision.h"
 
 struct net;
 
 struct net_options {
     int threads; /* 0: all processors */
+    enum precision precision;
     uint64_t seed;
     const char *folder; /* relative file names of data layers start here; NULL: current folder */
     struct net *share;  /* parameters are those of this net where layer names agree (test nets) */
@@ -35,7 +37,8 @@ struct net_options {
  * fillers.  net keeps its own copy of what it needs of `param`.  Sets the
  * calling thread's number of OpenMP threads, as net_forward and net_backward
  * do: kernels are made for that number.
- * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file.
+ * Errors: INVALID "layer 'x': ...", NOT_FOUND for a missing data file,
+ * UNSUPPORTED for a precision that this machine cannot compute in.
  */
 enum status net_create(const Caffe__NetParameter *param, const struct netdef_options *state,
                        const struct net_options *options, struct net **ret_net, struct error *err);

@@ -57,6 +57,11 @@ static struct value *root_of(const struct net *net, int value)
 
 /* ---- values ---- */
 
+static float loss_weight(const struct net *net, const struct value *v)
+{
+    return net->def->layers[v->producer].loss_weights[v->top];
+}
+
 static bool is_split(const struct layer_plan *lp)
 {
     return lp->layer.ops->tops_are_bottom && lp->layer.n_tops > 1;
@@ -118,6 +123,32 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom)
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
 {
     return &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+}
+
+bool plan_is_bf16(const struct planner *p)
+{
+    return p->net->options.precision == PRECISION_BF16;
+}
+
+/* Layers that only pass on what they read have use for bf16 when a reader of theirs has. */
+static bool has_use_for_bf16(const struct net *net, int v)
+{
+    const struct value *value = &net->values[v];
+    if (value->consumer < 0 || loss_weight(net, value) != 0)
+        return false;
+    const struct layer_plan *reader = &net->layers[value->consumer];
+    if (!reader->layer.ops->any_representation && !reader->layer.ops->tops_are_bottom)
+        return reader->layer.ops->bf16;
+    bool has = false;
+    for (int t = 0; reader->layer.ops->bf16 && t < reader->layer.n_tops; t++)
+        has = has || has_use_for_bf16(net, reader->top_values[t]);
+    return has;
+}
+
+dnnl_data_type_t plan_top_type(const struct planner *p, int top)
+{
+    int value = top == 0 ? p->last_value : p->lp->top_values[top];
+    return plan_is_bf16(p) && has_use_for_bf16(p->net, value) ? dnnl_bf16 : dnnl_f32;
 }
 
 static void ask(struct request *r, const dnnl_memory_desc_t *desc)
@@ -269,7 +300,8 @@ static bool may_lie_in_place(const struct layer_plan *lp)
 
 static bool same_desc(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
 {
-    return dnnl_memory_desc_equal(a, b) || (desc_is_plain(a) && desc_is_plain(b));
+    return dnnl_memory_desc_equal(a, b) ||
+           (a->data_type == b->data_type && desc_is_plain(a) && desc_is_plain(b));
 }
 
 static enum status add_reorder(struct net *net, struct reorder **list, const dnnl_memory_desc_t *from_desc,
@@ -328,7 +360,7 @@ static enum status plan_bottoms(struct planner *p, struct error *err)
         default_request(&p->bottoms[b], &view->shape, NULL);
         view->desc = p->bottoms[b].desc;
         view->diff_desc = p->bottom_diffs[b].desc;
-        view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
+        view->n_floats = desc_n_elements(&view->desc);
         TRY(find_representation(net, p->index, lp->bottom_values[b], &view->desc, &lp->bottom_buffers[b],
                                 err));
         if (is_read)
@@ -364,7 +396,7 @@ static void plan_tops(struct planner *p)
         default_request(&p->tops[t], &view->shape, NULL);
         view->desc = p->tops[t].desc;
         view->diff_desc = p->top_diffs[t].desc;
-        view->n_floats = dnnl_memory_desc_get_size(&view->desc) / sizeof(float);
+        view->n_floats = desc_n_elements(&view->desc);
         bool shares = lp->layer.ops->tops_are_bottom || lp->forward_is_done_above;
         lp->top_buffers[t] =
             shares ? lp->bottom_buffers[0] : memory_add(net->memory, dnnl_memory_desc_get_size(&view->desc));
@@ -394,9 +426,11 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
         .last_value = l->n_tops ? lp->top_values[0] : -1,
     };
     if (l->ops->any_representation || lp->forward_is_done_above) {
-        const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
-        plan_bottom(&p, 0, desc);
-        plan_top(&p, 0, desc);
+        const dnnl_memory_desc_t *lies = plan_bottom_desc(&p, 0);
+        bool takes_any = l->ops->bf16 || lp->forward_is_done_above;
+        dnnl_memory_desc_t desc = takes_any ? *lies : desc_of_type(lies, dnnl_f32);
+        plan_bottom(&p, 0, &desc);
+        plan_top(&p, 0, &desc);
     }
     if (l->ops->plan && !lp->forward_is_done_above)
         TRY(l->ops->plan(l, &p, err));
@@ -408,11 +442,6 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
 }
 
 /* ---- gradients ---- */
-
-static float loss_weight(const struct net *net, const struct value *v)
-{
-    return net->def->layers[v->producer].loss_weights[v->top];
-}
 
 /*
  * Where the producer finds the gradient of a top: written by the consumer,

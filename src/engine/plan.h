@@ -12,8 +12,11 @@
  * its gradient as plan_bottom_diff says, the writer of the blob gets it as
  * plan_top_diff says, and the plan puts a reorder between when they differ.
  *
+ * In a net of precision bf16 a representation may be of bf16: layers that
+ * have kernels for it (layer_ops.bf16) ask for such descriptors.
+ *
  * A layer without plan(), and every bottom or top that plan() does not
- * mention, is plain.  Descriptors are copied.  A descriptor needs not have
+ * mention, is plain and f32.  Descriptors are copied.  A descriptor needs not have
  * the blob's own axes when the bytes are the same (InnerProduct reads a
  * plain (N,C,H,W) as (N,K)): then leave the bottom plain.
  */
@@ -30,6 +33,11 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom);
 
 /* The representation in which the bottom was written: reading it so costs nothing. */
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom);
+
+/* Does the net compute in bf16 where it can. */
+bool plan_is_bf16(const struct planner *p);
+/* dnnl_bf16 where the net computes in bf16 and a reader of the top makes use of that; else dnnl_f32. */
+dnnl_data_type_t plan_top_type(const struct planner *p, int top);
 
 /* A gradient that is not mentioned lies as its data. */
 void plan_bottom(struct planner *p, int bottom, const dnnl_memory_desc_t *desc);
@@ -82,7 +90,12 @@ bool plan_take_relu(struct planner *p);
 /* C order; a scalar has one axis of 1, more than 12 axes count as one. */
 void desc_plain(const struct shape *shape, dnnl_memory_desc_t *ret_desc);
 void desc_by_tag(const struct shape *shape, dnnl_format_tag_t tag, dnnl_memory_desc_t *ret_desc);
+/* Rows in C order, of any type of numbers. */
 bool desc_is_plain(const dnnl_memory_desc_t *desc);
+/* The same layout with numbers of another type. */
+dnnl_memory_desc_t desc_of_type(const dnnl_memory_desc_t *desc, dnnl_data_type_t type);
+/* Numbers in memory, padding included. */
+size_t desc_n_elements(const dnnl_memory_desc_t *desc);
 /* Channels last: (N,C,W), (N,C,H,W) or (N,C,D,H,W); and in blocks of 16 channels. */
 bool desc_is_nhwc(const dnnl_memory_desc_t *desc);
 bool desc_is_blocked16(const dnnl_memory_desc_t *desc);

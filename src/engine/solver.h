@@ -49,7 +49,8 @@ struct solver_options {
     const char *folder;                  /* relative names start here; NULL: current folder */
     const char *weights; /* comma-separated files, instead of param's; NULL: param's, "": none */
     int threads;         /* 0: all processors */
-    int level;           /* --level: overwrites that of train_state */
+    enum precision precision;
+    int level; /* --level: overwrites that of train_state */
     int n_stages;
     const char *const *stages; /* --stage: added to those of train_state */
     struct solver_watch watch;

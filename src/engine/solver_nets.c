@@ -87,6 +87,7 @@ static enum status make_net(struct solver *s, const struct net_place *place, int
     const struct netdef_options keep = net_state_options(&state);
     const struct net_options options = {
         .threads = s->options.threads,
+        .precision = s->options.precision,
         /* A net's seed must differ from its neighbours', not from its neighbour's in another run. */
         .seed = solver_seed(s) + (uint64_t)(test + 1) * 0x9e3779b97f4a7c15u,
         .folder = s->options.folder,

@@ -147,7 +147,7 @@ enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms
         return error_set(err, INVALID, "an attempt ends as done, failed, retry, released or cancelled");
     if (f->result && !json_is_object(f->result))
         return error_set(err, INVALID, "the result of an attempt is an object");
-    return store_write_about(s, NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
+    return store_write_bare(s, NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
 }
 
 /* -- time -- */

@@ -13,6 +13,7 @@ struct write_request {
     write_function work;
     void *args;
     bool alone; /* its transaction is its own */
+    bool bare;  /* without a savepoint */
     struct error err;
     enum status status;
     bool done;
@@ -31,14 +32,25 @@ struct committer {
     bool stopping;
 };
 
-void tx_stir(struct tx *tx, const char *kind, const char *name)
+static void topics_add(struct topics *t, char *name)
 {
-    struct topics *t = &tx->topics;
     if (t->n == t->allocated) {
         t->allocated = MAX(2 * t->allocated, (size_t)64);
         t->names = xrealloc(t->names, t->allocated * sizeof(*t->names));
     }
-    t->names[t->n++] = xasprintf("%s:%s", kind, name);
+    t->names[t->n++] = name;
+}
+
+void tx_stir(struct tx *tx, const char *kind, const char *name)
+{
+    topics_add(&tx->topics, xasprintf("%s:%s", kind, name));
+}
+
+/* A batch mostly has one. */
+void tx_pool(struct tx *tx, const char *pool)
+{
+    if (!tx->pools.n || strcmp(tx->pools.names[tx->pools.n - 1], pool) != 0)
+        topics_add(&tx->pools, xstrdup(pool));
 }
 
 void tx_due(struct tx *tx, int64_t at_ms)
@@ -77,14 +89,37 @@ static void tx_tell(struct tx *tx)
 static void tx_release(struct tx *tx)
 {
     topics_cut(&tx->topics, 0);
+    topics_cut(&tx->pools, 0);
     free(tx->topics.names);
+    free(tx->pools.names);
 }
 
-static enum status commit(struct connection *db, struct error *err)
+/* Is there a job for those who wait for one?  Asked once for all of the transaction's changes. */
+static enum status look_at_pools(struct tx *tx, struct error *err)
 {
+    struct topics *t = &tx->pools;
+    if (t->n)
+        qsort(t->names, t->n, sizeof(*t->names), compare_names);
+    for (size_t i = 0; i < t->n; i++) {
+        ROWS rows = {0};
+        if (i && strcmp(t->names[i], t->names[i - 1]) == 0)
+            continue;
+        TRY(SQL(tx->db, &rows, err,
+                "SELECT 1 FROM lanes WHERE pool = $1 AND head_job IS NOT NULL AND running < max_running"
+                " LIMIT 1",
+                V((const char *)t->names[i])));
+        if (rows.n)
+            tx_stir(tx, "pool", t->names[i]);
+    }
+    return OK;
+}
+
+static enum status commit(struct tx *tx, struct error *err)
+{
+    TRY(look_at_pools(tx, err));
     if (fault_point("store.commit"))
         return error_set(err, FAILED, "the commit was made to fail");
-    TRY(connection_commit(db, err));
+    TRY(connection_commit(tx->db, err));
     (void)fault_point("store.committed");
     return OK;
 }
@@ -110,7 +145,7 @@ static void run_once(struct committer *c, struct write_request *r)
     if (r->status == OK)
         r->status = r->work(&tx, r->args, &r->err);
     if (r->status == OK)
-        r->status = commit(c->db, &r->err);
+        r->status = commit(&tx, &r->err);
     if (r->status == OK)
         tx_tell(&tx);
     else
@@ -125,6 +160,18 @@ static void run_alone(struct committer *c, struct write_request *r)
         if (r->status == OK || !connection_may_repeat(c->db))
             return;
     }
+}
+
+static enum status run_bare(struct tx *tx, struct write_request *r, struct error *err)
+{
+    size_t n_topics = tx->topics.n;
+    unsigned long writes = connection_writes(tx->db);
+    r->status = r->work(tx, r->args, &r->err);
+    if (connection_failed(tx->db) || (r->status != OK && connection_writes(tx->db) != writes))
+        return error_set(err, FAILED, "a request failed after it had begun to write");
+    if (r->status != OK)
+        topics_cut(&tx->topics, n_topics);
+    return OK;
 }
 
 /* One request of several, behind a savepoint: an answer of "no" undoes its own part only. */
@@ -172,9 +219,9 @@ static enum status run_together(struct committer *c, struct write_request **requ
     if (status == OK)
         status = lock_owners(c, requests, n, err);
     for (size_t i = 0; i < n && status == OK; i++)
-        status = run_gathered(&tx, requests[i], err);
+        status = (requests[i]->bare ? run_bare : run_gathered)(&tx, requests[i], err);
     if (status == OK)
-        status = commit(c->db, err);
+        status = commit(&tx, err);
     if (status == OK)
         tx_tell(&tx);
     else
@@ -332,16 +379,34 @@ enum status store_write_job(struct store *s, const char *job, write_function wor
     return write_on(committer_of(s, job), &(struct write_request){.work = work, .args = args}, err);
 }
 
+/* The owner of a document, where he has to be known before; *owner stays as it is when he is. */
+static enum status find_owner(struct store *s, const char *document, struct rows *rows, const char **owner,
+                              struct error *err)
+{
+    if (*owner || !document || !s->driver->locks_rows)
+        return OK;
+    READER reader = {0};
+    TRY(reader_take(s, &reader, err));
+    TRY(SQL(reader.db, rows, err, "SELECT owner FROM documents WHERE id = $1", V(document)));
+    if (rows->n)
+        *owner = row_text(rows, 0, 0);
+    return OK;
+}
+
 enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
                               void *args, struct error *err)
 {
     ROWS rows = {0};
-    if (!owner && s->driver->locks_rows) {
-        READER reader = {0};
-        TRY(reader_take(s, &reader, err));
-        TRY(SQL(reader.db, &rows, err, "SELECT owner FROM documents WHERE id = $1", V(document)));
-    }
-    if (rows.n)
-        owner = row_text(&rows, 0, 0);
+    TRY(find_owner(s, document, &rows, &owner, err));
     return owner ? store_write_for(s, owner, work, args, err) : store_write_job(s, document, work, args, err);
+}
+
+enum status store_write_bare(struct store *s, const char *owner, const char *document, write_function work,
+                             void *args, struct error *err)
+{
+    ROWS rows = {0};
+    TRY(find_owner(s, document, &rows, &owner, err));
+    const char *key = owner ? owner : document;
+    return write_on(key ? committer_of(s, key) : s->committers[0],
+                    &(struct write_request){.owner = owner, .work = work, .args = args, .bare = true}, err);
 }

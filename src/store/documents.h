@@ -74,16 +74,17 @@ struct blob_ref {
 };
 
 struct new_job {
-    const char *kind;         /* "train" */
-    const char *pool;         /* NULL: "cpu" */
-    int priority;             /* higher first */
-    const json_t *spec;       /* NULL: {} */
-    int max_attempts;         /* counted attempts; 0: the usual 6 (one and five retries) */
-    int64_t backoff_ms;       /* before the first retry, doubling; 0: the usual 5 s */
-    bool retry_failed;        /* retry what its worker calls FAILED, too */
-    int64_t max_ms;           /* of an attempt: the server ends one that is well over it; 0: no limit */
-    int64_t not_before_ms;    /* 0: at once */
-    const char *const *after; /* ids of the owner's documents whose jobs must finish first */
+    const char *kind;      /* "train" */
+    const char *pool;      /* NULL: "cpu" */
+    int priority;          /* higher first */
+    const json_t *spec;    /* NULL: {} */
+    int max_attempts;      /* counted attempts; 0: the usual 6 (one and five retries) */
+    int64_t backoff_ms;    /* before the first retry, doubling; 0: the usual 5 s */
+    bool retry_failed;     /* retry what its worker calls FAILED, too */
+    int64_t max_ms;        /* of an attempt: the server ends one that is well over it; 0: no limit */
+    int64_t not_before_ms; /* 0: at once */
+    const char *const
+        *after; /* ids of the owner's documents whose jobs must finish first; an array: all of its */
     int n_after;
     const char *behind; /* one more, whose job must have ended, however it did; NULL: none */
     int64_t position;   /* among jobs of one priority; 0: by age */

@@ -1,11 +1,11 @@
 /* enqueue.c - a job's way into the queue, with its document. */
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "store/internal.h"
 
-#define ATTEMPTS_USUAL   6
-#define BACKOFF_USUAL_MS INT64_C(5000)
+#define ATTEMPTS_USUAL 6
 
 /* max_running of a new lane. */
 #define LANE_LIMIT(owner) "COALESCE((SELECT running FROM owner_limits WHERE owner = " owner "), 1000000)"
@@ -16,6 +16,29 @@ static char *failed_reason(const struct document *needed)
     const char *log = json_get_string(needed->body, "processing-log", "");
     return xasprintf("%s '%s' %s%s%s", needed->type, needed->id,
                      needed->state == STATE_CANCELLED ? "was cancelled" : "failed", *log ? ": " : "", log);
+}
+
+/* What an array is to one that waits for it: WAITING or FINISHED; *ret_reason is set when one of it has
+ * failed. */
+static enum status resolve_array(struct tx *tx, const char *owner, const char *id,
+                                 enum document_state *ret_state, char **ret_reason, struct error *err)
+{
+    ROWS unmade = {0}, rows = {0};
+    TRY(SQL(tx->db, &unmade, err, "SELECT 1 FROM arrays WHERE id = $1 AND made < total", V(id)));
+    if (unmade.n)
+        return error_set(err, CONFLICT, "array '%s' is still being made: try again", id);
+    TRY(SQL(tx->db, &rows, err,
+            "SELECT SUM(CASE WHEN state BETWEEN 1 AND 3 THEN 1 ELSE 0 END),"
+            " MIN(CASE WHEN state IN (5, 6) THEN id END) FROM members JOIN documents ON id = doc"
+            " WHERE parent = $1",
+            V(id)));
+    *ret_state = row_int(&rows, 0, 0) ? STATE_WAITING : STATE_FINISHED;
+    if (row_is_null(&rows, 0, 1))
+        return OK;
+    CLEANUP(document_release) struct document failed = {0};
+    TRY(document_find(tx->db, owner, row_text(&rows, 0, 1), &failed, err));
+    *ret_reason = failed_reason(&failed);
+    return OK;
 }
 
 enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_job *job,
@@ -29,6 +52,15 @@ enum status enqueue_resolve(struct tx *tx, const char *owner, const struct new_j
             *ret_state = STATE_FAILED;
             *ret_reason = failed_reason(&needed);
             return OK;
+        }
+        if (!strcmp(needed.type, "array")) {
+            char *reason = NULL;
+            TRY(resolve_array(tx, owner, needed.id, &needed.state, &reason, err));
+            if (reason) {
+                *ret_state = STATE_FAILED;
+                *ret_reason = reason;
+                return OK;
+            }
         }
         if (needed.state >= STATE_WAITING && needed.state <= STATE_PROCESSING)
             state = STATE_WAITING;
@@ -53,6 +85,11 @@ static enum status insert_dependencies(struct tx *tx, const char *owner, const c
                 "INSERT INTO deps(job, needs) SELECT $1, id FROM jobs WHERE id = $2 AND owner = $3"
                 " ON CONFLICT DO NOTHING RETURNING needs",
                 V(id), V(job->after[i]), V(owner)));
+        if (!rows.n) /* over, or an array */
+            TRY(SQL(tx->db, &rows, err,
+                    "INSERT INTO deps(job, needs) SELECT $1, j.id FROM members m JOIN jobs j ON j.id = m.doc"
+                    " WHERE m.parent = $2 AND j.owner = $3 ON CONFLICT DO NOTHING RETURNING needs",
+                    V(id), V(job->after[i]), V(owner)));
         waits += rows.n;
     }
     if (job->behind) {
@@ -100,7 +137,7 @@ enum status enqueue_insert(struct tx *tx, const char *owner, const char *id, con
             V(id), V(owner), V(pool), V(state == STATE_READY ? 1 : 0), V(job->priority), V(waits),
             V(job->not_before_ms), V(job->max_attempts > 0 ? job->max_attempts : ATTEMPTS_USUAL),
             V(job->kind), V((const char *)spec), V(position),
-            V(job->backoff_ms > 0 ? job->backoff_ms : BACKOFF_USUAL_MS), V(job->retry_failed ? 1 : 0),
+            V(job->backoff_ms > 0 ? job->backoff_ms : tx->store->backoff_ms), V(job->retry_failed ? 1 : 0),
             V(job->max_ms)));
     if (state == STATE_READY)
         return lane_add(tx, pool, owner, job->priority, position, id, err);

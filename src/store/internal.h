@@ -42,6 +42,8 @@ struct store {
     struct idempotency_keys *keys;
     struct quota_holds *quotas;
     int64_t quota_bytes, keep_days;  /* the usual ones; 0: none, for ever */
+    int64_t backoff_ms;              /* the usual first pause before a job is tried again */
+    int64_t compare_ms;              /* how often this machine's clock is compared with the database's */
     int64_t blob_grace_ms, sweep_ms; /* a blob unused so long goes; how often that is looked for */
     pthread_mutex_t tick_lock;       /* one tick at a time; guards the two below */
     int64_t swept_ms;                /* of the last sweep of blobs */
@@ -60,10 +62,13 @@ struct tx {
         size_t n, allocated;
         char **names;
     } topics;
-    int64_t due_ms; /* the earliest time that this transaction made due; INT64_MAX: none */
+    struct topics pools; /* whose lanes have changed */
+    int64_t due_ms;      /* the earliest time that this transaction made due; INT64_MAX: none */
 };
 /* Stirs a topic after the commit. */
 void tx_stir(struct tx *tx, const char *kind, const char *name);
+/* Stirs the pool after the commit, if a job of it can be leased then. */
+void tx_pool(struct tx *tx, const char *pool);
 /* The timer has to look again at this time. */
 void tx_due(struct tx *tx, int64_t at_ms);
 
@@ -86,6 +91,13 @@ enum status store_write_job(struct store *s, const char *job, write_function wor
                             struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
 enum status store_write(struct store *s, write_function work, void *args, struct error *err);
+/*
+ * For work that refuses before it writes, if at all: beside others it has no
+ * savepoint, and a late refusal makes all of them be done one by one.
+ * owner: NULL is found by the document; document NULL: as store_write.
+ */
+enum status store_write_bare(struct store *s, const char *owner, const char *document, write_function work,
+                             void *args, struct error *err);
 /* In a transaction of its own: it may wait for locks. */
 enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err);
 
@@ -110,7 +122,8 @@ void timer_poke(struct timer *t, int64_t due_ms); /* wakes it when it would slee
 /* Tells them what stirs here, and hears what stirs there.  ret_peers: NULL when the driver knows no others.
  */
 enum status peers_start(struct store *s, struct peers **ret_peers, struct error *err);
-void peers_stop(struct peers *p); /* NULL is fine */
+void peers_stop(struct peers *p);     /* NULL is fine */
+#define EVERYTHING_TOPIC "everything" /* something may have been missed: who waits looks again */
 void peers_tell(struct peers *p, const char *const *topics, size_t n);
 
 /* -- documents.c -- */
@@ -183,7 +196,10 @@ enum status lease_require(struct tx *tx, const char *job, int attempt, struct er
 enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, struct error *err);
 
 /* -- workers.c -- */
-/* Within a lease: the worker that asks is known from now on. */
+/*
+ * Within a lease: the worker that asks is known from now on, and its row is
+ * locked: what it asks for at several servers at once, they answer in turn.
+ */
 enum status worker_note(struct tx *tx, const struct lease_request *request, int64_t now_ms, bool *ret_drained,
                         struct error *err);
 /* Forgets those that are long gone. */
@@ -256,7 +272,14 @@ enum status retention_age(struct store *s, int64_t now_ms, struct error *err);
 enum status retention_leave(struct store *s, int64_t now_ms, struct error *err);
 
 /* -- pack.c -- */
-/* Within the write that ends a job: its series are packed soon, if they are large. */
+/* SQL: 1 when what a job told is so much that it is to be packed, else 0. */
+#define PACK_POINTS "1000"
+#define PACK_BYTES  "65536"
+#define PACK_IS_WORTH(job)                                                                                   \
+    "CASE WHEN (SELECT COUNT(*) FROM (SELECT 1 FROM metrics WHERE job = " job " LIMIT " PACK_POINTS ") m)"   \
+    " >= " PACK_POINTS " OR (SELECT MAX(base + length) FROM logs WHERE job = " job ") >= " PACK_BYTES        \
+    " THEN 1 ELSE 0 END"
+/* Within the write that ends a job of which that is so. */
 enum status pack_later(struct tx *tx, const char *job, int64_t now_ms, struct error *err);
 enum status pack_tick(struct store *s, int64_t now_ms, struct error *err);
 /* Appends at most max_size bytes of a packed log from offset; none when it is not packed. */
@@ -271,7 +294,7 @@ enum status pack_latest_metrics(struct store *s, struct connection *db, const ch
 
 /* -- users.c -- */
 #define PASSWORD_TOPIC "password" /* "password:OWNER": it has changed, at another server perhaps */
-void password_forget(struct store *s, const char *owner);
+void password_forget(struct store *s, const char *owner); /* NULL: all */
 struct password_cache *password_cache_new(void);
 void password_cache_free(struct password_cache *cache);
 

@@ -25,15 +25,12 @@
 #include "store/internal.h"
 #include "store/pack.h"
 
-/* Smaller series stay rows: a file would cost more. */
-#define PACK_LOG_BYTES (64 * 1024)
-#define PACK_POINTS    1000
-
 /* A watcher that comes back within this time finds the rows that it missed. */
 #define PACK_AFTER_MS (24 * 3600 * 1000LL)
 #define LIMIT_MAX     10000
 #define PIECE_BYTES   (1 << 20)
 #define JOBS_AT_ONCE  20
+#define CLAIM_MS      600000
 
 #define NAME_BYTES 64
 struct record {
@@ -56,13 +53,6 @@ static const char *log_blob(enum log_stream stream)
 
 enum status pack_later(struct tx *tx, const char *job, int64_t now_ms, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM metrics WHERE job = $1 LIMIT $2) m),"
-            " (SELECT MAX(base + length) FROM logs WHERE job = $1)",
-            V(job), V(PACK_POINTS)));
-    if (row_int(&rows, 0, 0) < PACK_POINTS && row_int(&rows, 0, 1) < PACK_LOG_BYTES)
-        return OK;
     tx_due(tx, now_ms + PACK_AFTER_MS);
     return SQL(tx->db, NULL, err,
                "INSERT INTO to_pack(job, at, packed) VALUES ($1, $2, 0) ON CONFLICT (job) DO UPDATE"
@@ -213,6 +203,7 @@ struct packing {
     const char *job;
     struct blob logs[2], metrics;
     int64_t points, now_ms;
+    bool claimed, packed;
     struct rows piece;
 };
 
@@ -245,19 +236,35 @@ static enum status record_packs(struct tx *tx, void *opaque, struct error *err)
     return SQL(tx->db, NULL, err, "UPDATE to_pack SET packed = 1 WHERE job = $1", V(p->job));
 }
 
-static enum status pack(struct store *s, const char *job, int64_t now_ms, struct error *err)
+static enum status pack(struct store *s, struct packing *p, struct error *err)
 {
-    struct packing p = {.job = job, .now_ms = now_ms};
+    const char *job = p->job;
+    int64_t now_ms = p->now_ms;
     for (int i = 0; i < 2; i++)
-        TRY(pack_log(s, job, (enum log_stream)(i + LOG_STDOUT), now_ms, &p.logs[i], err));
-    TRY(pack_metrics(s, job, now_ms, &p.points, &p.metrics, err));
+        TRY(pack_log(s, job, (enum log_stream)(i + LOG_STDOUT), now_ms, &p->logs[i], err));
+    TRY(pack_metrics(s, job, now_ms, &p->points, &p->metrics, err));
     (void)fault_point("pack.blobs");
-    TRY(store_write_about(s, NULL, job, record_packs, &p, err));
+    TRY(store_write_about(s, NULL, job, record_packs, p, err));
     (void)fault_point("pack.recorded");
     return OK;
 }
 
-/* The rows of a packed job; those of `logs`, one an attempt, stay: they say where attempts begin. */
+/* Not for other servers any more, unless this one does not end it. */
+static enum status claim(struct tx *tx, void *opaque, struct error *err)
+{
+    struct packing *p = opaque;
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err, "UPDATE to_pack SET at = $1 WHERE job = $2 AND at <= $3 RETURNING packed",
+            V(p->now_ms + (tx->store->peers ? CLAIM_MS : 0)), V(p->job), V(p->now_ms)));
+    p->claimed = rows.n > 0;
+    p->packed = rows.n && row_int(&rows, 0, 0);
+    return OK;
+}
+
+/*
+ * The rows of a packed job; those of `logs`, one an attempt, stay: they say where attempts begin.  Its row in
+ * to_pack is the lock: no other server takes a piece of which this one has found nothing left.
+ */
 static enum status remove_piece(struct tx *tx, void *opaque, struct error *err)
 {
     static const char *const pieces[] = {
@@ -268,6 +275,11 @@ static enum status remove_piece(struct tx *tx, void *opaque, struct error *err)
         "DELETE FROM to_pack WHERE job = $1 RETURNING 1",
     };
     struct packing *p = opaque;
+#define PACKED "SELECT 1 FROM to_pack WHERE job = $1 AND packed = 1"
+    TRY(SQL(tx->db, &p->piece, err, tx->store->driver->locks_rows ? PACKED " FOR UPDATE" : PACKED,
+            V(p->job)));
+    if (!p->piece.n)
+        return OK;
     rows_release(&p->piece);
     for (size_t i = 0; i < ARRAY_SIZE(pieces) && !p->piece.n; i++)
         TRY(SQL(tx->db, &p->piece, err, pieces[i], V(p->job)));
@@ -279,13 +291,16 @@ enum status pack_tick(struct store *s, int64_t now_ms, struct error *err)
     ROWS rows = {0};
     READER reader = {0};
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT job, packed FROM to_pack WHERE at <= $1 ORDER BY at LIMIT $2",
-            V(now_ms), V(JOBS_AT_ONCE)));
+    TRY(SQL(reader.db, &rows, err, "SELECT job FROM to_pack WHERE at <= $1 ORDER BY at LIMIT $2", V(now_ms),
+            V(JOBS_AT_ONCE)));
     reader_give(&reader);
     for (int i = 0; i < rows.n; i++) {
-        CLEANUP(packing_release) struct packing p = {.job = row_text(&rows, i, 0)};
-        if (!row_int(&rows, i, 1))
-            TRY(pack(s, p.job, now_ms, err));
+        CLEANUP(packing_release) struct packing p = {.job = row_text(&rows, i, 0), .now_ms = now_ms};
+        TRY(store_write(s, claim, &p, err));
+        if (!p.claimed)
+            continue;
+        if (!p.packed)
+            TRY(pack(s, &p, err));
         do
             TRY(store_write(s, remove_piece, &p, err));
         while (p.piece.n);

@@ -177,14 +177,14 @@ static enum status lease(struct tx *tx, void *opaque, struct error *err)
     const struct lease_request *r = l->request;
     job_list_release(&l->list);
     l->busy = false;
+    bool drained = false;
+    TRY(worker_note(tx, r, l->now_ms, &drained, err));
     ROWS held = {0};
     TRY(SQL(tx->db, &held, err,
             "SELECT " JOB_COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
             V(r->request_id), V(r->worker)));
     if (held.n)
         return add_rows(tx, l, &held, err);
-    bool drained = false;
-    TRY(worker_note(tx, r, l->now_ms, &drained, err));
     for (int i = 0; i < r->n_pools; i++) {
         bool found = !drained;
         while (found && l->list.n < r->slots)
@@ -205,7 +205,7 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
         return error_set(err, INVALID, "a lease needs a request id and a worker's name of at most %d bytes",
                          WORKER_MAX - 1);
     CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
-    TRY(store_write(s, lease, &l, err));
+    TRY(store_write_bare(s, NULL, NULL, lease, &l, err));
     if (!l.list.n && l.busy) {
         l.waits = true;
         TRY(store_write_alone(s, lease, &l, err));

@@ -40,6 +40,8 @@ struct lease_request {
     const char *worker;
     const char *const *pools; /* in order of preference */
     int n_pools;
+    const char *const *all_pools; /* that the worker serves, open to jobs now or not; none: the same */
+    int n_all_pools;
     int slots;     /* jobs wanted at most */
     int all_slots; /* that the worker has, free or not; 0: not said */
     int64_t lease_ms;

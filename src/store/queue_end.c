@@ -28,47 +28,68 @@ void merge_patch(json_t *target, const json_t *patch)
     }
 }
 
-static enum status add_progress(struct tx *tx, struct document *d, struct error *err)
+/* What there is to do beside writing the document, asked for all at once: mostly nothing. */
+struct facts {
+    char type[TYPE_MAX];
+    bool has_hooks, is_needed, needs, is_worth_packing;
+};
+
+static enum status find_ended(struct tx *tx, const struct ending *e, struct document *d,
+                              struct facts *ret_facts, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, "SELECT body FROM progress WHERE job = $1", V(d->id)));
+    CLEANUP(document_list_release) struct document_list list = {0};
+    TRY(SQL(tx->db, &rows, err,
+            "SELECT " DOCUMENT_COLUMNS ", (SELECT p.body FROM progress p WHERE p.job = documents.id),"
+            " (SELECT COUNT(*) FROM webhooks w WHERE w.owner = documents.owner AND w.enabled = 1),"
+            " (SELECT COUNT(*) FROM deps WHERE needs = documents.id),"
+            " (SELECT COUNT(*) FROM deps WHERE job = documents.id), " PACK_IS_WORTH(
+                "documents.id") " FROM documents WHERE id = $1 AND owner = $2 AND state <> 7",
+            V(e->id), V(e->owner)));
     if (!rows.n)
+        return error_set(err, NOT_FOUND, "there is no document '%.64s'", e->id);
+    TRY(document_rows(&rows, 1, &list, err));
+    *d = list.documents[0];
+    list.documents[0].body = NULL;
+    *ret_facts = (struct facts){
+        .has_hooks = row_int(&rows, 0, 10) > 0,
+        .is_needed = row_int(&rows, 0, 11) > 0,
+        .needs = row_int(&rows, 0, 12) > 0,
+        .is_worth_packing = row_int(&rows, 0, 13) != 0,
+    };
+    copy_text(ret_facts->type, TYPE_MAX, d->type);
+    if (row_is_null(&rows, 0, 9))
         return OK;
     json_t *progress = NULL;
-    TRY(json_read(row_text(&rows, 0, 0), strlen(row_text(&rows, 0, 0)), &progress, err));
+    TRY(json_read(row_text(&rows, 0, 9), strlen(row_text(&rows, 0, 9)), &progress, err));
     json_object_set_new(d->body, "progress", progress);
     return OK;
 }
 
-static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_ms, char *ret_type,
+static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct facts *ret_facts,
                              struct error *err)
 {
     CLEANUP(document_release) struct document d = {0};
-    TRY(document_find(tx->db, e->owner, e->id, &d, err));
+    TRY(find_ended(tx, e, &d, ret_facts, err));
     d.state = e->state;
     if (e->result)
         merge_patch(d.body, e->result);
     json_object_set_new(d.body, "processing-log", json_string(e->reason));
     if (e->state == STATE_CANCELLED)
         json_object_set_new(d.body, "cancelled", json_true());
-    TRY(add_progress(tx, &d, err));
-    copy_text(ret_type, TYPE_MAX, d.type);
-    TRY(document_write(tx, &d, now_ms, err));
-    return webhooks_tell(tx, &d, now_ms, err);
+    TRY(document_write_unread(tx, &d, now_ms, err));
+    return ret_facts->has_hooks ? webhooks_tell(tx, &d, now_ms, err) : OK;
 }
 
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(SQL(tx->db, change > 0 ? NULL : &rows, err,
-            "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
-            " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
-            " ORDER BY priority DESC, position, id LIMIT 1) WHERE pool = $2 AND owner = $3"
-            " RETURNING head_job",
-            V(change), V(pool), V(owner)));
-    if (change <= 0 && rows.n && !row_is_null(&rows, 0, 0))
-        tx_stir(tx, "pool", pool);
-    return OK;
+    if (change <= 0)
+        tx_pool(tx, pool);
+    return SQL(tx->db, NULL, err,
+               "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
+               " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
+               " ORDER BY priority DESC, position, id LIMIT 1) WHERE pool = $2 AND owner = $3",
+               V(change), V(pool), V(owner));
 }
 
 /* The job is over: those that waited for nothing else are ready.  Unless it is done, only those behind it. */
@@ -115,10 +136,10 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
     for (int i = 0; i < rows.n; i++) {
         struct ending dependent = {
             .id = row_text(&rows, i, 0), .owner = e->owner, .state = STATE_FAILED, .reason = reason};
-        char ignored[TYPE_MAX];
+        struct facts facts;
         TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(dependent.id)));
         TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(dependent.id)));
-        TRY(write_end(tx, &dependent, now_ms, ignored, err));
+        TRY(write_end(tx, &dependent, now_ms, &facts, err));
         TRY(free_dependents(tx, &dependent, now_ms, err));
     }
     return OK;
@@ -126,10 +147,14 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
 
 enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err)
 {
-    char type[TYPE_MAX];
-    TRY(write_end(tx, e, now_ms, type, err));
-    TRY(pack_later(tx, e->id, now_ms, err));
-    TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(e->id)));
+    struct facts facts;
+    TRY(write_end(tx, e, now_ms, &facts, err));
+    if (facts.is_worth_packing)
+        TRY(pack_later(tx, e->id, now_ms, err));
+    if (facts.needs)
+        TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(e->id)));
+    if (!facts.is_needed)
+        return OK;
     TRY(free_dependents(tx, e, now_ms, err));
-    return e->state == STATE_FINISHED ? OK : fail_dependents(tx, e, type, now_ms, err);
+    return e->state == STATE_FINISHED ? OK : fail_dependents(tx, e, facts.type, now_ms, err);
 }

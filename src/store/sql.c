@@ -19,6 +19,7 @@ struct connection {
     int64_t retry_ms, pause_ms;
     bool open, failed; /* in a transaction; which has failed */
     bool unsure;
+    unsigned long writes;
     enum trouble trouble; /* of the last failure */
     struct {
         const char *text;
@@ -133,6 +134,11 @@ void connection_rollback(struct connection *c)
 bool connection_failed(const struct connection *c)
 {
     return c->failed;
+}
+
+unsigned long connection_writes(const struct connection *c)
+{
+    return c->writes;
 }
 
 bool connection_may_repeat(const struct connection *c)
@@ -315,6 +321,7 @@ enum status sql_run(struct connection *c, struct rows *rows, struct error *err, 
 {
     if (rows)
         rows_release(rows);
+    c->writes += strncmp(text, "SELECT", 6) != 0;
     enum status status = run_once(c, rows, err, text, values, n);
     if (status == OK)
         return OK;

@@ -29,6 +29,8 @@ enum status connection_commit(struct connection *c, struct error *err);
 void connection_rollback(struct connection *c);
 /* Has a statement failed since the last begin?  Then the transaction is to be rolled back. */
 bool connection_failed(const struct connection *c);
+/* Statements so far that were no SELECT. */
+unsigned long connection_writes(const struct connection *c);
 /* Of a transaction that failed: it surely changed nothing, and the same may work now. */
 bool connection_may_repeat(const struct connection *c);
 /* The connection was lost during the commit: it may have happened. */

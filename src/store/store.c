@@ -8,6 +8,8 @@
 
 #define SWEEP_EVERY_MS (24 * 3600 * 1000LL)
 #define AGE_EVERY_MS   (3600 * 1000LL)
+#define COMPARE_MS     60000
+#define BACKOFF_MS     5000
 
 static enum status read_url(const char *url, const struct store_options *options, struct store *s,
                             struct error *err)
@@ -71,16 +73,17 @@ static enum status start_committer(struct store *s, struct error *err)
     return status;
 }
 
+/* Leases are extended last: opening takes its time, and until it is over no heartbeat is heard. */
 static enum status open_parts(struct store *s, const struct store_options *options, struct error *err)
 {
     TRY(start_committer(s, err));
     TRY(peers_start(s, &s->peers, err));
-    struct recovery recovery = {s, options->now_ms + (s->peers ? clock_correction_ms() : 0)};
-    TRY(store_write_alone(s, recover, &recovery, err));
     while (s->driver->locks_rows && s->n_committers < COMMITTERS_MAX)
         TRY(start_committer(s, err));
     TRY(readers_new(s, &s->readers, err));
     TRY(blobs_open(s, err));
+    s->swept_ms = options->now_ms ? options->now_ms : clock_now_ms();
+    TRY(store_write_alone(s, recover, &(struct recovery){s, s->swept_ms}, err));
     return options->no_timer ? OK : timer_start(s, err);
 }
 
@@ -99,7 +102,8 @@ enum status store_open(const char *url, const struct store_options *options, str
     s->keep_days = options->keep_days;
     s->blob_grace_ms = options->blob_grace_ms ? options->blob_grace_ms : BLOB_GRACE_MS;
     s->sweep_ms = options->sweep_ms ? options->sweep_ms : SWEEP_EVERY_MS;
-    s->swept_ms = options->now_ms;
+    s->backoff_ms = options->backoff_ms ? options->backoff_ms : BACKOFF_MS;
+    s->compare_ms = options->compare_ms ? options->compare_ms : COMPARE_MS;
     s->blobs = xstrdup(options->blobs);
     TRY(read_url(url, options, s, err));
     TRY(open_parts(s, options, err));

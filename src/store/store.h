@@ -22,11 +22,13 @@ struct driver;
 
 struct store_options {
     const char *blobs;           /* folder of the blobs; made when missing */
-    int64_t now_ms;              /* of opening: leases are extended from here */
+    int64_t now_ms;              /* from when leases are extended; 0: when opening is nearly over */
     int64_t quota_bytes;         /* of an owner without a quota of their own; 0: none */
     int64_t keep_days;           /* ended jobs of an owner without a time of their own; 0: for ever */
     int64_t blob_grace_ms;       /* an unused blob stays so long; 0: BLOB_GRACE_MS */
     int64_t sweep_ms;            /* unused blobs are looked for so often; 0: daily */
+    int64_t backoff_ms;          /* before a job without a pause of its own is tried again; 0: 5 s */
+    int64_t compare_ms;          /* tests: how often clocks are compared; 0: every minute */
     bool no_timer;               /* tests: no timer thread, store_tick() is called by hand */
     const struct driver *driver; /* tests: instead of the url's own (driver.h); NULL otherwise */
 };
@@ -50,9 +52,10 @@ void store_closep(struct store **s);
  * "worker:NAME" (it was drained, or is wanted again),
  * "told:OWNER" (metrics or progress of one of the owner's jobs), "outbox:ID"
  * (a webhook has something to be sent), "damage:SHA256" (a blob has lost its
- * bytes: told by each sweep, from the thread that sweeps).  Else it runs on
- * the committer thread: it must be quick and never call the store.  NULL
- * ends it: when this returns, none is being called any more.
+ * bytes: told by each sweep, from the thread that sweeps), "everything" (what
+ * other servers told may have been missed: any topic may have stirred).  Else
+ * it runs on the committer thread: it must be quick and never call the store.
+ * NULL ends it: when this returns, none is being called any more.
  */
 void store_on_change(struct store *s, void (*changed)(void *context, const char *topic), void *context);
 

@@ -17,8 +17,9 @@ static json_t *strings_json(const char *const *strings, int n)
 
 static json_t *job_json(const struct new_job *j)
 {
-    return json_pack("{s:s, s:s, s:i, s:O, s:i, s:I, s:b, s:I, s:I, s:o}", "kind", j->kind, "pool",
-                     j->pool ? j->pool : "cpu", "priority", j->priority, "spec", j->spec, "max-attempts",
+    json_t *spec = j->spec ? json_incref((json_t *)(uintptr_t)j->spec) : json_object();
+    return json_pack("{s:s, s:s, s:i, s:o, s:i, s:I, s:b, s:I, s:I, s:o}", "kind", j->kind, "pool",
+                     j->pool ? j->pool : "cpu", "priority", j->priority, "spec", spec, "max-attempts",
                      j->max_attempts, "backoff-ms", (json_int_t)j->backoff_ms, "retry-failed",
                      (int)j->retry_failed, "max-ms", (json_int_t)j->max_ms, "not-before-ms",
                      (json_int_t)j->not_before_ms, "after", strings_json(j->after, j->n_after));
@@ -86,6 +87,28 @@ static void read_document(struct instance *i)
     read_job(i, job, i->strings + n_refs);
 }
 
+static void put_id(char *text, const char *placeholder, const char *id)
+{
+    for (char *at = text; (at = strstr(at, placeholder)); at += ID_DIGITS)
+        memcpy(at, id, ID_DIGITS);
+}
+
+static enum status apply_patch(struct instance *i, const json_t *patch, const char *placeholder,
+                               struct error *err)
+{
+    CLEANUP(freep) char *text = json_text(patch);
+    CLEANUP(json_decrefp) json_t *own = NULL;
+    put_id(text, placeholder, i->id);
+    if (json_read(text, strlen(text), &own, err) != OK)
+        return error_set(err, FAILED, "a template's parameters are damaged");
+    const json_t *body = json_object_get(own, "body"), *spec = json_object_get(own, "spec");
+    if (body)
+        merge_patch(json_object_get(i->json, "body"), body);
+    if (spec)
+        merge_patch(json_object_get(json_object_get(i->json, "job"), "spec"), spec);
+    return OK;
+}
+
 enum status template_instance(const char *text, const json_t *patch, struct instance *ret_instance,
                               struct error *err)
 {
@@ -98,16 +121,11 @@ enum status template_instance(const char *text, const json_t *patch, struct inst
     placeholder[ID_DIGITS] = '\0';
     *i = (struct instance){0};
     id_new(i->id);
-    for (char *at = own; (at = strstr(at, placeholder)); at += ID_DIGITS)
-        memcpy(at, i->id, ID_DIGITS);
+    put_id(own, placeholder, i->id);
     if (json_read(own, strlen(own), &i->json, err) != OK)
         return error_set(err, FAILED, "a template is damaged");
-    json_t *body = json_object_get(i->json, "body");
-    json_t *spec = json_object_get(json_object_get(i->json, "job"), "spec");
-    if (patch && json_object_get(patch, "body"))
-        merge_patch(body, json_object_get(patch, "body"));
-    if (patch && json_object_get(patch, "spec"))
-        merge_patch(spec, json_object_get(patch, "spec"));
+    if (patch)
+        TRY(apply_patch(i, patch, placeholder, err));
     read_document(i);
     return OK;
 }

@@ -3,7 +3,7 @@
  * by arrays and by schedules.
  *
  * The text begins with the template's own id (32 hex digits); wherever that
- * stands in what follows, the id of the document that is made takes its place.
+ * stands in what follows, or in a patch, the id of the document that is made takes its place.
  */
 #ifndef ET_TEMPLATE_H
 #define ET_TEMPLATE_H

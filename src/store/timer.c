@@ -24,7 +24,8 @@ static void wait_until(struct timer *t, int64_t next_ms)
     for (int64_t left_ms; !t->stopping && (left_ms = t->next_ms - clock_now_ms()) > 0;) {
         int64_t at_ms = clock_monotonic_ms() + left_ms;
         struct timespec at = {.tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (at_ms % 1000) * 1000000L};
-        pthread_cond_timedwait(&t->changed, &t->lock, &at);
+        if (pthread_cond_timedwait(&t->changed, &t->lock, &at) == ETIMEDOUT)
+            break; /* the clock may have been corrected meanwhile: what was not due is not now */
     }
     t->next_ms = 0;
 }

@@ -97,7 +97,7 @@ static void cache_drop(struct password_cache *cache, const char *owner)
     pthread_mutex_lock(&cache->lock);
     cache->changes++;
     for (size_t i = 0; i < CACHE_SIZE; i++)
-        if (strcmp(cache->entries[i].owner, owner) == 0)
+        if (!owner || strcmp(cache->entries[i].owner, owner) == 0)
             cache->entries[i].until_ms = 0;
     pthread_mutex_unlock(&cache->lock);
 }

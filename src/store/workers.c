@@ -18,10 +18,12 @@ void worker_info_list_release(struct worker_info_list *l)
 /* "gpu,cpu", for the caller to free. */
 static char *join_pools(const struct lease_request *r)
 {
-    char *all = xstrdup(r->n_pools ? r->pools[0] : "");
-    for (int i = 1; i < r->n_pools; i++) {
+    const char *const *pools = r->n_all_pools ? r->all_pools : r->pools;
+    int n = r->n_all_pools ? r->n_all_pools : r->n_pools;
+    char *all = xstrdup(n ? pools[0] : "");
+    for (int i = 1; i < n; i++) {
         CLEANUP(freep) char *before = all;
-        all = xasprintf("%s,%s", before, r->pools[i]);
+        all = xasprintf("%s,%s", before, pools[i]);
     }
     return all;
 }
@@ -32,8 +34,8 @@ enum status worker_note(struct tx *tx, const struct lease_request *r, int64_t no
     ROWS rows = {0};
     CLEANUP(freep) char *pools = join_pools(r);
     int slots = MAX(r->slots, r->all_slots);
-    TRY(SQL(tx->db, &rows, err, "SELECT drained, seen, slots, pools FROM workers WHERE name = $1",
-            V(r->worker)));
+#define NOTED "SELECT drained, seen, slots, pools FROM workers WHERE name = $1"
+    TRY(SQL(tx->db, &rows, err, tx->store->driver->locks_rows ? NOTED " FOR UPDATE" : NOTED, V(r->worker)));
     *ret_drained = rows.n && row_int(&rows, 0, 0);
     if (rows.n && row_int(&rows, 0, 1) > now_ms - NOTE_EVERY_MS && row_int(&rows, 0, 2) >= slots &&
         strcmp(row_text(&rows, 0, 3), pools) == 0)

@@ -255,6 +255,12 @@ static void take_sample(struct child *c, int64_t now)
     c->sample_at = after + MAX((int64_t)guard->sample_ms, 4 * (after - now));
 }
 
+static int64_t grace_ms(const struct child *c)
+{
+    const struct child_guard *guard = c->options->guard;
+    return guard && guard->grace_ms ? guard->grace_ms : CANCEL_GRACE_MS;
+}
+
 /* Sends what is due.  The process is not reaped yet, so its number is still its own. */
 static void press(struct child *c, int64_t now)
 {
@@ -262,14 +268,14 @@ static void press(struct child *c, int64_t now)
     if (c->deadline && now >= c->deadline && !c->out_of_time) {
         c->out_of_time = true;
         send_signal(c, SIGTERM);
-        c->kill_at = now + CANCEL_GRACE_MS;
+        c->kill_at = now + grace_ms(c);
     }
     if (ending > c->asked) {
         if (ending >= JOB_KILLED) {
             send_signal(c, SIGKILL);
         } else if (c->asked == JOB_GOES_ON) {
             send_signal(c, SIGTERM);
-            c->kill_at = now + (ending == JOB_CANCELLED ? CANCEL_GRACE_MS : RELEASE_GRACE_MS);
+            c->kill_at = now + (ending == JOB_CANCELLED ? grace_ms(c) : RELEASE_GRACE_MS);
         }
         c->asked = ending;
     }

@@ -24,7 +24,8 @@ struct child_guard {
     int sample_ms;
     /* SIGTERM or SIGKILL to all of it, instead of to the group of pid. */
     void (*signal)(void *context, pid_t pid, int number);
-    int64_t log_max; /* bytes that are kept of each stream */
+    int64_t log_max;  /* bytes that are kept of each stream */
+    int64_t grace_ms; /* from SIGTERM to SIGKILL when it is cancelled or out of time; 0: the usual */
 };
 
 struct child_options {

@@ -42,6 +42,7 @@ struct job {
     const struct job_host *host;
     struct lease lease;
     char *folder;
+    const char *gpus;
     struct http_client *http[3]; /* the job's own thread, heart, courier */
     pthread_t heart, courier;
     bool has_heart, has_courier;
@@ -138,6 +139,16 @@ const struct lease *job_lease(const struct job *job)
 const struct job_host *job_host(const struct job *job)
 {
     return job->host;
+}
+
+void job_set_gpus(struct job *job, const char *names)
+{
+    job->gpus = names;
+}
+
+const char *job_gpus(const struct job *job)
+{
+    return job->gpus ? job->gpus : "";
 }
 
 const char *job_folder(const struct job *job)

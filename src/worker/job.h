@@ -23,6 +23,7 @@ struct script_limits {
     int64_t memory_bytes; /* of one whose pool has no size: the machine's by slots */
     int64_t disk_bytes;   /* 8 GiB */
     int64_t log_bytes;    /* of each of its streams: 64 MiB */
+    int64_t grace_ms;     /* from SIGTERM to SIGKILL when it is cancelled or out of time: 10 s */
     const char *folder;   /* scripts that a Boss's Orders name; NULL: none, and no Orders */
 };
 
@@ -33,7 +34,8 @@ struct job_host {
     int threads;             /* of one job that asks for none: cores / slots */
     int64_t max_fetch_bytes; /* of one URL; 0: no limit */
     struct script_limits scripts;
-    const struct pools *pools; /* what a job of each may use */
+    const struct pools *pools;     /* what a job of each may use */
+    const struct cgroups *cgroups; /* where scripts' control groups are made; base NULL: none are */
 };
 
 /* Why a job should end; a later reason only replaces a lesser one. */
@@ -56,6 +58,9 @@ void job_freep(struct job **job);
 const struct lease *job_lease(const struct job *job);
 const struct job_host *job_host(const struct job *job);
 const char *job_folder(const struct job *job);
+/* Names of the GPUs that are the job's own, with commas between; "" is none.  Lent for the job's life. */
+void job_set_gpus(struct job *job, const char *names);
+const char *job_gpus(const struct job *job);
 struct http_client *job_http(struct job *job); /* for the job's own thread only */
 
 /* ---- stopping ---- */

@@ -116,6 +116,10 @@ enum status lease_ask(struct http_client *http, const struct lease_server *serve
                   "wait_ms", (json_int_t)request->wait_ms, "tell_drained", (int)request->tell_drained);
     for (int i = 0; i < request->n_pools; i++)
         json_array_append_new(json_object_get(body, "pools"), json_string(request->pools[i]));
+    if (request->n_all_pools > request->n_pools)
+        json_object_set_new(body, "all_pools", json_array());
+    for (int i = 0; i < request->n_all_pools; i++)
+        json_array_append_new(json_object_get(body, "all_pools"), json_string(request->all_pools[i]));
     CLEANUP(freep) char *text = json_text(body);
     CLEANUP(freep) char *url = xasprintf("%s/leases", server->url);
     struct http_request post = {

@@ -40,6 +40,8 @@ struct lease_request {
     const char *worker;
     int n_pools;
     const char *const *pools;
+    int n_all_pools; /* that there are, open to jobs now or not; 0: those */
+    const char *const *all_pools;
     int slots;     /* jobs wanted at most */
     int all_slots; /* that there are */
     int64_t wait_ms;

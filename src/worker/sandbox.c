@@ -13,10 +13,12 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/size.h"
 #include "worker/tree.h"
 
 #define FILES_MAX 500000 /* in the box */
+#define OWN_TASKS 8      /* ours and bubblewrap's, beside the program's */
 #define GONE_MS   10000  /* that the kernel may take to end what was killed */
 
 static bool is_in_path(const char *name)
@@ -43,6 +45,16 @@ enum status sandbox_init(struct sandbox *s, const struct sandbox_options *option
     if (box < 0)
         return error_set(err, FAILED, "cannot open '%s': %s", path, strerror(errno));
     *s = (struct sandbox){.options = *options, .box = box, .init_fd = -1, .exit_code = -1};
+    const struct cgroup_limits limits = {
+        .memory_bytes = options->memory_bytes,
+        .tasks = options->processes * TASKS_A_PROCESS + OWN_TASKS,
+        .cpus = options->cpus,
+    };
+    struct error unmade;
+    char text[LOG_VALUE_MAX];
+    if (options->cgroups && options->cgroups->base &&
+        cgroup_make(options->cgroups, options->name, &limits, &s->cgroup, &unmade) != OK)
+        log_event("sandbox.no-cgroup", "name=%s reason=%s", options->name, log_value(unmade.message, text));
     return OK;
 }
 
@@ -50,6 +62,9 @@ void sandbox_release(struct sandbox *s)
 {
     fd_closep(&s->box);
     fd_closep(&s->init_fd);
+    if (s->cgroup)
+        cgroup_remove(s->cgroup);
+    freep(&s->cgroup);
 }
 
 /* ---- starting ---- */
@@ -66,12 +81,13 @@ void sandbox_command(const struct sandbox *s, const char *const *argv, struct sa
     c.words[2] = xasprintf("--disk=%lld", (long long)o->disk_bytes);
     c.argv[k++] = "et";
     c.argv[k++] = "sandbox-exec";
+    c.words[3] = o->gpus ? xasprintf("--gpus=%s", o->gpus) : NULL;
+    c.words[4] = s->cgroup ? xasprintf("--cgroup=%s", s->cgroup) : NULL;
     for (size_t i = 0; i < ARRAY_SIZE(c.words); i++)
-        c.argv[k++] = c.words[i];
+        if (c.words[i])
+            c.argv[k++] = c.words[i];
     if (o->network)
         c.argv[k++] = "--network";
-    if (o->gpus)
-        c.argv[k++] = "--gpus";
     if (o->unsafe)
         c.argv[k++] = "--unsafe";
     c.argv[k++] = "--";
@@ -160,6 +176,15 @@ void sandbox_signal(const struct sandbox *s, pid_t pid, int number)
 }
 
 /* ---- the end ---- */
+
+enum status sandbox_check_memory(const struct sandbox *s, struct error *err)
+{
+    char text[SIZE_TEXT_MAX];
+    if (!s->cgroup || !cgroup_ran_out_of_memory(s->cgroup))
+        return OK;
+    return error_set(err, FAILED, "used more than its %s of memory",
+                     size_text(s->options.memory_bytes, text));
+}
 
 enum status sandbox_end(struct sandbox *s, int wait_status, int *ret_status, int *ret_signal,
                         struct error *err)

@@ -24,17 +24,18 @@
 #include "worker/child.h"
 #include "worker/sandbox.h"
 
-#define UID_NOBODY      65534
-#define UID_BASE        1000000000 /* plus the process id: a user that is nobody else's while this lives */
-#define OPEN_FILES_MAX  16384
-#define TASKS_A_PROCESS 4 /* threads count as processes to the kernel */
-#define USER_INSIDE     "1000"
-#define ARGS_MAX        512
+#define UID_NOBODY     65534
+#define UID_BASE       1000000000 /* plus the process id: a user that is nobody else's while this lives */
+#define OPEN_FILES_MAX 16384
+#define USER_INSIDE    "1000"
+#define ARGS_MAX       512
 /* The box is seen here by the program's user, who may not be able to walk the path to it. */
 #define MEETING_POINT "/mnt"
 
 struct settings {
-    bool network, gpus, unsafe;
+    bool network, unsafe;
+    const char *gpus;   /* names, with commas; NULL: none */
+    const char *cgroup; /* to enter; NULL: none */
     long cpus, processes, disk;
     char **program;
 };
@@ -210,6 +211,7 @@ static char **new_environment(const struct settings *s, const char *home, const 
     list[n++] = xstrdup("PYTHONUNBUFFERED=1");
     list[n++] = xasprintf("OMP_NUM_THREADS=%ld", s->cpus);
     list[n++] = xasprintf("OPENBLAS_NUM_THREADS=%ld", s->cpus);
+    list[n++] = xasprintf("CUDA_VISIBLE_DEVICES=%s", s->gpus ? s->gpus : "");
     list[n] = NULL;
     return list;
 }
@@ -253,15 +255,12 @@ static int run_boxed(const struct settings *s)
 
 int sandbox_exec_main(int argc, char **argv)
 {
-    enum { NETWORK = 1, GPUS, UNSAFE, CPUS, PROCESSES, DISK };
+    enum { NETWORK = 1, GPUS, CGROUP, UNSAFE, CPUS, PROCESSES, DISK };
     static const struct option options[] = {
-        {"network", no_argument, NULL, NETWORK},
-        {"gpus", no_argument, NULL, GPUS},
-        {"unsafe", no_argument, NULL, UNSAFE},
-        {"cpus", required_argument, NULL, CPUS},
-        {"processes", required_argument, NULL, PROCESSES},
-        {"disk", required_argument, NULL, DISK},
-        {0},
+        {"network", no_argument, NULL, NETWORK},     {"gpus", required_argument, NULL, GPUS},
+        {"cgroup", required_argument, NULL, CGROUP}, {"unsafe", no_argument, NULL, UNSAFE},
+        {"cpus", required_argument, NULL, CPUS},     {"processes", required_argument, NULL, PROCESSES},
+        {"disk", required_argument, NULL, DISK},     {0},
     };
     struct settings s = {.cpus = 1, .processes = 1, .disk = 1};
     for (int option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
@@ -271,7 +270,10 @@ int sandbox_exec_main(int argc, char **argv)
             s.network = true;
             break;
         case GPUS:
-            s.gpus = true;
+            s.gpus = optarg;
+            break;
+        case CGROUP:
+            s.cgroup = optarg;
             break;
         case UNSAFE:
             s.unsafe = true;
@@ -292,5 +294,7 @@ int sandbox_exec_main(int argc, char **argv)
     s.program = argv + optind;
     if (!*s.program || s.processes < 1 || s.disk < 1)
         return 2;
+    if (s.cgroup && cgroup_enter(s.cgroup))
+        return complain("control group");
     return s.unsafe ? run_unsafe(&s) : run_boxed(&s);
 }

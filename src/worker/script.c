@@ -110,11 +110,12 @@ static struct sandbox_options options_of(const struct job *job, const struct scr
         .folder = job_folder(job),
         .unsafe = limits->unsafe,
         .network = script->network,
-        .gpus = script->gpus > 0,
+        .gpus = script->gpus > 0 ? job_gpus(job) : NULL,
         .cpus = script->cpus ? script->cpus : cpus,
         .processes = limits->processes ? limits->processes : PROCESSES,
         .memory_bytes = script->memory_bytes ? script->memory_bytes : memory,
         .disk_bytes = limits->disk_bytes ? limits->disk_bytes : DISK,
+        .cgroups = host->cgroups,
     };
 }
 
@@ -218,6 +219,8 @@ static enum status close_run(struct run *run, enum status watched, int wait_stat
     }
     if (ending != JOB_GOES_ON && ending != JOB_CANCELLED)
         return error_set(err, CANCELLED, "the job was asked to stop");
+    if (watched == OK && sandbox_check_memory(&run->sandbox, err) != OK)
+        watched = err->status, why = *err;
     enum status within = watched == OK ? sandbox_sample_disk(&run->sandbox, 0, err) : OK;
     if (within != OK)
         watched = within, why = *err;
@@ -255,6 +258,7 @@ static enum status run_child(struct run *run, const struct script *script, json_
         .sample_ms = SANDBOX_SAMPLE_MS,
         .signal = on_signal,
         .log_max = log_max ? log_max : LOG,
+        .grace_ms = job_host(run->job)->scripts.grace_ms,
     };
     struct child_options options = {.argv = command.argv, .line = on_line, .context = run, .guard = &guard};
     int wait_status = -1;
@@ -269,6 +273,8 @@ enum status script_run(struct job *job, const struct script *script, json_t **re
 {
     struct run run = {.job = job};
     struct sandbox_options options = options_of(job, script);
+    CLEANUP(freep) char *name = xasprintf("%s-%d", job_lease(job)->job, job_lease(job)->attempt);
+    options.name = name;
     TRY(sandbox_init(&run.sandbox, &options, err));
     script_output_init(&run.output, on_metric, &run);
     run.output.is_order = script->is_order;

@@ -221,11 +221,14 @@ static enum status run_child(struct train *t, bool resume, struct error *err)
     CLEANUP(freep)
     char *threads_flag =
         xasprintf("--threads=%lld", (long long)(threads > 0 ? threads : job_host(t->job)->threads));
+    const char *precision = json_get_string(job_lease(t->job)->spec, "precision", "f32");
+    CLEANUP(freep) char *precision_flag = xasprintf("--precision=%s", precision);
     const char *argv[] = {
         "et",
         "train",
         "--solver=solver.prototxt",
         threads_flag,
+        precision_flag,
         "--snapshot-every=" SNAPSHOT_EVERY_S,
         "--service-snapshot=snapshot",
         "--progress-fd=3",
@@ -262,6 +265,8 @@ static enum status run(struct train *t, json_t **ret_result, struct error *err)
     bool resume;
     TRY(lay_out(t, err));
     TRY(fetch_snapshot(t, &resume, err));
+    if (json_get_bool(job_lease(t->job)->spec, "gpu", false))
+        job_log(t->job, "a GPU was asked for: this engine trains on the CPU");
     TRY(run_child(t, resume, err));
     TRY(put_model(t, err));
     *ret_result =

@@ -16,9 +16,12 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "worker/cgroup.h"
+#include "worker/devices.h"
 #include "worker/kinds.h"
 
 #define POLL_MS          20000
+#define GPU_POLL_MS      1000 /* while GPUs are taken: one that comes free opens its pools */
 #define PAUSE_FIRST_MS   100
 #define PAUSE_MAX_MS     5000
 #define ABANDON_AFTER_MS 25000 /* from worker_stop() */
@@ -26,6 +29,7 @@
 struct slot {
     struct worker *worker;
     struct job *job; /* NULL: free */
+    char *gpus;      /* that the job has; NULL: none */
     pthread_t thread;
     bool ended; /* to be joined */
 };
@@ -36,7 +40,9 @@ struct worker {
     int lock_fd; /* of folder */
     struct job_host host;
     struct pools pools;
-    const char **pool_names;
+    const char **pool_names, **open_names; /* all of them; those that a job can be taken from now */
+    struct devices devices;                /* guarded by lock */
+    struct cgroups cgroups;
     struct http_client *http;
     atomic_bool stop;
     int64_t stopped_at; /* monotonic */
@@ -130,6 +136,7 @@ static void share_out(struct worker *w)
         .max_fetch_bytes = o->max_fetch_bytes,
         .scripts = o->scripts,
         .pools = &w->pools,
+        .cgroups = &w->cgroups,
     };
     if (!w->host.scripts.memory_bytes)
         w->host.scripts.memory_bytes = memory / o->slots;
@@ -140,8 +147,33 @@ static void share_out(struct worker *w)
     if (o->scripts.folder)
         pools_put(&w->pools, &(struct pool_size){.name = "boss"});
     w->pool_names = xcalloc((size_t)w->pools.n, sizeof(*w->pool_names));
+    w->open_names = xcalloc((size_t)w->pools.n, sizeof(*w->open_names));
     for (int i = 0; i < w->pools.n; i++)
         w->pool_names[i] = w->pools.items[i].name;
+}
+
+/* A pool whose jobs could never have their GPUs would hold them for ever. */
+static enum status check_devices(const struct worker *w, struct error *err)
+{
+    for (int i = 0; i < w->pools.n; i++)
+        if (w->pools.items[i].gpus > w->devices.n)
+            return error_set(err, INVALID,
+                             "pool '%s' gives a job %d GPUs, and this worker has %d: --gpus names them",
+                             w->pools.items[i].name, w->pools.items[i].gpus, w->devices.n);
+    return OK;
+}
+
+static void open_cgroups(struct worker *w)
+{
+    struct error err;
+    char text[LOG_VALUE_MAX];
+    const char *base = w->options.cgroup;
+    if (base && !*base)
+        return;
+    if (cgroups_open(base, &w->cgroups, &err) == OK)
+        log_event("worker.cgroups", "base=%s", log_value(w->cgroups.base, text));
+    else
+        log_event("worker.no-cgroups", "reason=%s", log_value(err.message, text));
 }
 
 enum status worker_new(const struct worker_options *options, struct worker **ret_worker, struct error *err)
@@ -164,6 +196,9 @@ enum status worker_new(const struct worker_options *options, struct worker **ret
     TRY(http_client_new(&w->http, err));
     TRY(make_folder(w, err));
     share_out(w);
+    TRY(devices_read(w->options.gpus, &w->devices, err));
+    TRY(check_devices(w, err));
+    open_cgroups(w);
     random_hex(16, w->request_id);
     *ret_worker = TAKE(w);
     return OK;
@@ -182,6 +217,9 @@ void worker_free(struct worker *w)
     pthread_mutex_destroy(&w->lock);
     free(w->slots);
     free(w->pool_names);
+    free(w->open_names);
+    devices_release(&w->devices);
+    cgroups_close(&w->cgroups);
     pools_release(&w->pools);
     free(w->server);
     free(w->token);
@@ -260,11 +298,13 @@ static void reap(struct worker *w)
         if (!slot->ended)
             continue;
         struct job *job = TAKE(slot->job);
+        CLEANUP(freep) char *gpus = TAKE(slot->gpus);
         slot->ended = false;
         pthread_mutex_unlock(&w->lock);
         pthread_join(slot->thread, NULL);
         job_free(job);
         pthread_mutex_lock(&w->lock);
+        devices_give(&w->devices, gpus);
         w->n_running--;
     }
 }
@@ -300,6 +340,14 @@ static void give_back(struct worker *w, const struct lease *lease, const char *r
     lease_send(w->http, w->server, lease, &post, NULL, &lapses);
 }
 
+/* With the lock held. */
+static void give_up(struct slot *slot)
+{
+    devices_give(&slot->worker->devices, slot->gpus);
+    freep(&slot->gpus);
+    slot->job = NULL;
+}
+
 /* The lock is not needed: only this thread fills slots. */
 static enum status start_job(struct worker *w, json_t *json, struct error *err)
 {
@@ -318,7 +366,10 @@ static enum status start_job(struct worker *w, json_t *json, struct error *err)
     }
     log_event("worker.job-started", "job=%s attempt=%d kind=%s", job_lease(job)->job, job_lease(job)->attempt,
               job_lease(job)->kind);
+    const struct pool_size *pool = pools_find(&w->pools, job_lease(job)->pool);
     pthread_mutex_lock(&w->lock);
+    slot->gpus = pool && pool->gpus ? devices_take(&w->devices, pool->gpus) : NULL;
+    job_set_gpus(job, slot->gpus);
     slot->job = job;
     if (w->stop)
         job_end(job, JOB_RELEASED);
@@ -326,7 +377,7 @@ static enum status start_job(struct worker *w, json_t *json, struct error *err)
     if (started)
         w->n_running++;
     else
-        slot->job = NULL;
+        give_up(slot);
     pthread_mutex_unlock(&w->lock);
     if (started)
         return OK;
@@ -343,17 +394,42 @@ static void wait_until(struct worker *w, int64_t monotonic_ms)
     pthread_cond_timedwait(&w->stirred, &w->lock, &t);
 }
 
+/*
+ * The pools whose jobs could have their GPUs now.  *ret_one: only one job may be asked for at a
+ * time, for each has its GPUs before the next is taken.
+ */
+static int open_pools(struct worker *w, bool *ret_one)
+{
+    int n = 0;
+    pthread_mutex_lock(&w->lock);
+    int n_gpus = devices_free(&w->devices);
+    pthread_mutex_unlock(&w->lock);
+    *ret_one = false;
+    for (int i = 0; i < w->pools.n; i++) {
+        const struct pool_size *pool = &w->pools.items[i];
+        if (pool->gpus > n_gpus)
+            continue;
+        w->open_names[n++] = pool->name;
+        *ret_one = *ret_one || pool->gpus;
+    }
+    return n;
+}
+
 /* Asks once.  UNAVAILABLE: the same request has to be repeated. */
 static enum status ask(struct worker *w, int n_free, bool *ret_drained, struct error *err)
 {
+    bool one;
+    int n_open = open_pools(w, &one);
     struct lease_server server = {w->server, w->token};
     struct lease_request request = {
         .worker = w->name,
-        .n_pools = w->pools.n,
-        .pools = w->pool_names,
-        .slots = n_free,
+        .n_pools = n_open,
+        .pools = w->open_names,
+        .n_all_pools = w->pools.n,
+        .all_pools = w->pool_names,
+        .slots = one ? 1 : n_free,
         .all_slots = w->options.slots,
-        .wait_ms = POLL_MS,
+        .wait_ms = n_open < w->pools.n ? GPU_POLL_MS : POLL_MS,
         .tell_drained = w->options.exit_when_drained,
     };
     memcpy(request.request_id, w->request_id, sizeof(request.request_id));
@@ -373,6 +449,15 @@ static enum status ask(struct worker *w, int n_free, bool *ret_drained, struct e
     return OK;
 }
 
+/* With the lock held. */
+static bool any_pool_is_open(const struct worker *w)
+{
+    for (int i = 0; i < w->pools.n; i++)
+        if (w->pools.items[i].gpus <= devices_free(&w->devices))
+            return true;
+    return false;
+}
+
 static enum status lease_jobs(struct worker *w, struct error *err)
 {
     int64_t pause = PAUSE_FIRST_MS;
@@ -381,7 +466,7 @@ static enum status lease_jobs(struct worker *w, struct error *err)
     while (!w->stop && !drained) {
         reap(w);
         int n_free = w->options.slots - w->n_running;
-        if (!n_free) {
+        if (!n_free || !any_pool_is_open(w)) {
             wait_until(w, clock_monotonic_ms() + 60000);
             continue;
         }

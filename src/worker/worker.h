@@ -17,6 +17,8 @@ struct worker_options {
     int64_t max_fetch_bytes; /* of one URL; 0: no limit */
     struct script_limits scripts;
     const struct pools *pools; /* in order of preference; none: cpu, with cores and memory by slots */
+    const char *gpus;          /* names of those that jobs may have, "0,1"; NULL: as devices.h finds them */
+    const char *cgroup;        /* control group to divide (cgroup.h); NULL: our own; "": none */
     bool exit_when_drained;    /* worker_run ends when the server has drained it */
 };
 

@@ -141,7 +141,7 @@ class Origin:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def put(self, path, data):
         self.files[path] = data if isinstance(data, bytes) else data.encode()
@@ -200,7 +200,7 @@ class Worker:
         return self.client.post("/leases", body)
 
     def lease(self, **more):
-        more.setdefault("wait_ms", 10000)
+        more.setdefault("wait_ms", 30000)
         reply = self.ask(**more)
         assert reply.status == 200, reply
         return Lease(self.url, reply.json["jobs"][0])
@@ -303,7 +303,7 @@ class Case(unittest.TestCase):
 
     def leave_nothing(self):
         """The next test's worker must find its own jobs only."""
-        for collection in ("datafiles", "datasets", "training-jobs", "classify-jobs"):
+        for collection in ("datafiles", "datasets", "training-jobs", "classify-jobs", "jobs"):
             for state in ("pending", "processing"):
                 for document in self.client.get(f"/{collection}?state={state}&limit=1000").json["items"]:
                     self.client.post(f"/{collection}/{document['id']}/cancel")

@@ -45,6 +45,7 @@ class BadDocuments(Case):
             ("/training-jobs", {"solver-id": id, "priority": "high"}, "/priority"),
             ("/training-jobs", {"solver-id": id, "threads": -1}, "/threads"),
             ("/training-jobs", {"solver-id": id, "max-seconds": 1.5}, "/max-seconds"),
+            ("/training-jobs", {"solver-id": id, "precision": "f16"}, "/precision"),
             ("/classifiers", {"training-job-id": id, "scale": "much", "image-width": 1, "image-height": 1}, "/scale"),
             ("/classifiers", {"training-job-id": id, "scale": 1, "image-width": 1, "image-height": 1, "color": "no"},
              "/color"),
@@ -205,7 +206,7 @@ class BadDocuments(Case):
 
     def test_there_must_be_something_to_classify_and_not_too_much(self):
         path = f"/classifiers/{self.chain.classifier()['id']}/classify"
-        self.refused(path, parts=[("urls", "ftp://x/y.png")], pointer="/urls")
+        self.refused(path, parts=[("urls", "ftp://x/y.png")], pointer="/urls/0")
         self.refused(path, parts=[("other", "x")])
         self.refused(path, {"urls": []}, says="nothing to classify")
         self.refused(path, {"urls": [f"http://192.0.2.1/{i}" for i in range(1001)]})

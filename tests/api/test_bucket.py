@@ -129,24 +129,26 @@ class Contract(Case):
         url = self.picture()
         made = self.post(url)
         self.forget(url + "?again")
-        self.assertEqual(self.get(made["request_id"])["error"], 'unknown request ID "%s"' % made["request_id"])
+        self.assertEqual(self.get(made["request_id"])["error"], 'cannot find request ID "%s"' % made["request_id"])
         again = self.post(url)
         self.assertEqual(again["request_id"], made["request_id"])
         self.assertGreater(again["key"], made["key"])
         self.assertEqual(self.error("POST", BUCKET + "/queue", {**made, "progress": 100}),
-                         'cannot find request ID "%s"' % made["request_id"])
+                         'unknown request ID "%s"' % made["request_id"])
         self.forget(self.origin.url + "/never.png")
+        self.forget("")
 
     def test_errors_travel_in_error(self):
         queue = BUCKET + "/queue"
         made = self.post(self.picture())
         for method, path, body, headers, words in [
                 ("GET", BUCKET, None, None, 'expected "Request-Id" from header'),
-                ("GET", BUCKET, None, {"Request-Id": "x"}, 'unknown request ID "x"'),
+                ("GET", BUCKET, None, {"Request-Id": "x"}, 'cannot find request ID "x"'),
                 ("GET", BUCKET + "/events", None, None, 'expected "request_id"'),
-                ("GET", BUCKET + "/events?request_id=x", None, None, 'unknown request ID "x"'),
-                ("POST", queue, {"request_id": "x", "progress": 100}, None, 'cannot find request ID "x"'),
-                ("POST", queue, {}, None, 'cannot find request ID ""'),
+                ("GET", BUCKET + "/events?request_id=x", None, None, 'cannot find request ID "x"'),
+                ("POST", queue, {**made, "request_id": "x", "progress": 100}, None, 'unknown request ID "x"'),
+                ("POST", queue, {**made, "request_id": ""}, None, "invalid item"),
+                ("POST", queue, {}, None, "invalid item"),
                 ("POST", queue, [], None, "no object"),
                 ("POST", queue, b"{", None, ""),
                 ("POST", queue, b"", None, ""),
@@ -155,7 +157,7 @@ class Contract(Case):
                 ("POST", queue, {**made, "progress": "50"}, None, "'progress'"),
                 ("POST", queue, {**made, "canceled": 1}, None, "'canceled'"),
                 ("POST", queue, {**made, "value": {}}, None, "'value'"),
-                ("POST", BUCKET, {}, None, "'data_from_frontend' is missing"),
+                ("POST", BUCKET, {"create_request": True}, None, "'data_from_frontend' is missing"),
                 ("POST", BUCKET, b"\xff", None, ""),
                 ("POST", BUCKET, {"data_from_frontend": "http://h/a.png", "create_request": 1}, None, "true or false"),
                 ("POST", BUCKET, {"data_from_frontend": "http://h/a.png", "weight": -1}, None, "'weight'"),
@@ -197,6 +199,11 @@ class Contract(Case):
             for a in asking:
                 a.join(60)
         self.assertEqual([bool(r["error"]) for r in replies], [True] * 3)
+
+    def test_it_says_that_it_is_well(self):
+        reply = self.server.request("GET", "/healthz")
+        self.assertEqual((reply.status, reply.headers["Content-Type"], reply.body),
+                         (200, "text/plain; charset=utf-8", b"OK"))
 
     def test_other_methods_are_405(self):
         for path in [BUCKET, BUCKET + "/queue"]:
@@ -298,7 +305,7 @@ class Contract(Case):
         events = self.events(self.post(url)["request_id"])
         next(events)
         self.forget(url)
-        self.assertIn("unknown request ID", next(events)["error"])
+        self.assertIn("cannot find request ID", next(events)["error"])
         self.assertEqual(list(events), [])
 
 
@@ -318,13 +325,13 @@ class Lease(Case):
 class Expiry(Case):
     """With items of a life that a test can wait for."""
 
-    more = ["--item-ms", "1500"]
+    more = ["--item-ms", "400"]
 
     def test_an_item_expires_with_its_picture(self):
         made = self.post(self.picture())
         while not self.get(made["request_id"])["error"]:
             pass
-        self.assertEqual(self.get(made["request_id"])["error"], 'unknown request ID "%s"' % made["request_id"])
+        self.assertEqual(self.get(made["request_id"])["error"], 'cannot find request ID "%s"' % made["request_id"])
         url = self.picture("dog.png", b"dog")
         while hashlib.sha256(b"cat").hexdigest() + ".png" in self.spool():
             self.post(url)

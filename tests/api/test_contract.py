@@ -150,7 +150,7 @@ class Contract(Case):
         self.worker.split()
         lease = self.worker.lease()
         self.assertEqual((lease.id, lease.kind), (job["id"], "train"))
-        self.assertEqual(lease.spec, {"layer_type": "IMAGE_DATA", "threads": 0, "max_iter": 100})
+        self.assertEqual(lease.spec, {"layer_type": "IMAGE_DATA", "threads": 0, "precision": "f32", "max_iter": 100})
         self.assertEqual(sorted(lease.inputs), ["solver-net.prototxt", "solver.prototxt", "testing.tar.gz",
                                                 "training.tar.gz"])
         self.assertIn(b"solver-net.prototxt", lease.input("solver.prototxt").body)

@@ -43,7 +43,7 @@ class Leases(Case):
 
     def test_a_pool_gets_its_own_jobs_only(self):
         self.worker.name = "gpu-1"
-        job = self.chain.training_job(gpu=True)
+        job = self.chain.training_job(**{"gpu-required": True})
         self.worker.split()
         self.assertEqual(self.worker.ask(pools=["cpu"]).status, 204)
         reply = self.worker.ask(pools=["cpu", "gpu"])

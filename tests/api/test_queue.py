@@ -1,10 +1,11 @@
 """What users and the operator say about jobs: order, limits, force, retries, times, arrays, dependencies."""
 
 import datetime
+import json
 import time
 import unittest
 
-from kit import Case, Client
+from kit import Case, Client, sha1
 
 LONG_AGO = "2001-01-01T00:00:00Z"
 
@@ -176,6 +177,21 @@ class Dependencies(Queue):
         self.assertEqual(document["state"], "failed")
         self.assertIn("was cancelled", self.client.get(f"/jobs/{reply.json['id']}/why").json["why"])
 
+    def test_images_in_a_form_wait_too(self):
+        solver = self.ready_solver()
+        first = self.chain.training_job(solver)["id"]
+        classifier = self.chain.classifier(first)["id"]
+        path = f"/classifiers/{classifier}/classify"
+        second = self.chain.training_job(solver)["id"]
+        self.worker.train()
+        job = self.chain.make(path, parts=[("files", "a.png", b"x"), ("after", second), ("after", first),
+                                           ("priority", "3"), ("retry-on-failure", "true"), ("max-seconds", "9")])
+        self.assertEqual((job["state"], job["after"], job["priority"], job["retry-on-failure"], job["max-seconds"]),
+                         ("waiting", [second, first], 3, True, 9))
+        for parts, words in (([("priority", "high")], "an integer"), ([("priority", "1"), ("priority", "2")], "two"),
+                             ([("after", "x")], "the id")):
+            self.refuse(self.client.post(path, parts=[("files", "a.png", b"x")] + parts), 400, words)
+
     def test_what_is_not_there_cannot_be_waited_for(self):
         solver = self.ready_solver()
         theirs = self.new_user()
@@ -283,6 +299,107 @@ class Arrays(Queue):
         self.assertEqual(len(self.client.get("/training-jobs").json["items"]), 2)
 
 
+class ArraysOfAnyJob(Queue):
+    jobs = Arrays.jobs
+
+    def script(self, document, status=201):
+        reply = self.client.post("/jobs", parts=[("document", json.dumps(document)), ("script", "run.py", b"pass")])
+        self.assertEqual(reply.status, status, reply)
+        return reply.json
+
+    def results(self, array, query=""):
+        reply = self.client.get(f"/arrays/{array}/results{query}")
+        self.assertEqual(reply.status, 200, reply)
+        return reply.json
+
+    def test_each_element_of_a_script_has_its_parameters_beside_those_of_all(self):
+        array = self.script({"parameters": {"depth": 3, "trees": 1, "of": {"a": 1}}, "priority": 4, "retries": 0,
+                             "max-seconds": 60, "array": [{"trees": 10}, {"trees": 20, "depth": None},
+                                                          {"of": {"b": 2}}]})
+        self.assertEqual((array["of"], array["size"], array["script"]), ("job", 3, "run.py"))
+        expected = [{"depth": 3, "trees": 10, "of": {"a": 1}}, {"trees": 20, "of": {"a": 1}},
+                    {"depth": 3, "trees": 1, "of": {"a": 1, "b": 2}}]
+        jobs = self.jobs(array["id"])
+        self.assertEqual([j["parameters"] for j in jobs], expected)
+        self.assertEqual({(j["priority"], j["retries"], j["max-seconds"], j["state"]) for j in jobs},
+                         {(4, 0, 60, "ready")})
+        leases = [self.worker.lease() for _ in jobs]
+        self.assertEqual([(lease.id, lease.spec["parameters"]) for lease in leases],
+                         [(j["id"], p) for j, p in zip(jobs, expected)])
+        self.assertEqual(leases[1].input("script").body, b"pass")
+        leases[0].metrics([{"name": "loss", "step": s, "value": 1 / s, "at": 1} for s in (1, 2)])
+        leases[0].finish("done", result={"exit-status": 0, "result": {"score": 1}})
+        leases[1].finish("failed", "exit status 1")
+        shown = self.results(array["id"], "?metrics=true")
+        self.assertIsNone(shown["next_page_token"])
+        items = shown["items"]
+        self.assertEqual([(i["index"], i["id"], i["parameters"]) for i in items],
+                         [(n, j["id"], p) for n, (j, p) in enumerate(zip(jobs, expected))])
+        self.assertEqual([(i["state"], i["result"]) for i in items],
+                         [("finished", {"score": 1}), ("failed", None), ("leased", None)])
+        self.assertEqual((items[0]["metrics"], items[1]["metrics"]), ({"loss": {"step": 2, "value": 0.5}}, {}))
+        self.assertEqual(items[1]["processing-log"], "exit status 1")
+        self.assertIsNone(self.results(array["id"])["items"][0]["metrics"])
+        leases[2].finish("failed", "x")
+
+    def test_each_element_of_a_classify_array_has_its_images_beside_those_of_all(self):
+        classifier = self.chain.classifier()["id"]
+        self.worker.split()
+        self.worker.train()
+        reply = self.client.post(f"/classifiers/{classifier}/classify", parts=[
+            ("files", "a.png", b"picture"), ("urls", "http://192.0.2.1/all"), ("priority", "7"),
+            ("array", '{"urls": ["http://192.0.2.1/1"]}'), ("array", '{"urls": ["http://192.0.2.1/2"]}')])
+        self.assertEqual((reply.status, reply.json["of"], reply.json["classifier-id"]),
+                         (201, "classify-job", classifier), reply)
+        jobs = self.jobs(reply.json["id"])
+        for n, job in enumerate(jobs, 1):
+            keys = [sha1("http://192.0.2.1/all"), sha1(b"picture"), sha1(f"http://192.0.2.1/{n}")]
+            self.assertEqual(job["results"], {f"cbfs://{job['id']}/{k}": "pending" for k in keys})
+            self.assertEqual((job["priority"], job["parameters"]), (7, {"urls": [f"http://192.0.2.1/{n}"]}))
+            lease = self.worker.lease()
+            self.assertEqual([image["key"] for image in lease.spec["images"]], keys)
+            self.assertEqual(lease.input(keys[1]).body, b"picture")
+            lease.finish("done", result={"results": {k: "A" for k in keys}})
+        for item in self.results(reply.json["id"])["items"]:
+            self.assertEqual((item["state"], set(item["result"].values())), ("finished", {"A"}))
+
+    def test_what_is_wrong_with_an_element_is_told_with_its_place(self):
+        classifier = self.chain.classifier()["id"]
+        reply = self.client.post(f"/classifiers/{classifier}/classify",
+                                 {"array": [{"urls": ["http://192.0.2.1/1"]}, {"urls": ["ftp://x"]}]})
+        self.assertEqual(self.refuse(reply, 400, "http://"), "/array/1")
+        self.assertIn("at most 100000", self.script(
+            {"parameters": {"a": "x" * 50000}, "array": [{}, {"b": "x" * 50000}]}, 400)["detail"])
+        deep = json.loads("[" * 90 + "]" * 90)
+        self.assertIn("nest", self.script({"parameters": {"a": deep}}, 400)["detail"])
+        self.assertIn("nest", self.script({"array": [{"a": deep}]}, 400)["detail"])
+
+    def test_ten_thousand_sets_of_200_bytes_are_one_request_and_their_results_one_page(self):
+        sets = [{"n": n, "words": "x" * 180} for n in range(10000)]
+        begin = time.monotonic()
+        array = self.script({"array": sets})["id"]
+        print(f"# 10,000 scripts in {time.monotonic() - begin:.1f} s")
+        lease = self.worker.lease()
+        lease.finish("done", result={"exit-status": 0, "result": {"n": lease.spec["parameters"]["n"]}})
+        for query in ("", "?metrics=true"):
+            begin = time.monotonic()
+            page = self.results(array, query)
+            print(f"# their results{query} in {time.monotonic() - begin:.1f} s")
+            self.assertIsNone(page["next_page_token"])
+            self.assertEqual([i["parameters"] for i in page["items"]], sets)
+            self.assertEqual(page["items"][0]["result"], {"n": 0})
+        page = self.results(array, "?limit=300&page_token=9800")
+        self.assertEqual([i["index"] for i in page["items"]], list(range(9800, 10000)))
+        self.assertEqual(self.results(array, "?limit=300")["next_page_token"], "300")
+        self.refuse(self.client.get(f"/arrays/{array}/results?limit=10001"), 400)
+        self.client.post(f"/arrays/{array}/cancel")
+
+    def test_a_request_over_its_bound_is_refused(self):
+        reply = self.client.post("/jobs", parts=[("document", json.dumps({"array": [{"x": "x" * 10000}] * 1700})),
+                                                 ("script", "run.py", b"")])
+        self.refuse(reply, 413, "16 MiB")
+
+
 class Schedules(Queue):
     def make(self, solver, cron="*/5 * * * *", **more):
         return self.chain.make("/schedules", {"cron": cron, "job": {"solver-id": solver}, **more})
@@ -303,6 +420,27 @@ class Schedules(Queue):
         self.assertEqual(self.new_user().get(path).status, 404)
         self.assertEqual(self.client.delete(path).status, 204)
         self.assertEqual(self.client.get(path).status, 404)
+
+    def test_any_job_is_repeated(self):
+        classifier = self.chain.classifier()["id"]
+        made = self.chain.make("/schedules", {"cron": "@daily", "type": "classify-job", "job": {
+            "classifier-id": classifier, "urls": ["http://192.0.2.1/a.png"], "priority": 2}})
+        self.assertEqual((made["of"], made["job"]["priority"]), ("classify-job", 2))
+        body = {"cron": "@daily", "type": "job", "job": {"parameters": {"a": 1}}}
+        made = self.chain.make("/schedules", parts=[("document", json.dumps(body)), ("script", "a.py", b"pass")])
+        self.assertEqual(made["of"], "job")
+        first = self.chain.make("/jobs", parts=[("document", '{"parameters": {"a": 1}}'), ("script", "a.py", b"pass")])
+        body["job"]["script-of"] = first["id"]
+        self.chain.make("/schedules", body)
+        again = self.chain.make("/jobs", {"script-of": first["id"]})
+        self.assertEqual((again["script"], again["parameters"]), ("a.py", {}))
+        self.assertEqual(self.refuse(self.client.post("/schedules", {**body, "job": {}}), 400, "'script' is missing"),
+                         "/job/script")
+        body["job"]["script-of"] = "0" * 32
+        self.assertEqual(self.refuse(self.client.post("/schedules", body), 400), "/job/script-of")
+        reply = self.client.post("/schedules", parts=[("script", "a.py", b"pass"), ("document", json.dumps(
+            {"cron": "@daily", "job": {"solver-id": self.chain.solver()["id"]}}))])
+        self.refuse(reply, 400, "takes no script")
 
     def test_what_cannot_be_repeated_says_why(self):
         solver = self.ready_solver()
@@ -363,7 +501,7 @@ class Why(Queue):
 
     def test_a_pool_without_workers_is_told(self):
         self.worker.name = "none-" + self.name
-        job = self.chain.training_job(self.ready_solver(), gpu=True)["id"]
+        job = self.chain.training_job(self.ready_solver(), **{"gpu-required": True})["id"]
         answer = self.why(job)
         self.assertEqual((answer["pool"], answer["workers"]), ("gpu", 0))
         self.assertIn("no worker serves that pool now", answer["why"])

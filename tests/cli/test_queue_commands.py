@@ -92,6 +92,82 @@ class Commands(unittest.TestCase):
         self.assertEqual(json.loads(self.et("schedule", "--json")), [])
         self.assertIn("minute", self.et("schedule", "x 2 * * *", job, status=1))
 
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", newline="") as file:
+            file.write(text)
+        return path
+
+    def test_a_script_runs_with_each_parameter_set(self):
+        script = self.write("a.py", "pass")
+        sets = [{"trees": 10, "name": "a, \"b\"\n", "deep": True}, {"trees": 1.5, "name": "c"}]
+        rows = (("sets.csv", 'trees,name,deep\r\n10,"a, ""b""\n",true\r\n\r\n1.5,c,\r\n'),
+                ("sets.jsonl", "\n".join(map(json.dumps, sets)) + "\n"), ("sets.json", json.dumps(sets)))
+        for name, text in rows:
+            array = self.et("run", "-p", "kind=x", "--priority", "3", "--array", self.write(name, text), script)
+            self.assertEqual(self.parameters(array), [{"kind": "x", **one} for one in sets], name)
+            self.et("cancel", array)
+        array = self.et("run", "--sweep", "n=1,2", "--sweep", "on=true,x", script)
+        self.assertEqual(self.parameters(array), [{"n": 1, "on": True}, {"n": 2, "on": True}, {"n": 1, "on": "x"},
+                                                  {"n": 2, "on": "x"}])
+        self.assertEqual(self.et("status", array), f"array {array}: 4 jobs  4 ready")
+        results = [json.loads(line) for line in self.et("get", array).splitlines()]
+        self.assertEqual([(r["index"], r["state"]) for r in results], [(n, "ready") for n in range(4)])
+        self.assertIn("its jobs have logs", self.et("logs", array, status=1))
+        for text, words in (("a,b\n1\n", "line 2 has 1 cells, and line 1 names 2"), ('a\n"x\n', "line 2: a quote"),
+                            ('a\n"x"y\n', "line 2: a comma is missing"), ("a,,b\n", "line 1: names"),
+                            ("a\n", "no parameter sets")):
+            self.assertIn(words, self.et("run", "--array", self.write("bad.csv", text), script, status=1))
+        self.et("cancel", array)
+
+    def test_all_jobs_are_listed_together_and_an_array_in_one_line(self):
+        script = self.write("b.py", "pass")
+        training = self.et("submit", self.folder)
+        one = self.et("run", "--at", "+1h", script)
+        array = self.et("run", "--sweep", "n=1,2,3", script)
+        classifier = self.client.post("/classifiers", {
+            "specification": kit.CLASSIFIER, "training-job-id": training, "scale": "255", "image-width": "8",
+            "image-height": "8"}).json["id"]
+        images = self.et("classify", "--no-wait", "--after", training, "--priority", "2", classifier,
+                         "http://example.org/a.png")
+        self.assertEqual(self.client.get(f"/classify-jobs/{images}").json["priority"], 2)
+        lines = [line.split() for line in self.et("ps").splitlines()]
+        mine = [line[:3] for line in lines if line[0] in (training, one, array, images)]
+        self.assertEqual(mine, [[images, "classify", "waiting"], [array, "array", mine[1][2]],
+                                [one, "script", "waiting"], [training, "training", "waiting"]])
+        self.assertEqual(self.et("ps", "--elements").count("script"), self.et("ps", "--type", "job", "--elements")
+                         .count("script"))
+        self.assertIn(f"{array}  array", self.et("ps", "--type", "job"))
+        self.et("cancel", one)
+        self.assertNotIn(one, self.et("ps"))
+        self.assertIn(one, self.et("ps", "-a"))
+        self.assertIn(one, self.et("ps", "--state", "cancelled"))
+        for job in (training, images):
+            self.assertIn("it waits", self.et("why", job))
+            self.assertIn("moved", self.et("move", job, "first"))
+            self.assertIn("waiting", self.et("status", job))
+            self.assertEqual(self.et("logs", job), "")
+        self.et("cancel", training)
+        self.et("wait", images, status=1)
+        self.et("cancel", array)
+
+    def test_any_job_is_scheduled_again(self):
+        job = self.et("run", "-p", "a=1", "--max-seconds", "60", self.write("c.py", "pass"))
+        schedule = self.et("schedule", "@daily", job)
+        document = self.client.get(f"/schedules/{schedule}").json
+        self.assertEqual((document["of"], document["job"]["parameters"], document["job"]["max-seconds"]),
+                         ("job", {"a": 1}, 60))
+        self.assertIn("job", self.et("schedule"))
+        self.et("schedule", "--delete", schedule)
+        self.et("cancel", job)
+
+    def test_times_and_gpus_are_asked_for(self):
+        job = json.loads(self.et("submit", "--json", "--at", "+2h", "--gpu", self.folder))
+        self.assertEqual((job["gpu-required"], job["pool"]), (True, "gpu"))
+        for at in ("+x", "+1y", "+", "+1hh"):
+            self.assertIn("a time such as", self.et("submit", "--at", at, self.folder, status=2))
+        self.et("cancel", job["id"])
+
     def test_limits_are_set_by_the_operator(self):
         admin = ["--token-file", os.path.join(self.server.data, "admin-token")]
         self.server.user("bob", "x")

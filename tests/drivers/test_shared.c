@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
+#include "base/fault.h"
 #include "driver_test.h"
 
 #define ALICE "user:alice"
@@ -58,6 +60,74 @@ static void what_one_commits_the_other_hears(void **state)
         assert_int_equal(lease_one(other, T0, NULL), 1 + i);
         store_close(other);
     }
+}
+
+static void what_a_server_did_last_before_it_was_closed_is_heard(void **state)
+{
+    struct fixture *f = *state;
+    struct ear ear = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, "feed:" ALICE, 0};
+    struct store *other = open_beside(f);
+    store_on_change(f->store, hear, &ear);
+    enqueue(other, ALICE, 1, (struct enqueue){0});
+    store_close(other);
+    wait_until_heard(&ear);
+}
+
+/* Both stores' notifications are dropped: the next sign of life tells that one is missing. */
+static void after_a_notification_that_is_lost_everything_is_looked_at(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct ear ear = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, "everything", 0};
+    store_close(f->store);
+    assert_ok(fault_arm("peers.tell:2:error", &err));
+    fixture_open(f, T0);
+    struct store *other = open_beside(f);
+    struct ear first = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, "feed:" ALICE, 0};
+    store_on_change(other, hear, &first);
+    enqueue(f->store, ALICE, 1, (struct enqueue){0});
+    wait_until_heard(&first);
+    store_on_change(other, hear, &ear);
+    assert_int_equal(ear.times, 0);
+    enqueue(f->store, ALICE, 2, (struct enqueue){0});
+    wait_until_heard(&ear);
+    store_close(other);
+    store_close(f->store);
+    fault_arm(NULL, NULL);
+    fixture_open(f, T0);
+}
+
+static void a_server_whose_connections_were_dropped_looks_at_everything(void **state)
+{
+    struct fixture *f = *state;
+    struct ear ear = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, "everything", 0};
+    store_on_change(f->store, hear, &ear);
+    assert_int_equal(ear.times, 0);
+    run_in(f->database, "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+                        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
+    wait_until_heard(&ear);
+    store_on_change(f->store, NULL, NULL);
+}
+
+/* This process's clock is put wrong; stores that open, and those that are open, put it right. */
+static void a_server_goes_by_the_databases_clock(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    static const int64_t off_ms[] = {3600000, -3600000};
+    assert_true(llabs(clock_correction_ms()) < 1000);
+    for (size_t i = 0; i < ARRAY_SIZE(off_ms); i++) {
+        struct store_options options = {.blobs = f->blobs, .now_ms = T0, .no_timer = true, .compare_ms = 10};
+        struct store *other = NULL;
+        clock_correct(off_ms[i]);
+        assert_ok(store_open(f->database, &options, &other, &err));
+        assert_true(llabs(clock_correction_ms()) < 1000);
+        clock_correct(off_ms[i]);
+        while (llabs(clock_correction_ms()) >= 1000)
+            assert_ok(store_check(other, &err));
+        store_close(other);
+    }
+    clock_correct(-clock_correction_ms());
 }
 
 static void a_changed_password_takes_effect_at_the_other_server_too(void **state)
@@ -219,6 +289,53 @@ static void connections_that_are_dropped_lose_nothing(void **state)
     assert_consistent(f->database);
 }
 
+/* -- one request, sent again by a balancer -- */
+
+struct asking {
+    struct store *store;
+    const char *request;
+    pthread_barrier_t *together;
+    int leased;
+};
+
+static void *ask_once(void *opaque)
+{
+    struct asking *a = opaque;
+    pthread_barrier_wait(a->together);
+    a->leased = lease_from(a->store, "cpu", a->request, T0, NULL);
+    return NULL;
+}
+
+#define ROUNDS 40
+
+static void a_request_that_arrives_at_two_servers_at_once_leases_once(void **state)
+{
+    struct fixture *f = *state;
+    struct store *stores[] = {f->store, open_beside(f)};
+    pthread_barrier_t together;
+    pthread_barrier_init(&together, NULL, 2);
+    for (int n = 1; n <= 2 * ROUNDS; n++)
+        enqueue(f->store, n % 2 ? ALICE : BOB, n, (struct enqueue){0});
+    for (int i = 1; i <= ROUNDS; i++) {
+        char request[33];
+        random_hex(16, request);
+        struct asking asking[2];
+        pthread_t threads[2];
+        for (int k = 0; k < 2; k++) {
+            asking[k] = (struct asking){stores[k], request, &together, 0};
+            pthread_create(&threads[k], NULL, ask_once, &asking[k]);
+        }
+        for (int k = 0; k < 2; k++)
+            pthread_join(threads[k], NULL);
+        assert_int_not_equal(asking[0].leased, 0);
+        assert_int_equal(asking[0].leased, asking[1].leased);
+        assert_int_equal(ask(f, "SELECT COUNT(*) FROM jobs WHERE state = 2"), i);
+    }
+    pthread_barrier_destroy(&together);
+    store_close(stores[1]);
+    assert_consistent(f->database);
+}
+
 /* -- ticks -- */
 
 static void *tick(void *opaque)
@@ -252,6 +369,47 @@ static void servers_that_tick_at_once_let_each_lease_lapse_once(void **state)
     }
     store_close(stores[1]);
     assert_consistent(f->database);
+}
+
+#define DAY_MS (24 * 3600 * 1000LL)
+#define POINTS 9000
+
+static void *tick_a_day_later(void *opaque)
+{
+    struct error err;
+    if (store_tick(opaque, T0 + DAY_MS, NULL, &err) != OK)
+        fail_msg("tick: %s", err.message);
+    return NULL;
+}
+
+static void servers_that_pack_at_once_leave_no_row(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct store *stores[] = {f->store, open_beside(f)};
+    pthread_t threads[2];
+    struct metric_point *points = xcalloc(POINTS, sizeof(*points));
+    for (int i = 0; i < POINTS; i++)
+        points[i] = (struct metric_point){.name = "loss", .step = i, .at_ms = T0, .value = i};
+    for (int n = 1; n <= 2; n++) {
+        enqueue(f->store, ALICE, n, (struct enqueue){0});
+        assert_int_equal(lease_one(f->store, T0, NULL), n);
+        assert_ok(metrics_add(f->store, id_of(n), 1, points, POINTS, NULL, T0, &err));
+        assert_ok(finish_as(f->store, n, 1, OUTCOME_DONE, "", T0, &err));
+    }
+    free(points);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, tick_a_day_later, stores[i]);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(ask(f, "SELECT (SELECT COUNT(*) FROM metrics) + (SELECT COUNT(*) FROM to_pack)"), 0);
+    for (int n = 1; n <= 2; n++) {
+        CLEANUP(metric_list_release) struct metric_list list = {0};
+        assert_ok(metrics_read(stores[1], id_of(n), "loss", 0, 0, &list, &err));
+        assert_int_equal(list.n, POINTS);
+        assert_true(list.points[POINTS - 1].value == POINTS - 1);
+    }
+    store_close(stores[1]);
 }
 
 /* -- opening -- */
@@ -294,11 +452,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_one_commits_the_other_hears),
+        T(what_a_server_did_last_before_it_was_closed_is_heard),
+        T(after_a_notification_that_is_lost_everything_is_looked_at),
+        T(a_server_whose_connections_were_dropped_looks_at_everything),
+        T(a_server_goes_by_the_databases_clock),
         T(a_changed_password_takes_effect_at_the_other_server_too),
         T(each_server_has_operators_tokens_of_its_own),
         T(jobs_of_few_owners_are_done_once_each_at_two_servers),
         T(connections_that_are_dropped_lose_nothing),
+        T(a_request_that_arrives_at_two_servers_at_once_leases_once),
         T(servers_that_tick_at_once_let_each_lease_lapse_once),
+        T(servers_that_pack_at_once_leave_no_row),
         cmocka_unit_test(servers_that_start_at_once_make_the_schema_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 Nothing here waits by the clock: processes are waited for, a server's
 readiness is the line it prints, and a document's end is told by a long poll.
 """
+import atexit
 import base64
 import http.client
 import io
@@ -103,14 +104,15 @@ class Service:
         self.deaths = {'server': 0, 'worker': 0}
         self.stopping = False
         self.up = threading.Event()
-        self.key, self.key_name = 0, 'key'
+        self.key, self.key_name = 0, os.urandom(8).hex()
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
         self.worker = self.start_worker(worker_fault) if has_worker else None
         self.roles = ['server', 'worker'] if has_worker else ['server']
-        self.watchers = [threading.Thread(target=self.watch, args=(role,)) for role in self.roles]
+        self.watchers = [threading.Thread(target=self.watch, args=(role,), daemon=True) for role in self.roles]
         for watcher in self.watchers:
             watcher.start()
+        atexit.register(self.abandon)
 
     def start(self, arguments, fault, **more):
         environment = dict(os.environ, TMPDIR=self.folder, XDG_CACHE_HOME=self.folder, **self.environment)
@@ -121,7 +123,7 @@ class Service:
 
     def start_server(self, fault=''):
         server = self.start(['serve', '--data', self.data, '--listen', self.address, '--workers', '0',
-                             '--lease-seconds', '2'] + self.serve, fault, stdout=subprocess.PIPE, text=True)
+                             '--lease-seconds', '2', '--backoff-ms', '200', '--webhook-ms', '1000'] + self.serve, fault, stdout=subprocess.PIPE, text=True)
         line = server.stdout.readline()
         if line.startswith('listening on http://'):
             self.address = line.split('//')[1].strip()
@@ -148,15 +150,21 @@ class Service:
 
     def close(self):
         self.stopping = True
-        processes = [getattr(self, role) for role in reversed(self.roles)]
-        for process in processes:
-            process.terminate()
-        statuses = [process.wait() for process in processes]
+        statuses = []
+        for role in reversed(self.roles):  # a worker gives its jobs back to a server that is there
+            getattr(self, role).terminate()
+            statuses.append(getattr(self, role).wait())
         for watcher in self.watchers:
             watcher.join()
         self.server.stdout.close()
         self.log.close()
         return statuses
+
+    def abandon(self):
+        """After a test that failed: nothing is left running."""
+        self.stopping = True
+        for role in self.roles:
+            getattr(self, role).kill()
 
     def remove(self):
         shutil.rmtree(self.folder)
@@ -227,6 +235,38 @@ class Service:
             if condition(document):
                 return document
             since = self.changes(since)
+
+    def wait_for_log(self, path, text, count=1):
+        """Until the log of the document's job, followed, has the text so many times."""
+        while True:
+            found = self.follow(path + '/logs?follow=1', text, count)
+            if found:
+                return
+            state = self.json('GET', path)['processing-state']
+            if state not in ('pending', 'processing'):
+                raise AssertionError('%s is %s, without %r in its log' % (path, state, text))
+
+    def follow(self, path, text, count):
+        """False: the stream ended before, with its job or with the server."""
+        if not self.up.wait(60):
+            raise AssertionError('the server did not come back')
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        try:
+            connection.request('GET', path, headers={'Authorization': self.authorization})
+            answer = connection.getresponse()
+            tail, piece = b'', answer.read1(65536)
+            while piece:
+                tail += piece
+                count -= tail.count(text)
+                if count <= 0:
+                    return True
+                tail = tail[-len(text) + 1:] if len(text) > 1 else b''
+                piece = answer.read1(65536)
+            return False
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def ended(self, path):
         return self.until(path, lambda d: d['processing-state'] in ('finished_successfully', 'failed'))

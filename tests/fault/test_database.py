@@ -3,12 +3,16 @@
 import http.client
 import json
 import os
+import sys
 import threading
 import time
 import unittest
 
 import postgres
 from service import Gone, Service
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'api'))
+from receiver import Receiver  # noqa: E402
 
 DONE = 1
 
@@ -106,7 +110,137 @@ class Away(unittest.TestCase):
         self.finish([])
 
 
+class Watcher:
+    """A long poll after the other at one server, from now on; their answers come within a minute each."""
+
+    def __init__(self, service):
+        self.service, self.problem = service, None
+        self.since = service.json('GET', '/elastic-thought/_changes?since=now')['last_seq']
+        self.seen = threading.Condition()
+        self.ids, self.stopping = {}, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.stopping:
+                answer = self.service.json('GET', '/elastic-thought/_changes?feed=longpoll&timeout=60000&heartbeat=60000'
+                                           '&since=%s' % self.since)
+                with self.seen:
+                    self.since = answer['last_seq']
+                    for change in answer['results']:
+                        self.ids.setdefault(change['id'], time.monotonic())
+                    self.seen.notify_all()
+        except BaseException as error:
+            with self.seen:
+                self.problem = error
+                self.seen.notify_all()
+
+    def wait_for(self, id):
+        """When it was seen, of the monotonic clock."""
+        with self.seen:
+            self.seen.wait_for(lambda: id in self.ids or self.problem)
+            if self.problem:
+                raise self.problem
+            return self.ids[id]
+
+    def close(self, service):
+        """With a last change, which ends the poll."""
+        self.stopping = True
+        datafile(service)
+        self.thread.join()
+
+
+def datafile(service):
+    return service.form('/datafiles', [('document', None, b'{}'), ('url', 'a.tar.gz', b'x')])['id']
+
+
 class Beside(unittest.TestCase):
+    FALLBACK_S = 5  # at most, and what a busy machine adds
+
+    def two(self, **more):
+        service = Service(has_worker=False, **more)
+        other = Service(has_worker=False, database=service.database,
+                        serve=['--blobs', os.path.join(service.data, 'blobs'), '--allow-private-urls'])
+        service.register()
+        return service, other
+
+    def close(self, *services):
+        for service in services:
+            self.assertEqual(0, service.close()[0])
+            service.remove()
+
+    def test_a_watcher_at_one_server_sees_at_once_what_is_written_at_the_other(self):
+        service, other = self.two()
+        watcher = Watcher(other)
+        for _ in range(3):
+            made = datafile(service)
+            written = time.monotonic()
+            self.assertLess(watcher.wait_for(made) - written, 3)
+        watcher.close(other)
+        self.close(other, service)
+
+    def test_a_server_killed_between_a_commit_and_its_notification_leaves_no_watcher_behind(self):
+        service, other = self.two(server_fault='store.committed:9')
+        watcher = Watcher(other)
+        made = []
+        while not service.deaths['server']:
+            made.append(datafile(service))
+        died = time.monotonic()
+        for id in made:
+            self.assertLess(watcher.wait_for(id) - died, self.FALLBACK_S + 10)
+        self.assertEqual(1, service.deaths['server'])
+        watcher.close(other)
+        self.close(other, service)
+
+    def test_a_notification_that_is_dropped_is_made_up_for(self):
+        service, other = self.two(server_fault='peers.tell:1:error')
+        watcher = Watcher(other)
+        for _ in range(2):
+            made = datafile(service)
+            written = time.monotonic()
+            self.assertLess(watcher.wait_for(made) - written, self.FALLBACK_S + 10)
+        watcher.close(other)
+        self.close(other, service)
+
+    def test_a_listener_that_loses_its_connection_misses_nothing(self):
+        service, other = self.two()
+        watcher = Watcher(other)
+        for _ in range(5):
+            postgres.shared().query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                                    " backend_type = 'client backend' AND (query LIKE 'LISTEN%' OR"
+                                    " query LIKE '%pg_notify%' OR query LIKE '%clock_timestamp%')"
+                                    " AND pid <> pg_backend_pid()")
+            made = datafile(service)
+            written = time.monotonic()
+            self.assertLess(watcher.wait_for(made) - written, self.FALLBACK_S + 10)
+        watcher.close(other)
+        self.close(other, service)
+
+    def test_a_webhook_is_sent_once_by_one_of_the_servers(self):
+        receiver = Receiver()
+        self.addCleanup(receiver.close)
+        service = Service(serve=['--allow-private-urls'])
+        other = Service(has_worker=False, database=service.database,
+                        serve=['--blobs', os.path.join(service.data, 'blobs'), '--allow-private-urls'])
+        service.register()
+        hook = service.json('POST', '/webhooks', {'url': receiver.url, 'events': ['dataset.*']})
+        datasets = [(service, other)[i % 2].make_dataset() for i in range(6)]
+        for dataset in datasets:
+            other.ended('/datasets/' + dataset)
+        states = set()
+        while states != {'delivered'}:
+            items = other.json('GET', '/webhooks/%s/deliveries' % hook['id'])['items']
+            states = {item['state'] for item in items} if len(items) == len(datasets) else set()
+        self.assertEqual([1] * len(datasets), [item['attempts'] for item in items])
+        got = [receiver.next(60) for _ in datasets]
+        self.assertEqual(sorted(datasets), sorted(one.json['data']['id'] for one in got))
+        self.assertEqual([0], other.close())
+        self.assertEqual([0, 0], service.close())
+        self.assertTrue(receiver.got.empty())
+        other.remove()
+        service.remove()
+
     def test_a_job_posted_at_one_server_is_leased_at_once_by_a_worker_that_waits_at_the_other(self):
         service = Service(has_worker=False, serve=['--allow-private-urls'])
         other = Service(has_worker=False, database=service.database,

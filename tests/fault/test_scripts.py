@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -16,7 +17,7 @@ from service import ET, Service
 
 MIB = 1 << 20
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LIMITS = ['--script-disk', '64M', '--script-processes', '64', '--script-log', '1M']
+LIMITS = ['--script-disk', '64M', '--script-processes', '64', '--script-log', '1M', '--script-grace', '1']
 PYTHON = '/usr/bin/python3'
 
 
@@ -89,6 +90,10 @@ class Case(unittest.TestCase):
 
     def log(self, job):
         return self.service.request('GET', '/jobs/%s/logs' % job['id'])[1]
+
+    def wait_for_log(self, job, text):
+        while text not in self.service.request('GET', '/jobs/%s/logs' % job)[1]:
+            self.assertIn(self.service.json('GET', '/jobs/' + job)['processing-state'], ('pending', 'processing'))
 
     def blob(self, job, name):
         status, data = self.service.request('GET', '/blobs/%s/%s' % (job['id'], name))
@@ -194,6 +199,7 @@ print(json.dumps({'number': int(open('inputs/number').read()) + 1, 'data': open(
     def test_a_script_of_the_operators_is_run_by_its_plain_name(self):
         job = self.service.json('POST', '/jobs', {'script': 'sklearn_train.py', 'parameters': {'trees': 0}})
         self.assertEqual('sklearn_train.py', job['script'])
+        self.service.request('POST', '/jobs/%s/cancel' % job['id'])
         self.service.ended('/jobs/' + job['id'])
         for name in ('../../etc/passwd', 'sub/x', '.hidden', 'none.py', '..'):
             status, data = self.service.request('POST', '/jobs', json.dumps({'script': name}).encode(),
@@ -348,19 +354,35 @@ while time.monotonic() < until:
     pass
 ''', memory=160 * MIB)
 
-    def test_sigterm_ignored_is_followed_by_the_end(self):
+    def test_sigterm_ignored_is_followed_by_the_end_of_all_of_it(self):
+        mark = 'et-deaf-child-%d' % os.getpid()
         job = self.service.run_script('''
-import signal
+import signal, subprocess
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen(['/bin/sh', '-c', 'trap "" TERM; while :; do sleep 1000; done', '%s'], start_new_session=True)
 print('deaf', flush=True)
 while True:
     signal.pause()
-''')
+''' % mark)
         self.wait_for_log(job, b'deaf')
         self.service.request('POST', '/jobs/%s/cancel' % job)
         ended = self.service.ended('/jobs/' + job)
         self.assertTrue(ended['cancelled'])
         self.assertEqual('SIGKILL', ended['signal'])
+        self.assertEqual([], processes_with(mark))
+
+    def test_a_forced_cancel_does_not_wait(self):
+        job = self.service.run_script('''
+import signal
+signal.signal(signal.SIGTERM, lambda *_: open('artifacts/saved', 'w').close())
+print('ready', flush=True)
+while True:
+    signal.pause()
+''')
+        self.wait_for_log(job, b'ready')
+        self.service.json('POST', '/jobs/%s/cancel' % job, {'force': True})
+        ended = self.service.ended('/jobs/' + job)
+        self.assertEqual((True, 'cancelled'), (ended['cancelled'], ended['state']))
 
     def test_a_script_that_is_cancelled_may_save_what_it_has(self):
         job = self.service.run_script('''
@@ -380,8 +402,7 @@ while True:
         self.assertEqual(b'all', self.blob(ended, 'saved'))
 
     def wait_for_log(self, job, text):
-        while text not in self.service.request('GET', '/jobs/%s/logs' % job)[1]:
-            self.assertIn(self.service.json('GET', '/jobs/' + job)['processing-state'], ('pending', 'processing'))
+        self.service.wait_for_log('/jobs/' + job, text)
 
     def test_time_runs_out(self):
         self.bad('ran longer than its limit of 1 s', 'import signal\nsignal.pause()', **{'max-seconds': 1})
@@ -396,11 +417,12 @@ print('{"left": 1}')
         self.assertEqual({'left': 1}, job['result'])
         self.assertEqual([], processes_with(mark))
 
-    def test_one_line_of_64_mib_does_not_grow_the_worker(self):
+    def test_one_line_of_a_gigabyte_does_not_grow_the_worker(self):
         job = self.good('''
-import sys
-for _ in range(64):
-    sys.stdout.write('x' * (1 << 20))
+import os
+block = b'x' * (1 << 20)
+for _ in range(1 << 10):
+    os.write(1, block)
 print()
 print('{"after": true}')
 ''')
@@ -525,6 +547,86 @@ open('artifacts/good', 'w')
 
     def test_a_folder_that_it_closes_is_removed_all_the_same(self):
         self.good('import os\nos.makedirs("a/b")\nos.chmod("a", 0)')
+
+
+class Machine(Case):
+    """GPUs and control groups, of which this machine needs to have none."""
+
+    serve = ['--pool', 'cpu:cpus=2,memory=1G', '--pool', 'gpu:cpus=2,memory=1G,gpus=2']
+    worker = LIMITS + ['--pool', 'gpu:cpus=2,memory=1G,gpus=2', '--pool', 'cpu:cpus=2,memory=1G', '--gpus', '4,5,6,7',
+                       '--slots', '3']
+    HOLD = """
+import os, signal
+print('{"gpus": "%s"}' % os.environ['CUDA_VISIBLE_DEVICES'], flush=True)
+signal.signal(signal.SIGTERM, lambda *_: exit(0))
+signal.pause()
+"""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.group = tempfile.mkdtemp(prefix='et-cgroup-')
+        for name, text in (('cgroup.controllers', 'cpu memory pids\n'), ('cgroup.procs', '')):
+            with open(os.path.join(cls.group, name), 'w') as file:
+                file.write(text)
+        cls.worker = cls.worker + ['--cgroup', cls.group]
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        shutil.rmtree(cls.group)
+
+    def test_each_job_has_gpus_of_its_own_and_another_waits_for_them(self):
+        held = [self.service.run_script(self.HOLD, gpu=wanted) for wanted in (1, 2)]
+        gpus = set()
+        for job in held:
+            self.service.until('/jobs/' + job, lambda d: d['state'] == 'leased')
+            self.wait_for_log(job, b'"gpus"')
+            gpus.add(json.loads(self.service.request('GET', '/jobs/%s/logs' % job)[1])['gpus'])
+        self.assertEqual({'4,5', '6,7'}, gpus)
+        third = self.service.run_script(self.HOLD, gpu=2)
+        # A slot is free, and jobs that want no GPU get it.
+        self.assertEqual({'gpus': ''}, self.good('import os\nprint(\'{"gpus": "%s"}\' % os.environ["CUDA_VISIBLE_DEVICES"])')
+                         ['result'])
+        self.assertEqual('ready', self.service.json('GET', '/jobs/' + third)['state'])
+        why = self.service.json('GET', '/jobs/%s/why' % third)
+        self.assertEqual(('gpu', 1), (why['pool'], why['workers']))
+        self.service.request('POST', '/jobs/%s/cancel' % held[0])
+        self.wait_for_log(third, b'"gpus"')
+        for job in held + [third]:
+            self.service.request('POST', '/jobs/%s/cancel' % job)
+            self.service.ended('/jobs/' + job)
+
+    def test_a_training_job_that_asks_for_a_gpu_says_where_it_trains(self):
+        solver = self.service.make_solver(self.service.make_dataset(), 2)
+        for asked in ({'gpu': True}, {'gpu-required': True}):
+            job = self.service.json('POST', '/training-jobs', {'solver-id': solver, 'threads': 1, **asked})
+            self.assertEqual('gpu', job['pool'])
+            self.service.ended('/training-jobs/' + job['_id'])
+            log = self.service.request('GET', '/training-jobs/%s/logs' % job['_id'])[1]
+            self.assertIn(b'a GPU was asked for: this engine trains on the CPU', log)
+        job = self.service.json('POST', '/training-jobs', {'solver-id': solver, 'threads': 1})
+        self.assertEqual('cpu', job['pool'])
+        self.service.ended('/training-jobs/' + job['_id'])
+
+    def test_a_control_group_has_the_limits_of_a_script(self):
+        job = self.good('pass', memory=64 * MIB, cpu=1)
+        found = {}
+        folder = os.path.join(self.group, 'et-%s-1' % job['id'])
+        for name in os.listdir(folder):
+            with open(os.path.join(folder, name)) as file:
+                found[name] = file.read()
+        self.assertEqual({'memory.max': str(64 * MIB), 'memory.swap.max': '0', 'memory.oom.group': '1',
+                          'pids.max': str(64 * 4 + 8), 'cpu.max': '100000 100000', 'cgroup.procs': '0',
+                          'cgroup.kill': '1'}, found)
+        self.assertIn('worker.cgroups base=', self.service.log_text())
+
+    def test_a_worker_without_the_gpus_of_its_pool_does_not_start(self):
+        done = subprocess.run([ET, 'worker', '--server', 'http://127.0.0.1:9', '--gpus', '0',
+                               '--work', self.service.folder + '/other', '--pool', 'gpu:gpus=2'],
+                              env=dict(os.environ, ET_TOKEN='x'), capture_output=True, text=True)
+        self.assertEqual(1, done.returncode, done.stderr)
+        self.assertIn("pool 'gpu' gives a job 2 GPUs, and this worker has 1: --gpus names them", done.stderr)
 
 
 class Network(Case):

@@ -13,8 +13,8 @@
 struct concat {
     int axis;
     int64_t rows;
-    int64_t *pieces; /* floats of a row that come from a bottom */
-    int64_t row;
+    int64_t *pieces; /* bytes of a row that come from a bottom */
+    int64_t row;     /* bytes */
 };
 
 static enum status concat_setup(struct layer *l, struct error *err)
@@ -34,6 +34,15 @@ static bool all_lie(const struct layer *l, const struct planner *p, bool (*like)
         if (!like(plan_bottom_desc(p, i)))
             return false;
     return true;
+}
+
+/* In bf16 when a bottom is: what it has lost, the others may lose. */
+static dnnl_data_type_t type_of(const struct layer *l, const struct planner *p)
+{
+    for (int i = 0; i < l->n_bottoms; i++)
+        if (plan_bottom_desc(p, i)->data_type == dnnl_bf16)
+            return dnnl_bf16;
+    return dnnl_f32;
 }
 
 static bool whole_blocks(const struct layer *l)
@@ -64,17 +73,22 @@ static enum status concat_plan(struct layer *l, struct planner *p, struct error 
         s->rows *= inner;
         inner = 1;
     }
+    bool is_plain = tag == dnnl_format_tag_undef;
+    dnnl_data_type_t type = is_plain ? dnnl_f32 : type_of(l, p);
+    inner *= type == dnnl_bf16 ? 2 : 4;
     s->row = top->dim[s->axis] * inner;
     for (int i = 0; i < l->n_bottoms; i++)
         s->pieces[i] = l->bottoms[i].shape.dim[s->axis] * inner;
-    if (tag == dnnl_format_tag_undef)
+    if (is_plain)
         return OK;
     dnnl_memory_desc_t desc;
     for (int i = 0; i < l->n_bottoms; i++) {
         desc_by_tag(&l->bottoms[i].shape, tag, &desc);
+        desc = desc_of_type(&desc, type);
         plan_bottom(p, i, &desc);
     }
     desc_by_tag(top, tag, &desc);
+    desc = desc_of_type(&desc, type);
     plan_top(p, 0, &desc);
     return OK;
 }
@@ -85,12 +99,12 @@ static enum status concat_forward(struct layer *l, struct error *err)
     const struct concat *s = l->state;
     int64_t offset = 0;
     for (int i = 0; i < l->n_bottoms; i++) {
-        const float *from = l->bottoms[i].data;
-        float *to = l->tops[0].data + offset;
+        const char *from = (const char *)l->bottoms[i].data;
+        char *to = (char *)l->tops[0].data + offset;
         int64_t piece = s->pieces[i];
-#pragma omp parallel for if (piece * s->rows >= ELEMENTWISE_PARALLEL)
+#pragma omp parallel for if (piece * s->rows >= 4 * ELEMENTWISE_PARALLEL)
         for (int64_t r = 0; r < s->rows; r++)
-            memcpy(to + r * s->row, from + r * piece, (size_t)piece * sizeof(float));
+            memcpy(to + r * s->row, from + r * piece, (size_t)piece);
         offset += piece;
     }
     return OK;
@@ -101,15 +115,15 @@ static void concat_backward(struct layer *l)
     const struct concat *s = l->state;
     int64_t offset = 0;
     for (int i = 0; i < l->n_bottoms; i++) {
-        const float *from = l->tops[0].diff + offset;
-        float *to = l->bottoms[i].diff;
+        const char *from = (const char *)l->tops[0].diff + offset;
+        char *to = (char *)l->bottoms[i].diff;
         int64_t piece = s->pieces[i];
         offset += piece;
         if (!to)
             continue;
-#pragma omp parallel for if (piece * s->rows >= ELEMENTWISE_PARALLEL)
+#pragma omp parallel for if (piece * s->rows >= 4 * ELEMENTWISE_PARALLEL)
         for (int64_t r = 0; r < s->rows; r++)
-            memcpy(to + r * piece, from + r * s->row, (size_t)piece * sizeof(float));
+            memcpy(to + r * piece, from + r * s->row, (size_t)piece);
     }
 }
 
@@ -121,6 +135,7 @@ static void concat_release(struct layer *l)
 const struct layer_ops layer_concat = {
     .type = "Concat",
     .state_size = sizeof(struct concat),
+    .bf16 = true,
     .setup = concat_setup,
     .plan = concat_plan,
     .forward = concat_forward,

@@ -33,6 +33,7 @@ struct convolution {
     float *factor, *add;    /* of the taken layers, for each output channel */
     uint64_t taken_version; /* of all that went into them */
     struct scaled_weights scaled;
+    dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
@@ -110,7 +111,7 @@ struct after {
 
 struct choice {
     dnnl_primitive_desc_t forward, data, weights;
-    dnnl_memory_desc_t src, dst;
+    dnnl_memory_desc_t src, dst, diff_dst;
 };
 
 static void choice_release(struct choice *c)
@@ -123,12 +124,12 @@ static void choice_release(struct choice *c)
 
 /* Of one slice of the batch. */
 static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
-                                    int slices)
+                                    int slices, dnnl_data_type_t type)
 {
     dnnl_dims_t dims = {s->n / slices, is_top ? s->out : s->in};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
     dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, dnnl_f32, tag);
+    dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, type, tag);
     return desc;
 }
 
@@ -215,11 +216,13 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     const_dnnl_post_ops_t post_ops = is_winograd(candidate) ? after->relu : after->all;
     bool has_bias = s->has_bias || (s->n_taken && is_winograd(candidate));
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
-    dnnl_memory_desc_t weights = weights_any(s), bias = bias_desc(s);
+    dnnl_memory_desc_t gradient = weights_any(s), bias = bias_desc(s);
+    dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src, candidate->slices);
-    c->dst = blob_desc(s, true, candidate->dst, candidate->slices);
+    c->src = blob_desc(s, false, candidate->src, candidate->slices, s->type);
+    c->dst = blob_desc(s, true, candidate->dst, candidate->slices, s->top_type);
+    c->diff_dst = blob_desc(s, true, candidate->dst, candidate->slices, s->type);
     if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
@@ -227,10 +230,10 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
         return false;
     bool wants_gradient = s->wants_weights || s->wants_bias;
     if (wants_gradient &&
-        describe->weights(&op, candidate->algorithm, &c->src, &weights, s->wants_bias ? &bias : NULL, &c->dst,
-                          s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
+        describe->weights(&op, candidate->algorithm, &c->src, &gradient, s->wants_bias ? &bias : NULL,
+                          &c->diff_dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->weights = pd_make(&op, NULL, c->forward);
-    if (s->wants_data && describe->data(&op, candidate->algorithm, &c->src, &weights, &c->dst, s->stride,
+    if (s->wants_data && describe->data(&op, candidate->algorithm, &c->src, &weights, &c->diff_dst, s->stride,
                                         s->dilation, s->pad, s->pad) == dnnl_success)
         c->data = pd_make(&op, NULL, c->forward);
     return (!wants_gradient || c->weights) && (!s->wants_data || c->data);
@@ -248,8 +251,8 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
 static bool suits_winograd(const struct convolution *s, bool is_training)
 {
     enum { TILE = 4, TILES_MIN = 5 };
-    bool suits = !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 && s->in % 16 == 0 &&
-                 s->out % 16 == 0;
+    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 &&
+                 s->in % 16 == 0 && s->out % 16 == 0;
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
     dnnl_dim_t tiles = s->n;
@@ -290,29 +293,32 @@ static size_t scratch_bytes(const_dnnl_primitive_desc_t pd)
     return scratchpad ? dnnl_memory_desc_get_size(scratchpad) : 0;
 }
 
-/* The first with kernels of its own, else the first by matrix multiplication, else whatever there is. */
-static enum status choose(struct convolution *s, bool is_training, const struct after *after,
-                          struct choice *ret_choice, struct error *err)
+/* Kernels of their own only; or by matrix multiplication; or whatever there is. */
+enum { PATIENCE_NONE, PATIENCE_GEMM, PATIENCE_REFERENCE };
+
+/* The first candidate that the least patience finds. */
+static bool find_candidate(struct convolution *s, bool is_training, const struct after *after,
+                           int most_patience, struct choice *ret_choice)
 {
     struct candidate list[CANDIDATES_MAX];
     int n = list_candidates(s, is_training, list);
-    for (int patience = 0; patience < 3; patience++) {
+    for (int patience = PATIENCE_NONE; patience <= most_patience; patience++) {
         for (int i = 0; i < n; i++) {
             struct choice c = {0};
             bool may_be_smaller = is_winograd(&list[i]) && i + 1 < n && is_winograd(&list[i + 1]);
             if (try_candidate(s, &list[i], is_training, after, &c) &&
-                (patience >= 1 || !any_of(&c, pd_is_gemm)) &&
-                (patience >= 2 || !any_of(&c, pd_is_reference)) &&
+                (patience >= PATIENCE_GEMM || !any_of(&c, pd_is_gemm)) &&
+                (patience >= PATIENCE_REFERENCE || !any_of(&c, pd_is_reference)) &&
                 (!may_be_smaller || scratch_bytes(c.forward) <= scratch_wanted)) {
                 s->is_direct = !is_winograd(&list[i]);
                 s->slices = list[i].slices;
                 *ret_choice = c;
-                return OK;
+                return true;
             }
             choice_release(&c);
         }
     }
-    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+    return false;
 }
 
 /* ---- plan ---- */
@@ -346,7 +352,8 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
     const dnnl_memory_desc_t *master =
         c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
-    plan_param(p, 0, master->format_kind == dnnl_blocked ? master : &plain, &plain);
+    bool is_f32 = master->format_kind == dnnl_blocked && master->data_type == dnnl_f32;
+    plan_param(p, 0, is_f32 ? master : &plain, &plain);
     TRY(plan_taken(l, p, weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
     kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);
@@ -367,7 +374,7 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     const dnnl_memory_desc_t *data_weights = pd_query(c->data, dnnl_query_weights_md);
     TRY(weights_copy_plan(&s->data_weights, p, l->params[0], data_weights, &plain, err));
     TRY(kernel_init(&s->backward_data, c->data, err));
-    kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_data, DNNL_ARG_WEIGHTS, data_weights);
     kernel_arg(&s->backward_data, DNNL_ARG_DIFF_SRC, &c->src);
     plan_scratch(p, s->backward_data.scratch_bytes);
@@ -385,7 +392,7 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], written, &plain, err));
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
-    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
     if (s->wants_bias) {
         TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
@@ -439,7 +446,28 @@ static dnnl_memory_desc_t whole_desc(const struct convolution *s, bool is_top,
 {
     if (s->slices == 1)
         return *slice;
-    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), 1);
+    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), 1, dnnl_f32);
+}
+
+/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
+static enum status choose(struct layer *l, struct planner *p, const struct after *after,
+                          struct choice *ret_choice, struct error *err)
+{
+    struct convolution *s = l->state;
+    bool is_training = plan_is_training(p);
+    if (plan_is_bf16(p) && s->own_axes) {
+        s->type = dnnl_bf16;
+        s->top_type = dnnl_f32;
+        for (int i = 0; i < l->n_tops; i++)
+            if (plan_top_type(p, i) == dnnl_bf16)
+                s->top_type = dnnl_bf16;
+        if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
+            return OK;
+    }
+    s->type = s->top_type = dnnl_f32;
+    if (find_candidate(s, is_training, after, PATIENCE_REFERENCE, ret_choice))
+        return OK;
+    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -448,13 +476,14 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     choose_wants(l, p);
     CLEANUP(after_release) struct after after = take_over(s, p);
     CLEANUP(choice_release) struct choice c = {0};
-    TRY(choose(s, plan_is_training(p), &after, &c, err));
+    TRY(choose(l, p, &after, &c, err));
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
     dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
         plan_bottom(p, i, &src);
         plan_top(p, i, &dst);
+        plan_top_diff(p, i, &c.diff_dst);
     }
     return OK;
 }
@@ -557,7 +586,7 @@ static void convolution_release(struct layer *l)
 
 #define CONVOLUTION(name)                                                                                    \
     {                                                                                                        \
-        .type = name, .state_size = sizeof(struct convolution), .reads_bottoms_first = true,                 \
+        .type = name, .state_size = sizeof(struct convolution), .reads_bottoms_first = true, .bf16 = true,   \
         .setup = convolution_setup, .plan = convolution_plan, .forward = convolution_forward,                \
         .backward = convolution_backward, .release = convolution_release,                                    \
     }

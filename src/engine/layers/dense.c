@@ -4,7 +4,7 @@
 
 struct choice {
     dnnl_primitive_desc_t forward, data, weights;
-    dnnl_memory_desc_t src, dst, bias, plain;
+    dnnl_memory_desc_t src, dst, diff_dst, bias, plain;
 };
 
 static void choice_release(struct choice *c)
@@ -43,26 +43,33 @@ static void weights_plain(const struct dense *d, const dnnl_memory_desc_t *src, 
     dnnl_memory_desc_init_by_strides(ret, src->ndims, dims, dnnl_f32, strides);
 }
 
+static dnnl_data_type_t type_of(bool is_bf16)
+{
+    return is_bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
 static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, bool is_training,
                        const_dnnl_post_ops_t post_ops, struct choice *c)
 {
-    dnnl_memory_desc_t any;
-    c->src = *src;
-    dnnl_memory_desc_init_by_tag(&c->dst, 2, (dnnl_dims_t){d->m, d->n}, dnnl_f32, dnnl_ab);
+    dnnl_memory_desc_t any, gradient;
+    c->src = desc_of_type(src, type_of(d->is_bf16));
+    dnnl_memory_desc_init_by_tag(&c->dst, 2, (dnnl_dims_t){d->m, d->n}, type_of(d->y_is_bf16), dnnl_ab);
+    c->diff_dst = desc_of_type(&c->dst, type_of(d->is_bf16));
     dnnl_memory_desc_init_by_tag(&c->bias, 1, (dnnl_dims_t){d->n}, dnnl_f32, dnnl_a);
     weights_plain(d, src, &c->plain);
-    dnnl_memory_desc_init_by_tag(&any, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&gradient, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
+    any = desc_of_type(&gradient, type_of(d->is_bf16));
     dnnl_inner_product_desc_t op;
     dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
                                          &c->src, &any, has_bias(d) ? &c->bias : NULL, &c->dst);
     c->forward = pd_make(&op, post_ops, NULL);
     if (c->forward && wants_gradient(d)) {
-        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &any, d->wants_bias ? &c->bias : NULL,
-                                                      &c->dst);
+        dnnl_inner_product_backward_weights_desc_init(&op, &c->src, &gradient,
+                                                      d->wants_bias ? &c->bias : NULL, &c->diff_dst);
         c->weights = pd_make(&op, NULL, c->forward);
     }
     if (c->forward && d->wants_data) {
-        dnnl_inner_product_backward_data_desc_init(&op, &c->src, &any, &c->dst);
+        dnnl_inner_product_backward_data_desc_init(&op, &c->src, &any, &c->diff_dst);
         c->data = pd_make(&op, NULL, c->forward);
     }
     return c->forward && (!d->wants_data || c->data) && (!wants_gradient(d) || c->weights);
@@ -73,20 +80,31 @@ static bool is_slow(const_dnnl_primitive_desc_t pd)
     return pd && (pd_is_gemm(pd) || pd_is_reference(pd));
 }
 
-/* Reads x as it lies when all kernels are fast so, else as rows. */
-static enum status choose(const struct dense *d, const dnnl_memory_desc_t *lies, bool is_training,
+static bool is_reference(const struct choice *c)
+{
+    return pd_is_reference(c->forward) || (c->data && pd_is_reference(c->data)) ||
+           (c->weights && pd_is_reference(c->weights));
+}
+
+/* Reads x as it lies when all kernels are fast so, else as rows; in f32 where bf16 has reference code only.
+ */
+static enum status choose(struct dense *d, const dnnl_memory_desc_t *lies, bool is_training,
                           const_dnnl_post_ops_t post_ops, struct choice *c, dnnl_memory_desc_t *ret_x,
                           struct error *err)
 {
     if (lies && try_source(d, lies, is_training, post_ops, c) && !is_slow(c->forward) && !is_slow(c->data) &&
         !is_slow(c->weights)) {
-        *ret_x = *lies;
+        *ret_x = c->src;
         return OK;
     }
     choice_release(c);
     dnnl_memory_desc_t rows;
     dnnl_memory_desc_init_by_tag(&rows, 2, (dnnl_dims_t){d->m, d->k}, dnnl_f32, dnnl_ab);
-    if (!try_source(d, &rows, is_training, post_ops, c))
+    if (d->is_bf16 && (!try_source(d, &rows, is_training, post_ops, c) || is_reference(c))) {
+        choice_release(c);
+        d->is_bf16 = d->y_is_bf16 = false;
+    }
+    if (!c->forward && !try_source(d, &rows, is_training, post_ops, c))
         return error_set(err, UNSUPPORTED, "oneDNN has no inner product for this shape");
     return OK;
 }
@@ -110,9 +128,12 @@ static enum status plan_data(struct dense *d, struct layer *l, struct planner *p
                              struct error *err)
 {
     const dnnl_memory_desc_t *weights = pd_query(c->data, dnnl_query_weights_md);
-    TRY(weights_copy_plan(&d->data_weights, p, l->params[d->weights], weights, &c->plain, err));
+    d->one_copy =
+        d->wants_forward && dnnl_memory_desc_equal(weights, pd_query(c->forward, dnnl_query_weights_md));
+    if (!d->one_copy)
+        TRY(weights_copy_plan(&d->data_weights, p, l->params[d->weights], weights, &c->plain, err));
     TRY(kernel_init(&d->backward_data, c->data, err));
-    kernel_arg(&d->backward_data, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&d->backward_data, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&d->backward_data, DNNL_ARG_WEIGHTS, weights);
     kernel_arg(&d->backward_data, DNNL_ARG_DIFF_SRC, &c->src);
     plan_scratch(p, d->backward_data.scratch_bytes);
@@ -126,7 +147,7 @@ static enum status plan_gradient(struct dense *d, struct layer *l, struct planne
     TRY(weights_gradient_plan(&d->weights_diff, p, l->params[d->weights], written, &c->plain, err));
     TRY(kernel_init(&d->backward_weights, c->weights, err));
     kernel_arg(&d->backward_weights, DNNL_ARG_SRC, &c->src);
-    kernel_arg(&d->backward_weights, DNNL_ARG_DIFF_DST, &c->dst);
+    kernel_arg(&d->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&d->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
     if (d->wants_bias) {
         TRY(weights_gradient_plan(&d->bias_diff, p, l->params[d->bias], &c->bias, &c->bias, err));
@@ -141,10 +162,9 @@ enum status dense_plan(struct dense *d, struct layer *l, struct planner *p, cons
 {
     CLEANUP(choice_release) struct choice c = {0};
     TRY(choose(d, x_lies, plan_is_training(p), post_ops, &c, ret_x, err));
-    plan_param(p, d->weights,
-               c.weights ? pd_query(c.weights, dnnl_query_diff_weights_md)
-                         : pd_query(c.forward, dnnl_query_weights_md),
-               &c.plain);
+    const dnnl_memory_desc_t *master = c.weights ? pd_query(c.weights, dnnl_query_diff_weights_md)
+                                                 : pd_query(c.forward, dnnl_query_weights_md);
+    plan_param(p, d->weights, master->data_type == dnnl_f32 ? master : &c.plain, &c.plain);
     if (d->wants_forward)
         TRY(plan_forward(d, l, p, &c, err));
     if (c.data)
@@ -152,14 +172,14 @@ enum status dense_plan(struct dense *d, struct layer *l, struct planner *p, cons
     return c.weights ? plan_gradient(d, l, p, &c, err) : OK;
 }
 
-void dense_forward(struct dense *d, struct layer *l, const float *x, float *y)
+void dense_forward(struct dense *d, struct layer *l, const void *x, void *y)
 {
     const float *weights = weights_copy_get(&d->forward_weights, l->params[d->weights], l->scratch);
     const float *bias = has_bias(d) ? l->params[d->bias]->data : NULL;
     KERNEL_RUN(&d->forward, l->scratch, x, weights, y, bias);
 }
 
-void dense_backward_weights(struct dense *d, struct layer *l, const float *x, const float *dy)
+void dense_backward_weights(struct dense *d, struct layer *l, const void *x, const void *dy)
 {
     if (!wants_gradient(d))
         return;
@@ -173,9 +193,10 @@ void dense_backward_weights(struct dense *d, struct layer *l, const float *x, co
         weights_gradient_done(&d->bias_diff, l->params[d->bias], l->scratch);
 }
 
-void dense_backward_data(struct dense *d, struct layer *l, const float *dy, float *dx)
+void dense_backward_data(struct dense *d, struct layer *l, const void *dy, void *dx)
 {
-    const float *weights = weights_copy_get(&d->data_weights, l->params[d->weights], l->scratch);
+    struct weights_copy *copy = d->one_copy ? &d->forward_weights : &d->data_weights;
+    const float *weights = weights_copy_get(copy, l->params[d->weights], l->scratch);
     KERNEL_RUN(&d->backward_data, l->scratch, dy, weights, dx);
 }
 

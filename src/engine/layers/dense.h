@@ -16,9 +16,12 @@ struct dense {
     int weights, bias; /* which of the layer's parameters; bias -1: none */
     bool transpose;    /* weights are (K,N) */
     bool wants_forward, wants_data, wants_weights, wants_bias;
+    bool is_bf16;   /* x, dx and dy are bf16, else floats; dense_plan may decide for floats */
+    bool y_is_bf16; /* only then */
 
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
+    bool one_copy; /* forward_weights serve both */
     struct weights_gradient weights_diff, bias_diff;
 };
 
@@ -33,10 +36,10 @@ enum status dense_plan(struct dense *d, struct layer *l, struct planner *p, cons
                        const_dnnl_post_ops_t post_ops, dnnl_memory_desc_t *ret_x, struct error *err);
 void dense_release(struct dense *d);
 
-void dense_forward(struct dense *d, struct layer *l, const float *x, float *y);
+void dense_forward(struct dense *d, struct layer *l, const void *x, void *y);
 /* Adds to the gradients of the weights and the bias, as far as they are wanted. */
-void dense_backward_weights(struct dense *d, struct layer *l, const float *x, const float *dy);
+void dense_backward_weights(struct dense *d, struct layer *l, const void *x, const void *dy);
 /* Overwrites dx. */
-void dense_backward_data(struct dense *d, struct layer *l, const float *dy, float *dx);
+void dense_backward_data(struct dense *d, struct layer *l, const void *dy, void *dx);
 
 #endif

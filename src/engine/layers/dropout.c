@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "engine/elementwise.h"
+#include "engine/bf16.h"
 #include "engine/plan.h"
 
 struct dropout {
@@ -32,7 +32,7 @@ static enum status dropout_plan(struct layer *l, struct planner *p, struct error
     (void)err;
     const struct dropout *s = l->state;
     if (s->drops)
-        plan_workspace(p, dnnl_memory_desc_get_size(plan_bottom_desc(p, 0)));
+        plan_workspace(p, desc_n_elements(plan_bottom_desc(p, 0)) * sizeof(float));
     return OK;
 }
 
@@ -47,6 +47,12 @@ static void draw_mask(const struct dropout *s, struct rng *rng, size_t n, float 
     }
 }
 
+/* y = x times the mask; in backward of the gradients. */
+BF16_CODE static void apply_bf16(const float *mask, size_t n, const bf16 *x, bf16 *y)
+{
+    ELEMENTWISE(i, n, y[i] = bf16_of(bf16_to_float(x[i]) * mask[i]));
+}
+
 static enum status dropout_forward(struct layer *l, struct error *err)
 {
     (void)err;
@@ -54,14 +60,18 @@ static enum status dropout_forward(struct layer *l, struct error *err)
     size_t n = l->bottoms[0].n_floats;
     const float *x = l->bottoms[0].data;
     float *y = l->tops[0].data;
+    bool is_bf16 = view_is_bf16(&l->bottoms[0]);
     if (!s->drops) {
         if (x != y)
-            memcpy(y, x, n * sizeof(float));
+            memcpy(y, x, n * (is_bf16 ? sizeof(bf16) : sizeof(float)));
         return OK;
     }
     float *mask = l->workspace;
     draw_mask(s, l->rng, n, mask);
-    ELEMENTWISE(i, n, y[i] = x[i] * mask[i]);
+    if (is_bf16)
+        apply_bf16(mask, n, bf16_data(&l->bottoms[0]), bf16_data(&l->tops[0]));
+    else
+        ELEMENTWISE(i, n, y[i] = x[i] * mask[i]);
     return OK;
 }
 
@@ -73,16 +83,20 @@ static void dropout_backward(struct layer *l)
     size_t n = l->bottoms[0].n_floats;
     const float *dy = l->tops[0].diff, *mask = l->workspace;
     float *dx = l->bottoms[0].diff;
-    if (s->drops)
+    bool is_bf16 = view_is_bf16(&l->bottoms[0]);
+    if (s->drops && is_bf16)
+        apply_bf16(mask, n, bf16_diff(&l->tops[0]), bf16_diff(&l->bottoms[0]));
+    else if (s->drops)
         ELEMENTWISE(i, n, dx[i] = dy[i] * mask[i]);
     else if (dx != dy)
-        memcpy(dx, dy, n * sizeof(float));
+        memcpy(dx, dy, n * (is_bf16 ? sizeof(bf16) : sizeof(float)));
 }
 
 const struct layer_ops layer_dropout = {
     .type = "Dropout",
     .state_size = sizeof(struct dropout),
     .any_representation = true,
+    .bf16 = true,
     .setup = dropout_setup,
     .plan = dropout_plan,
     .forward = dropout_forward,

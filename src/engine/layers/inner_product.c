@@ -36,6 +36,8 @@ static enum status inner_product_plan(struct layer *l, struct planner *p, struct
     struct dense *d = &s->dense;
     bool is_training = plan_is_training(p);
     d->wants_forward = true;
+    d->is_bf16 = plan_is_bf16(p);
+    d->y_is_bf16 = plan_top_type(p, 0) == dnnl_bf16;
     d->wants_weights = is_training && l->params[0]->is_learned;
     d->wants_bias = is_training && d->bias >= 0 && l->params[1]->is_learned;
     d->wants_data = is_training && plan_wants_bottom_diff(p, 0);
@@ -47,11 +49,17 @@ static enum status inner_product_plan(struct layer *l, struct planner *p, struct
         dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
     const dnnl_memory_desc_t *lies = plan_bottom_desc(p, 0);
     bool may_lie = s->keeps_axes && !desc_is_plain(lies);
-    dnnl_memory_desc_t bottom;
+    dnnl_memory_desc_t bottom, top, top_diff;
     desc_plain(&l->bottoms[0].shape, &bottom);
     enum status status = dense_plan(d, l, p, may_lie ? lies : NULL, post_ops, &bottom, err);
     dnnl_post_ops_destroy(post_ops);
+    bottom = desc_of_type(&bottom, d->is_bf16 ? dnnl_bf16 : dnnl_f32);
     plan_bottom(p, 0, &bottom);
+    desc_plain(&l->tops[0].shape, &top);
+    top_diff = desc_of_type(&top, d->is_bf16 ? dnnl_bf16 : dnnl_f32);
+    top = desc_of_type(&top, d->y_is_bf16 ? dnnl_bf16 : dnnl_f32);
+    plan_top(p, 0, &top);
+    plan_top_diff(p, 0, &top_diff);
     return status;
 }
 
@@ -79,6 +87,7 @@ static void inner_product_release(struct layer *l)
 const struct layer_ops layer_inner_product = {
     .type = "InnerProduct",
     .state_size = sizeof(struct inner_product),
+    .bf16 = true,
     .reads_bottoms_first = true,
     .setup = inner_product_setup,
     .plan = inner_product_plan,

@@ -56,6 +56,7 @@ static enum status plan_fast(struct layer *l, struct planner *p, struct error *e
     bool in_blocks = s->c % 16 == 0 && (desc_is_blocked16(lies) || !desc_is_nhwc(lies));
     dnnl_memory_desc_t desc;
     desc_by_tag(&l->bottoms[0].shape, in_blocks ? dnnl_nChw16c : dnnl_nhwc, &desc);
+    desc = desc_of_type(&desc, lies->data_type);
     CLEANUP(pd_freep) dnnl_primitive_desc_t forward = NULL, backward = NULL;
     dnnl_lrn_desc_t op;
     if (dnnl_lrn_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
@@ -234,6 +235,7 @@ static void lrn_release(struct layer *l)
 const struct layer_ops layer_lrn = {
     .type = "LRN",
     .state_size = sizeof(struct lrn),
+    .bf16 = true,
     .backward_needs = NEEDS_BOTTOM_DATA | NEEDS_TOP_DATA,
     .setup = lrn_setup,
     .plan = lrn_plan,

@@ -108,6 +108,9 @@ static enum status plan_fast(struct layer *l, struct planner *p, struct error *e
     dnnl_memory_desc_t src, dst;
     desc_by_tag(&l->bottoms[0].shape, tag, &src);
     desc_by_tag(&l->tops[0].shape, tag, &dst);
+    dnnl_data_type_t type = plan_bottom_desc(p, 0)->data_type;
+    src = desc_of_type(&src, type);
+    dst = desc_of_type(&dst, type);
     dnnl_dims_t strides = {s->h.stride, s->w.stride}, kernel = {s->h.kernel, s->w.kernel};
     dnnl_dims_t left = {s->h.pad, s->w.pad}, right = {right_pad(&s->h), right_pad(&s->w)};
     CLEANUP(pd_freep) dnnl_primitive_desc_t forward = NULL, backward = NULL;
@@ -297,6 +300,7 @@ static void pooling_release(struct layer *l)
 const struct layer_ops layer_pooling = {
     .type = "Pooling",
     .state_size = sizeof(struct pooling),
+    .bf16 = true,
     .setup = pooling_setup,
     .plan = pooling_plan,
     .forward = pooling_forward,

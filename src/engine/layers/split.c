@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "engine/elementwise.h"
+#include "engine/bf16.h"
 #include "engine/plan.h"
 
 static enum status split_plan(struct layer *l, struct planner *p, struct error *err)
@@ -15,11 +15,33 @@ static enum status split_plan(struct layer *l, struct planner *p, struct error *
     plan_bottom(p, 0, &desc);
     for (int i = 0; i < l->n_tops; i++)
         plan_top(p, i, &desc);
+    plan_scratch(p, (size_t)l->n_tops * sizeof(bf16 *));
     return OK;
+}
+
+/* The sum of an element is made in f32 and rounded once. */
+BF16_CODE static void split_backward_bf16(struct layer *l)
+{
+    const bf16 **from = l->scratch;
+    int n_from = 0;
+    for (int i = 0; i < l->n_tops; i++)
+        if (l->tops[i].diff)
+            from[n_from++] = bf16_diff(&l->tops[i]);
+    bf16 *sum = bf16_diff(&l->bottoms[0]);
+    ELEMENTWISE(j, l->bottoms[0].n_floats, {
+        float total = 0;
+        for (int i = 0; i < n_from; i++)
+            total += bf16_to_float(from[i][j]);
+        sum[j] = bf16_of(total);
+    });
 }
 
 static void split_backward(struct layer *l)
 {
+    if (l->bottoms[0].diff && view_is_bf16(&l->bottoms[0])) {
+        split_backward_bf16(l);
+        return;
+    }
     float *sum = l->bottoms[0].diff;
     if (!sum)
         return;
@@ -48,6 +70,7 @@ static void split_backward(struct layer *l)
 const struct layer_ops layer_split = {
     .type = "Split",
     .tops_are_bottom = true,
+    .bf16 = true,
     .plan = split_plan,
     .backward = split_backward,
 };

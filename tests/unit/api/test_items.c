@@ -145,12 +145,16 @@ static void a_silent_lease_lapses_and_each_post_renews_it(void **state)
     struct error err = {0};
     place_init(&p, 9);
     assert_ok(add(&p, "a", 100, T0_MS, &err));
+    assert_true(items_next_lapse(p.items) == INT64_MAX);
     assert_taken(&p, T0_MS, "a");
+    assert_int_equal(items_next_lapse(p.items), T0_MS + LEASE_MS);
     assert_taken(&p, T0_MS + LEASE_MS - 1, NULL);
     assert_ok(post(&p, "a", 10, T0_MS + LEASE_MS - 1, &err));
+    assert_int_equal(items_next_lapse(p.items), T0_MS + 2 * LEASE_MS - 1);
     assert_taken(&p, T0_MS + 2 * LEASE_MS - 2, NULL);
     assert_taken(&p, T0_MS + 2 * LEASE_MS - 1, "a");
     assert_ok(post(&p, "a", 100, T0_MS + 3 * LEASE_MS, &err));
+    assert_true(items_next_lapse(p.items) == INT64_MAX);
     assert_taken(&p, T0_MS + 5 * LEASE_MS, NULL);
     place_release(&p);
 }
@@ -173,6 +177,14 @@ static void an_item_is_gone_after_its_life_and_its_file_too(void **state)
     place_release(&p);
 }
 
+static void assert_forgotten(struct place *p, const char *url, size_t n)
+{
+    CLEANUP(json_decrefp) json_t *ids = items_forget(p->items, "forg", url, T0_MS);
+    assert_int_equal(json_array_size(ids), n);
+    if (n)
+        assert_string_equal(json_string_value(json_array_get(ids, 0)), "forgotten");
+}
+
 static void a_restart_keeps_what_waits_and_what_is_done(void **state)
 {
     (void)state;
@@ -185,9 +197,9 @@ static void a_restart_keeps_what_waits_and_what_is_done(void **state)
     assert_taken(&p, T0_MS, "done");
     assert_taken(&p, T0_MS, "leased");
     assert_ok(post(&p, "done", 100, T0_MS, &err));
-    items_forget(p.items, "forg", "http://h/other.png", T0_MS);
+    assert_forgotten(&p, "http://h/other.png", 0);
     assert_true(is_known(&p, "forgotten", T0_MS));
-    items_forget(p.items, "forg", "http://h/cat.png", T0_MS);
+    assert_forgotten(&p, "http://h/cat.png", 1);
     items_free(p.items);
     CLEANUP(freep) char *damaged = path_join(p.folder, "damaged.json");
     assert_ok(file_write(damaged, "{", 1, 0600, &err));

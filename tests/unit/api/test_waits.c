@@ -82,19 +82,44 @@ static void a_stir_between_looking_and_waiting_is_not_missed(void **state)
     waits_free(w);
 }
 
-static void a_deadline_and_a_gone_client_wake(void **state)
+static void when_all_topics_stir_all_are_woken_and_none_between_looking_and_waiting_is_missed(void **state)
 {
     (void)state;
     struct error err = {0};
     struct waits *w;
-    struct one late, gone;
+    struct one patient, late;
+    assert_ok(waits_new(&w, &err));
+    one_init(&patient, "job:1", FAR);
+    patient.waiter.is_patient = true;
+    one_init(&late, "job:2", FAR);
+    uint64_t stamp = waits_stamp(w);
+    assert_true(waits_add(w, &patient.waiter, stamp));
+    waits_stir_all(w);
+    assert_true(is_woken(&patient));
+    assert_false(waits_add(w, &late.waiter, stamp));
+    waits_end(w);
+    waits_free(w);
+}
+
+static void a_deadline_a_look_and_a_gone_client_wake(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct waits *w;
+    struct one late, gone, looking;
     assert_ok(waits_new(&w, &err));
     one_init(&late, "a", clock_monotonic_ms() + 20);
     one_init(&gone, "b", FAR);
     gone.gone = true;
+    one_init(&looking, "c", FAR);
+    looking.waiter.is_patient = true;
+    looking.waiter.look_ms = clock_monotonic_ms() + 20;
     assert_true(waits_add(w, &gone.waiter, waits_stamp(w)));
     assert_true(waits_add(w, &late.waiter, waits_stamp(w)));
+    assert_true(waits_add(w, &looking.waiter, waits_stamp(w)));
     sem_wait(&late.woken);
+    sem_wait(&looking.woken);
+    assert_true(clock_monotonic_ms() >= looking.waiter.look_ms);
     assert_true(clock_monotonic_ms() >= late.waiter.deadline_ms);
     sem_wait(&gone.woken);
     waits_free(w);
@@ -105,7 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stir_wakes_those_of_its_topic_once),
         cmocka_unit_test(a_stir_between_looking_and_waiting_is_not_missed),
-        cmocka_unit_test(a_deadline_and_a_gone_client_wake),
+        cmocka_unit_test(when_all_topics_stir_all_are_woken_and_none_between_looking_and_waiting_is_missed),
+        cmocka_unit_test(a_deadline_a_look_and_a_gone_client_wake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,72 @@ static void elements_are_leased_in_order_and_counted_by_state(void **state)
     assert_int_equal(array_cancel(s, BOB, id_of(ARRAY), "bob", false, T0, &err), NOT_FOUND);
 }
 
+static void a_job_without_a_spec_is_repeated_and_a_patch_may_name_the_element(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    CLEANUP(json_decrefp) json_t *patch = json_pack("[{s:{s:s}}]", "body", "me", id_of(TEMPLATE));
+    struct new_job job = {.kind = "train"};
+    struct new_document document = {.id = id_of(ARRAY), .type = "array", .body = body};
+    struct new_document one = {.id = id_of(TEMPLATE), .type = "job", .body = body, .job = &job};
+    struct new_array array = {.document = &document, .element = &one, .patches = patch};
+    CLEANUP(document_release) struct document made = {0};
+    CLEANUP(document_list_release) struct document_list list = {0};
+    CLEANUP(job_release) struct job queued = {0};
+    int64_t next;
+    assert_ok(array_create(s, ALICE, &array, NULL, T0, &made, &err));
+    assert_ok(members_list(s, id_of(ARRAY), 0, 10, &list, &next, &err));
+    assert_int_equal(list.n, 1);
+    assert_string_equal(json_get_string(list.documents[0].body, "me", ""), list.documents[0].id);
+    assert_ok(queue_job(s, list.documents[0].id, &queued, &err));
+    assert_int_equal(json_object_size(queued.spec), 0);
+}
+
+static enum document_state state_of(struct store *s, const char *id)
+{
+    CLEANUP(document_release) struct document d = {0};
+    struct error err;
+    assert_ok(document_get(s, ALICE, id, &d, &err));
+    return d.state;
+}
+
+static void a_job_after_an_array_waits_for_all_of_it(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    struct job job;
+    assert_ok(make_array(s, ALICE, numbered(2), &err));
+    enqueue(s, ALICE, 1, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_int_equal(state_of(s, id_of(1)), STATE_WAITING);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(state_of(s, id_of(1)), STATE_WAITING);
+        assert_true(lease_one(s, T0, &job));
+        struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_DONE};
+        assert_ok(queue_finish(s, &f, T0, &err));
+        job_release(&job);
+    }
+    assert_int_equal(state_of(s, id_of(1)), STATE_READY);
+    enqueue(s, ALICE, 2, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_int_equal(state_of(s, id_of(2)), STATE_READY);
+}
+
+static void a_job_after_an_array_fails_with_one_of_it(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    struct job job;
+    assert_ok(make_array(s, ALICE, numbered(3), &err));
+    enqueue(s, ALICE, 1, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_true(lease_one(s, T0, &job));
+    struct finish f = {.job = job.id, .attempt = 1, .outcome = OUTCOME_FAILED, .reason = "NaN"};
+    assert_ok(queue_finish(s, &f, T0, &err));
+    job_release(&job);
+    assert_int_equal(state_of(s, id_of(1)), STATE_FAILED);
+    enqueue(s, ALICE, 2, (struct enqueue){.pool = "gpu", .after = {ARRAY}});
+    assert_int_equal(state_of(s, id_of(2)), STATE_FAILED);
+}
+
 static void an_array_over_the_limit_is_not_accepted_at_all(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
@@ -287,7 +353,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(an_element_is_the_template_with_its_patch_under_its_own_id),
+        T(a_job_without_a_spec_is_repeated_and_a_patch_may_name_the_element),
         T(elements_are_leased_in_order_and_counted_by_state),
+        T(a_job_after_an_array_waits_for_all_of_it),
+        T(a_job_after_an_array_fails_with_one_of_it),
         T(an_array_over_the_limit_is_not_accepted_at_all),
         T(an_array_that_is_half_made_is_made_whole),
         T(a_schedule_makes_a_job_each_time),
