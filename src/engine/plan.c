@@ -150,7 +150,8 @@ static bool has_use_for_bf16(const struct net *net, int v)
 
 dnnl_data_type_t plan_top_type(const struct planner *p, int top)
 {
-    return plan_is_bf16(p) && has_use_for_bf16(p->net, p->lp->top_values[top]) ? dnnl_bf16 : dnnl_f32;
+    int value = top == 0 ? p->last_value : p->lp->top_values[top];
+    return plan_is_bf16(p) && has_use_for_bf16(p->net, value) ? dnnl_bf16 : dnnl_f32;
 }
 
 static void ask(struct request *r, const dnnl_memory_desc_t *desc)
