@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+#define LEFT_S    60 /* a group that is empty after so long is left over */
 #define OWN_GROUP "et-own"
 #define TEXT_MAX  65536
 #define MOVES_MAX 10     /* rounds of moving processes that start others meanwhile */
@@ -92,12 +93,15 @@ static enum status find_own(char **ret_path, struct error *err)
     return OK;
 }
 
-/* Groups of scripts whose worker was killed: those that are empty go. */
+/* Groups of scripts whose worker was killed go when they are empty; a new one may be about to be entered. */
 static void remove_left(const char *base)
 {
     DIR *dir = opendir(base);
+    struct stat st;
+    int64_t old = clock_now_ms() / 1000 - LEFT_S;
     for (struct dirent *entry; dir && (entry = readdir(dir));)
-        if (!strncmp(entry->d_name, "et-", 3) && strcmp(entry->d_name, OWN_GROUP))
+        if (!strncmp(entry->d_name, "et-", 3) && strcmp(entry->d_name, OWN_GROUP) &&
+            !fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) && st.st_mtime < old)
             unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
     if (dir)
         closedir(dir);

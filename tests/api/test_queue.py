@@ -6,7 +6,7 @@ import select
 import time
 import unittest
 
-from kit import Case, Client, sha1
+from kit import SOLVER, Case, Client, sha1
 
 LONG_AGO = "2001-01-01T00:00:00Z"
 
@@ -142,6 +142,22 @@ class Policy(Queue):
         for text in ("tomorrow", "2027-02-30T00:00:00Z", "2027-02-03"):
             reply = self.client.post("/training-jobs", {"solver-id": solver, "not-before": text})
             self.assertEqual(self.refuse(reply, 400, "no time such as"), "/not-before")
+
+
+class Gpus(Queue):
+    def test_a_wish_without_a_pool_of_gpus_is_trained_on_the_cpu_and_told_to_the_worker(self):
+        solver = self.ready_solver()
+        wishing = self.chain.solver(solver=SOLVER.replace("solver_mode: CPU", "solver_mode: GPU"),
+                                    dataset=self.client.get(f"/solvers/{solver}").json["dataset-id"])["id"]
+        for job in (self.chain.training_job(solver, gpu=True), self.chain.training_job(wishing)):
+            self.assertEqual((job["pool"], job["state"]), ("cpu", "ready"))
+            lease = self.worker.lease()
+            self.assertEqual((lease.id, lease.spec["gpu"]), (job["id"], True))
+        job = self.chain.training_job(solver, **{"gpu-required": True})
+        self.assertEqual(job["pool"], "gpu")
+        self.assertEqual(self.worker.ask(wait_ms=0).status, 204)
+        why = self.client.get(f"/training-jobs/{job['id']}/why").json["why"]
+        self.assertIn("in pool 'gpu', which gives it 1 GPU; no worker serves that pool now", why)
 
 
 class Dependencies(Queue):

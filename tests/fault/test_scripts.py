@@ -276,7 +276,8 @@ open('artifacts/out.json', 'w').write(sys.argv[1])
         self.assertIn('in the log', self.et('logs', job))
         self.assertIn('in the log', self.et('logs', '-f', job))
         self.assertEqual({'n': 3, 'words': 'a b', 'list': [1, 2]}, json.loads(self.et('get', '-o', '-', job + '/out.json')))
-        self.assertIn(job, self.et('ps', '--all', '--type', 'job'))
+        self.assertEqual({'n': 3, 'words': 'a b', 'list': [1, 2]}, json.loads(self.et('get', '-o', '-', job)))
+        self.assertRegex(self.et('ps', '--all'), job + ' +script +finished .* a.py')
         self.assertIn('finished', self.et('status', job))
         self.assertIn('m', self.et('plot', job))
 
@@ -288,6 +289,22 @@ open('artifacts/out.json', 'w').write(sys.argv[1])
         ended = json.loads(self.et('run', '--json', '-w', '--entry', 'other.py', '-i', 'n=%s/number' % first, folder))
         self.assertEqual({'is': 41}, ended['result'])
         self.assertIn('exit status 1: not this', self.et('run', '-w', folder, status=1))
+
+    def test_an_array_is_run_waited_for_and_its_results_fetched(self):
+        script = self.write('square.py', '''
+import json, sys
+n = json.loads(sys.argv[1])['n']
+print(json.dumps({'metric': 'n', 'value': n}))
+print(json.dumps({'square': n * n}))
+sys.exit(n == 3)
+''')
+        good = self.et('run', '-w', '--sweep', 'n=1,2', script).strip()
+        results = [json.loads(line) for line in self.et('get', good).splitlines()]
+        self.assertEqual([({'n': 1}, 'finished', {'square': 1}, 1), ({'n': 2}, 'finished', {'square': 4}, 2)],
+                         [(r['parameters'], r['state'], r['result'], r['metrics']['n']['value']) for r in results])
+        after = self.et('run', '-w', '--after', good, '-p', 'n=5', script).strip()
+        self.assertIn('"square":25', self.et('status', after))
+        self.assertIn('not all jobs of the array', self.et('run', '-w', '--sweep', 'n=2,3', script, status=1))
 
     def test_wrong_usage_is_told(self):
         for arguments in (['run'], ['run', '-p', 'x', 'a.py'], ['run', '--memory', 'much', 'a.py'],

@@ -1,6 +1,7 @@
 /* In a folder that has the files of a control group: what is written is there to be read. */
 #include "../test.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,11 +85,16 @@ static void groups_that_a_killed_worker_left_go(void **state)
     struct error err;
     CLEANUP(cgroups_close) struct cgroups g = {0};
     CLEANUP(freep) char *left = path_join(*state, "et-left-1");
+    CLEANUP(freep) char *fresh = path_join(*state, "et-fresh-1");
     CLEANUP(freep) char *other = path_join(*state, "other");
+    const struct timespec long_ago[] = {{.tv_sec = 1}, {.tv_sec = 1}};
     assert_int_equal(mkdir(left, 0755), 0);
+    assert_int_equal(utimensat(AT_FDCWD, left, long_ago, 0), 0);
+    assert_int_equal(mkdir(fresh, 0755), 0);
     assert_int_equal(mkdir(other, 0755), 0);
     assert_ok(cgroups_open(*state, &g, &err));
     assert_int_not_equal(access(left, F_OK), 0);
+    assert_int_equal(access(fresh, F_OK), 0);
     assert_int_equal(access(other, F_OK), 0);
 }
 
