@@ -193,6 +193,20 @@ static void scale_backward(struct layer *l)
     }
 }
 
+static bool scale_folds(const struct layer *l)
+{
+    return ((const struct scale *)l->state)->by_channel;
+}
+
+static void scale_fold(const struct layer *l, float *factor, float *add)
+{
+    const struct scale *s = l->state;
+    for (int c = 0; c < l->bottoms[0].shape.dim[1]; c++) {
+        factor[c] *= l->params[0]->data[c];
+        add[c] = add[c] * l->params[0]->data[c] + (s->has_bias ? l->params[1]->data[c] : 0);
+    }
+}
+
 const struct layer_ops layer_scale = {
     .type = "Scale",
     .state_size = sizeof(struct scale),
@@ -200,5 +214,7 @@ const struct layer_ops layer_scale = {
     .setup = scale_setup,
     .plan = scale_plan,
     .forward = scale_forward,
+    .folds = scale_folds,
+    .fold = scale_fold,
     .backward = scale_backward,
 };
