@@ -241,14 +241,20 @@ static void backward_layer(struct net *net, int layer)
     run_reorders(net, lp->before_backward, NET_REORDER_BACKWARD, layer);
     if (!lp->layer.ops->backward)
         return;
-    float *bottom = lp->overwrites_bottom ? lp->layer.bottoms[0].data : NULL;
-    if (bottom)
-        lp->layer.bottoms[0].data = lp->layer.tops[0].data;
+    struct view *bottom = lp->layer.bottoms, *top = lp->layer.tops;
+    float *own_bottom = lp->overwrites_bottom ? bottom->data : NULL,
+          *own_top = lp->last_top ? top->data : NULL;
+    if (own_top)
+        top->data = lp->last_top;
+    if (own_bottom)
+        bottom->data = top->data;
     int64_t begin_ns = step_begin(net);
     lp->layer.ops->backward(&lp->layer);
     step_end(net, NET_BACKWARD, layer, begin_ns);
-    if (bottom)
-        lp->layer.bottoms[0].data = bottom;
+    if (own_top)
+        top->data = own_top;
+    if (own_bottom)
+        bottom->data = own_bottom;
 }
 
 void net_set_watch(struct net *net, struct net_watch watch)

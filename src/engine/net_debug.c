@@ -37,10 +37,16 @@ void net_debug_forward(const struct net *net, int layer)
     const struct layer *l = running(net, layer);
     if (!l)
         return;
-    for (int t = 0; t < l->n_tops; t++)
+    for (int t = 0; t < l->n_tops; t++) {
+        const struct view *top = &l->tops[t];
+        struct shape shape;
+        net_blob_shape(net, def->tops[t], &shape);
+        /* A Filter's top holds what passed, from its start. */
+        bool is_partial = shape_count(&shape) < shape_count(&top->shape);
+        size_t n = is_partial ? (size_t)shape_count(&shape) : top->n_floats;
         caffe_log('I', "net.cpp:593", "    [Forward] Layer %s, top blob %s data: " CAFFE_FLOAT, def->name,
-                  net->def->blobs[def->tops[t]].name,
-                  mean_magnitude(l->tops[t].data, l->tops[t].n_floats, &l->tops[t].shape));
+                  net->def->blobs[def->tops[t]].name, mean_magnitude(top->data, n, &shape));
+    }
     for (int i = 0; i < l->n_params; i++) {
         const struct param *p = l->params[i];
         const char *name = net->def->params[def->params[i]].name;

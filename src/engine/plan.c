@@ -515,6 +515,47 @@ static void merge_in_place(struct net *net)
     }
 }
 
+/* ---- chains in place ---- */
+
+static bool reads_blob_of_top(const struct layer_plan *lp)
+{
+    const struct layer *l = &lp->layer;
+    if (!lp->runs_backward || l->n_bottoms == 0 || l->n_tops == 0)
+        return false;
+    bool in_place = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] && !l->ops->keeps_bottom;
+    return in_place ? lp->backward_needs != 0 : l->ops->reads_top_blob;
+}
+
+static enum status plan_last_top(struct net *net, int layer, struct error *err)
+{
+    struct layer_plan *lp = &net->layers[layer];
+    int own = lp->top_values[0], last = net->blob_value[net->values[own].blob];
+    const struct representation *r = &root_of(net, last)->representations[0];
+    const dnnl_memory_desc_t *wanted = &lp->layer.tops[0].desc;
+    int start = backward_read_time(net, layer);
+    if (last == own)
+        return OK;
+    lp->last_top_buffer = r->buffer;
+    memory_use(net->memory, r->buffer, start);
+    if (!same_desc(&r->desc, wanted)) {
+        lp->last_top_buffer = memory_add(net->memory, dnnl_memory_desc_get_size(wanted));
+        memory_use(net->memory, lp->last_top_buffer, start);
+        TRY(add_reorder(net, &lp->before_backward, &r->desc, r->buffer, wanted, lp->last_top_buffer, err));
+    }
+    memory_use(net->memory, lp->last_top_buffer, backward_time(net, layer));
+    return OK;
+}
+
+static enum status plan_last_tops(struct net *net, struct error *err)
+{
+    for (int i = 0; i < net->n_layers; i++) {
+        net->layers[i].last_top_buffer = -1;
+        if (reads_blob_of_top(&net->layers[i]))
+            TRY(plan_last_top(net, i, err));
+    }
+    return OK;
+}
+
 /* ---- pointers ---- */
 
 static float *at(const struct net *net, int buffer)
@@ -543,6 +584,7 @@ static void point_views(struct net *net)
             l->tops[t].data = at(net, lp->top_buffers[t]);
             l->tops[t].diff = at(net, lp->top_diff_buffers[t]);
         }
+        lp->last_top = at(net, lp->last_top_buffer);
         l->workspace = at(net, lp->workspace_buffer);
         l->scratch = net->scratch;
         point_reorders(net, lp->before_forward);
@@ -600,6 +642,7 @@ enum status net_plan(struct net *net, struct error *err)
     if (net->kept_failed)
         return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of memory", net->kept_bytes);
     TRY(plan_diffs(net, err));
+    TRY(plan_last_tops(net, err));
     if (!net->options.keep_blobs)
         merge_in_place(net);
     if (net->options.plan_only)

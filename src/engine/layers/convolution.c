@@ -26,15 +26,15 @@ struct convolution {
     dnnl_dim_t n, in, out;
     dnnl_dims_t size, out_size, kernel, stride, pad, dilation; /* dilation as oneDNN counts: from 0 */
     bool wants_data, wants_weights, wants_bias;
-    bool is_direct; /* not Winograd's algorithm */
-    int slices;     /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
+    dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
+    bool is_direct;                  /* not Winograd's algorithm */
+    int slices; /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
     size_t src_slice, dst_slice; /* floats */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
     float *factor, *add;    /* of the taken layers, for each output channel */
     uint64_t taken_version; /* of all that went into them */
     struct scaled_weights scaled;
-    dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
@@ -127,7 +127,7 @@ static void choice_release(struct choice *c)
 
 /* Of one slice of the batch. */
 static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
-                                    int slices, dnnl_data_type_t type)
+                                    dnnl_data_type_t type, int slices)
 {
     dnnl_dims_t dims = {s->n / slices, is_top ? s->out : s->in};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
@@ -223,9 +223,9 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src, candidate->slices, s->type);
-    c->dst = blob_desc(s, true, candidate->dst, candidate->slices, s->top_type);
-    c->diff_dst = blob_desc(s, true, candidate->dst, candidate->slices, s->type);
+    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices);
+    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices);
+    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices);
     if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
@@ -434,6 +434,27 @@ static bool is_right_in_bf16(const struct convolution *s)
     return !strides_over_padding || (is_square && places[1] > 1);
 }
 
+/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
+static enum status choose(struct layer *l, struct planner *p, const struct after *after,
+                          struct choice *ret_choice, struct error *err)
+{
+    struct convolution *s = l->state;
+    bool is_training = plan_is_training(p);
+    if (plan_is_bf16(p) && s->own_axes && is_right_in_bf16(s)) {
+        s->type = dnnl_bf16;
+        s->top_type = dnnl_f32;
+        for (int i = 0; i < l->n_tops; i++)
+            if (plan_top_type(p, i) == dnnl_bf16)
+                s->top_type = dnnl_bf16;
+        if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
+            return OK;
+    }
+    s->type = s->top_type = dnnl_f32;
+    if (find_candidate(s, is_training, after, PATIENCE_REFERENCE, ret_choice))
+        return OK;
+    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+}
+
 static void after_release(struct after *a)
 {
     dnnl_post_ops_destroy(a->all);
@@ -467,28 +488,7 @@ static dnnl_memory_desc_t whole_desc(const struct convolution *s, bool is_top,
 {
     if (s->slices == 1)
         return *slice;
-    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), 1, dnnl_f32);
-}
-
-/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
-static enum status choose(struct layer *l, struct planner *p, const struct after *after,
-                          struct choice *ret_choice, struct error *err)
-{
-    struct convolution *s = l->state;
-    bool is_training = plan_is_training(p);
-    if (plan_is_bf16(p) && s->own_axes && is_right_in_bf16(s)) {
-        s->type = dnnl_bf16;
-        s->top_type = dnnl_f32;
-        for (int i = 0; i < l->n_tops; i++)
-            if (plan_top_type(p, i) == dnnl_bf16)
-                s->top_type = dnnl_bf16;
-        if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
-            return OK;
-    }
-    s->type = s->top_type = dnnl_f32;
-    if (find_candidate(s, is_training, after, PATIENCE_REFERENCE, ret_choice))
-        return OK;
-    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1);
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -505,10 +505,11 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
     dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
+    dnnl_memory_desc_t diff_dst = whole_desc(s, true, &c.diff_dst);
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
         plan_bottom(p, i, &src);
         plan_top(p, i, &dst);
-        plan_top_diff(p, i, &c.diff_dst);
+        plan_top_diff(p, i, &diff_dst);
     }
     return OK;
 }
