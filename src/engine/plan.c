@@ -124,7 +124,8 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom)
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
 {
     const dnnl_memory_desc_t *desc = &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
-    p->lies[bottom] = p->lp->layer.ops->bf16 ? *desc : desc_of_type(desc, dnnl_f32);
+    bool takes_any = p->lp->layer.ops->bf16 || p->lp->forward_is_done_above;
+    p->lies[bottom] = takes_any ? *desc : desc_of_type(desc, dnnl_f32);
     return &p->lies[bottom];
 }
 

@@ -467,6 +467,41 @@ static void weights_go_from_one_precision_to_the_other_unchanged(void **state)
     assert_ok(dir_remove(folder, &err));
 }
 
+/* A convolution takes over what changes its channels afterwards: in bf16 as in f32. */
+static void predictions_that_are_folded_agree_with_f32(void **state)
+{
+    (void)state;
+    needs_bf16();
+    static const char text[] =
+        "layer { name: 'in' type: 'Input' top: 'in' input_param { shape { dim: 2 dim: 16 dim: 9 dim: 9 } } }\n"
+        "layer { name: 'a' type: 'Convolution' bottom: 'in' top: 'a' convolution_param {\n"
+        "  num_output: 32 kernel_size: 3 weight_filler { type: 'xavier' } } }\n"
+        "layer { name: 'n' type: 'BatchNorm' bottom: 'a' top: 'a' }\n"
+        "layer { name: 's' type: 'Scale' bottom: 'a' top: 'a' scale_param { bias_term: true\n"
+        "  filler { type: 'uniform' min: 0.5 max: 2 } bias_filler { type: 'uniform' min: -1 max: 1 } } }\n"
+        "layer { name: 'r' type: 'ReLU' bottom: 'a' top: 'a' }\n"
+        "layer { name: 'b' type: 'Convolution' bottom: 'a' top: 'b' convolution_param {\n"
+        "  num_output: 8 kernel_size: 3 weight_filler { type: 'xavier' } } }\n";
+    struct error err = {0};
+    struct net_options options = {.threads = 2, .seed = 3, .inference = true};
+    CLEANUP(net_freep) struct net *full = net_from_text_with(text, &options, CAFFE__PHASE__TEST);
+    options.precision = PRECISION_BF16;
+    CLEANUP(net_freep) struct net *half = net_from_text_with(text, &options, CAFFE__PHASE__TEST);
+    float statistics[32];
+    const int *of = net_def(full)->layers[netdef_find_layer(net_def(full), "n")].params;
+    fill_random(4, 0.5f, 1.5f, 32, statistics);
+    param_set(full, of[0], statistics);
+    param_set(full, of[1], statistics);
+    param_set(full, of[2], (const float[]){1});
+    copy_params(full, half);
+    fill_inputs(full, 5, -1, 1);
+    fill_inputs(half, 5, -1, 1);
+    assert_ok(net_forward(full, NULL, &err));
+    assert_ok(net_forward(half, NULL, &err));
+    CLEANUP(freep) float *a = blob_values(half, "b"), *b = blob_values(full, "b");
+    assert_true(distance(a, b, 2 * 8 * 5 * 5) <= 0.01);
+}
+
 static void a_value_that_is_not_finite_is_found_in_bf16(void **state)
 {
     (void)state;
@@ -509,6 +544,7 @@ int main(void)
         cmocka_unit_test(the_top_that_a_loss_reads_is_f32),
         cmocka_unit_test(memory_that_is_reused_gives_the_same_bits_and_is_less_than_in_f32),
         cmocka_unit_test(weights_go_from_one_precision_to_the_other_unchanged),
+        cmocka_unit_test(predictions_that_are_folded_agree_with_f32),
         cmocka_unit_test(a_value_that_is_not_finite_is_found_in_bf16),
         cmocka_unit_test(precisions_have_names),
     };
