@@ -84,11 +84,12 @@ static bool store_enqueue(struct client *c)
 static bool store_cycle(struct client *c)
 {
     struct error err;
-    char request[33];
+    char request[33], worker[24];
     const char *pool = "cpu";
     random_hex(16, request);
+    snprintf(worker, sizeof(worker), "bench-%d", c->index);
     struct lease_request r = {.request_id = request,
-                              .worker = "bench",
+                              .worker = worker,
                               .pools = &pool,
                               .n_pools = 1,
                               .slots = 1,
@@ -165,9 +166,9 @@ static bool http_cycle(struct client *c)
     char request[33];
     random_hex(16, request);
     CLEANUP(freep)
-    char *wanted = xasprintf("{\"request_id\": \"%s\", \"worker\": \"bench\", \"pools\": [\"cpu\"],"
+    char *wanted = xasprintf("{\"request_id\": \"%s\", \"worker\": \"bench-%d\", \"pools\": [\"cpu\"],"
                              " \"slots\": 1, \"wait_ms\": 0}",
-                             request);
+                             request, c->index);
     long status = post(c, "/leases", c->token, wanted);
     if (status == 204)
         return false;

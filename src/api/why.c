@@ -72,10 +72,13 @@ static void say_waiting(struct buf *out, const struct job *job, const struct why
         buf_printf(out, "; attempt %d of %d ended: %s", job->counted, job->max_attempts, w->last_reason);
 }
 
-static void say_ready(struct buf *out, const struct job *job, const struct why *w, int64_t now_ms)
+static void say_ready(struct buf *out, const struct job *job, const struct why *w,
+                      const struct pool_size *pool, int64_t now_ms)
 {
     buf_printf(out, "it is ready, at place %lld of %lld in pool '%s'", (long long)w->place,
                (long long)w->ready, job->pool);
+    if (pool && pool->gpus)
+        buf_printf(out, ", which gives it %d %s", pool->gpus, pool->gpus == 1 ? "GPU" : "GPUs");
     if (!w->workers) {
         buf_puts(out, "; no worker serves that pool now");
         return;
@@ -128,7 +131,7 @@ static enum status explain_unfinished(struct request *r, const struct job *job, 
     if (job->state == STATE_WAITING)
         say_waiting(out, job, &w, r->now_ms);
     else if (job->state == STATE_READY)
-        say_ready(out, job, &w, r->now_ms);
+        say_ready(out, job, &w, pools_find(api_pools(r->api), job->pool), r->now_ms);
     else
         say_running(out, job, r->now_ms);
     json_object_set_new(answer, "state", json_string(document_state_name(job->state)));

@@ -233,11 +233,14 @@ enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, boo
         .seed = 1,
         .inference = inference,
         .keep_blobs = f->keep_blobs,
+        .debug_info = param->debug_info,
     };
     CLEANUP(net_freep) struct net *net = NULL;
     if (net_create(param, &state, &net_options, &net, err) != OK)
         return error_context(err, "'%s'", f->model);
     net_log(net);
+    if (param->debug_info)
+        net_set_debug_info(net, true);
     if (f->weights)
         TRY(load_weights(net, f->weights, err));
     *ret_net = TAKE(net);

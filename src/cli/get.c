@@ -111,8 +111,12 @@ static enum status usual_name(const json_t *document, const char **ret_name, str
     json_t *artifact;
     json_array_foreach((json_t *)(uintptr_t)artifacts, i, artifact)
         buf_printf(&names, "%s%s", i ? ", " : ": ", json_get_string(artifact, "name", ""));
+    if (artifacts && !n)
+        return error_set(err, NOT_FOUND,
+                         "'%s' has left no files: only std-out.txt and std-err.txt, when it is over",
+                         json_get_string(document, "_id", ""));
     return error_set(err, INVALID, "'%s' is a %s%s%s: say which file, as ID/NAME",
-                     json_get_string(document, "_id", ""), type, artifacts ? " with these files" : "",
+                     json_get_string(document, "_id", ""), type, n ? " with these files" : "",
                      n ? names.data : "");
 }
 

@@ -20,7 +20,7 @@ static enum status move(struct client *c, const char *id, json_t *body, struct e
     CLEANUP(json_decrefp) json_t *moved = NULL;
     TRY(client_document(c, id, &document, err));
     const char *collection = client_collection(json_get_string(document, "type", ""));
-    if (!collection)
+    if (!collection || !json_object_get(document, "processing-state"))
         return error_set(err, INVALID, "'%s' is no job", id);
     CLEANUP(freep) char *path = xasprintf("/%s/%s/move", collection, id);
     TRY(client_json(c, "POST", path, body, &moved, err));

@@ -135,7 +135,7 @@ static enum status show(struct client *c, const struct options *o, struct error 
     TRY(client_document(c, o->id, &document, err));
     const char *collection = client_collection(json_get_string(document, "type", ""));
     if (!collection || (strcmp(collection, "training-jobs") && strcmp(collection, "jobs")))
-        return error_set(err, INVALID, "'%s' is a %s: only training jobs and scripts have curves", o->id,
+        return error_set(err, INVALID, "'%s' (%s) has no curves: training jobs and scripts have", o->id,
                          json_get_string(document, "type", "document"));
     if (o->layers)
         return show_layers(c, o, document, err);

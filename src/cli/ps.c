@@ -156,11 +156,15 @@ static enum status list_type(struct listing *l, const char *type, struct error *
     return list_pages(l, collection, "processing", err);
 }
 
-/* Ids begin with the time of their making. */
+/* Ids begin with the time of their making; in an array the last is the youngest. */
 static int compare(const void *a, const void *b)
 {
     const json_t *const *x = a, *const *y = b;
-    return strcmp(json_get_string(*y, "_id", ""), json_get_string(*x, "_id", ""));
+    const char *id = json_get_string(*x, "_id", ""), *other = json_get_string(*y, "_id", "");
+    const char *array = array_of(*x), *others = array_of(*y);
+    if (array && others && !strcmp(array, others) && strcmp(id, other))
+        return json_get_int(*y, "array-index", 0) > json_get_int(*x, "array-index", 0) ? 1 : -1;
+    return strcmp(other, id);
 }
 
 /* The youngest first, and one that moved from page to page once. */

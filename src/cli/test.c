@@ -41,8 +41,7 @@ static enum status test(const struct caffe_flags *f, struct error *err)
         loss += batch_loss;
         outputs_read(&batch, net);
         log_batch(&batch, i);
-        for (size_t k = 0; k < means.n_values; k++)
-            means.values[k] += batch.values[k];
+        outputs_add(&means, net);
     }
     caffe_log('I', "caffe.cpp:309", "Loss: " CAFFE_FLOAT, loss / f->iterations);
     outputs_divide(&means, f->iterations);

@@ -25,7 +25,8 @@
  * a layer reads bottoms[i].data and writes tops[i].data, always.  One trace
  * of Caffe remains: where it lets an element-wise layer (in_place below)
  * overwrite its bottom, the layer's backward sees the top as its bottom too,
- * so that BNLL or AbsVal in place have the gradients that Caffe gives them.
+ * so that BNLL or Power in place have the gradients that Caffe gives them;
+ * and in a chain of such layers all see what the last one wrote.
  */
 #ifndef ET_LAYER_H
 #define ET_LAYER_H
@@ -104,6 +105,13 @@ struct layer_ops {
      * any_representation implies it.
      */
     bool in_place;
+    /*
+     * true when Caffe's backward reads the top.  Where layers behind overwrote
+     * it in place, it sees what the last of them wrote.
+     */
+    bool reads_top_blob;
+    /* Working in place by name, backward still sees the bottom: as Caffe, which keeps a copy of it. */
+    bool keeps_bottom;
     /*
      * true when every top has the bytes of the first bottom (Flatten,
      * Reshape, Split): forward may be NULL, nothing is copied.  With one top,

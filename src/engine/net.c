@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "engine/bf16.h"
+#include "engine/net_debug.h"
 #include "engine/net_internal.h"
 #include "engine/net_tail.h"
 
@@ -240,19 +241,31 @@ static void backward_layer(struct net *net, int layer)
     run_reorders(net, lp->before_backward, NET_REORDER_BACKWARD, layer);
     if (!lp->layer.ops->backward)
         return;
-    float *bottom = lp->overwrites_bottom ? lp->layer.bottoms[0].data : NULL;
-    if (bottom)
-        lp->layer.bottoms[0].data = lp->layer.tops[0].data;
+    struct view *bottom = lp->layer.bottoms, *top = lp->layer.tops;
+    float *own_bottom = lp->overwrites_bottom ? bottom->data : NULL,
+          *own_top = lp->last_top ? top->data : NULL;
+    if (own_top)
+        top->data = lp->last_top;
+    if (own_bottom)
+        bottom->data = top->data;
     int64_t begin_ns = step_begin(net);
     lp->layer.ops->backward(&lp->layer);
     step_end(net, NET_BACKWARD, layer, begin_ns);
-    if (bottom)
-        lp->layer.bottoms[0].data = bottom;
+    if (own_top)
+        top->data = own_top;
+    if (own_bottom)
+        bottom->data = own_bottom;
 }
 
 void net_set_watch(struct net *net, struct net_watch watch)
 {
     net->watch = watch;
+}
+
+void net_set_debug_info(struct net *net, bool on)
+{
+    assert(net->options.debug_info);
+    net->logs_passes = on;
 }
 
 enum status net_forward_layer(struct net *net, int layer, struct error *err)
@@ -291,6 +304,8 @@ enum status net_forward(struct net *net, double *ret_loss, struct error *err)
     omp_set_num_threads(net->options.threads);
     for (int i = 0; i < net->n_layers; i++) {
         TRY(forward_layer(net, i, err));
+        if (net->logs_passes)
+            net_debug_forward(net, i);
         loss += net_layer_loss(net, i);
     }
     if (ret_loss)
@@ -302,8 +317,13 @@ void net_backward(struct net *net)
 {
     assert(!net->options.inference);
     omp_set_num_threads(net->options.threads);
-    for (int i = net->n_layers - 1; i >= 0; i--)
+    for (int i = net->n_layers - 1; i >= 0; i--) {
         backward_layer(net, i);
+        if (net->logs_passes)
+            net_debug_backward(net, i);
+    }
+    if (net->logs_passes)
+        net_debug_params(net);
 }
 
 /* ---- the search for a value that is not finite ---- */

@@ -24,6 +24,7 @@ struct net_options {
     bool inference;     /* no backward will be asked for: no gradients, and memory is reused freely */
     bool feeds_memory;  /* the caller writes the tops of MemoryData layers (net_blob_write); else refused */
     bool keep_blobs;    /* every blob and gradient stays readable: no memory is reused */
+    bool debug_info;    /* net_set_debug_info may come: each layer's values are its own, none are joined */
     /*
      * Plans, to ask for net_memory and nothing else: no data is opened (the
      * state's sources are all that is known of it), no file made, no memory
@@ -51,6 +52,8 @@ const struct netdef *net_def(const struct net *net);
 enum status net_forward(struct net *net, double *ret_loss, struct error *err);
 void net_backward(struct net *net);
 void net_clear_diffs(struct net *net); /* of the parameters */
+/* From now on each pass says what every layer did (net_debug.h).  For nets made with debug_info. */
+void net_set_debug_info(struct net *net, bool on);
 
 /*
  * After a forward pass whose loss is not finite: the first layer whose

@@ -55,6 +55,8 @@ struct layer_plan {
     bool runs_backward;
     bool forward_is_done_above; /* a ReLU that the layer before it applies */
     bool overwrites_bottom;     /* in place by name: backward sees the top for the bottom, as in Caffe */
+    int last_top_buffer;        /* -1; else what backward sees for top 0: the blob's last value */
+    float *last_top;
     unsigned backward_needs;
     struct reorder *before_forward, *before_backward;
 };
@@ -87,6 +89,7 @@ struct net {
     void *scratch;
     size_t scratch_bytes;
     struct tail *tail; /* NULL: no Filter */
+    bool logs_passes;
 };
 
 /* Takes def, also on failure: what net_create does once the shapes of the data are known. */

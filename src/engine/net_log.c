@@ -39,7 +39,8 @@ void net_log(const struct net *net)
         caffe_log('I', "net.cpp:139", "Memory required for data: %lld", (long long)bytes);
     }
     for (int i = def->n_layers - 1; i >= 0; i--)
-        caffe_log('I', "net.cpp:200", "%s %s backward computation.", def->layers[i].name,
+        caffe_log('I', def->layers[i].needs_backward ? "net.cpp:200" : "net.cpp:202",
+                  "%s %s backward computation.", def->layers[i].name,
                   def->layers[i].needs_backward ? "needs" : "does not need");
     for (int i = 0; i < def->n_outputs; i++)
         caffe_log('I', "net.cpp:244", "This network produces output %s", def->blobs[def->outputs[i]].name);

@@ -259,6 +259,12 @@ void tail_backward_layer(struct net *net, int layer)
             take_gradient(net, layer, b);
 }
 
+const struct layer *tail_layer(const struct net *net, int layer)
+{
+    int place = place_of(net, layer);
+    return place >= 0 ? &net->tail->now->net->layers[place].layer : NULL;
+}
+
 double tail_layer_loss(const struct net *net, int layer)
 {
     int place = place_of(net, layer);

@@ -33,6 +33,7 @@ bool tail_has_layer(const struct net *net, int layer);
 enum status tail_forward_layer(struct net *net, int layer, struct error *err);
 void tail_backward_layer(struct net *net, int layer);
 double tail_layer_loss(const struct net *net, int layer);
+const struct layer *tail_layer(const struct net *net, int layer); /* NULL: it does not run */
 
 /* Blobs as they are now, where that is not as planned; otherwise these do nothing and return false. */
 bool tail_blob_shape(const struct net *net, int blob, struct shape *ret_shape);

@@ -53,14 +53,33 @@ void outputs_read(struct outputs *o, struct net *net)
     }
 }
 
+void outputs_clear(struct outputs *o)
+{
+    o->n_passes = 0;
+}
+
+static size_t n_elements(const struct outputs *o)
+{
+    size_t n = 0;
+    for (int i = 0; i < o->n; i++)
+        n += o->each[i].n;
+    return n;
+}
+
 void outputs_add(struct outputs *o, struct net *net)
 {
-    float *at = o->values;
+    if (o->n_passes++ == 0) {
+        outputs_read(o, net);
+        return;
+    }
+    size_t at = 0, end = n_elements(o);
     for (int i = 0; i < o->n; i++) {
+        struct shape shape;
         CLEANUP(freep) float *values = xcalloc(o->each[i].n_max + 1, sizeof(float));
+        net_blob_shape(net, o->each[i].blob, &shape);
         net_blob_read(net, o->each[i].blob, values);
-        for (size_t k = 0; k < o->each[i].n; k++)
-            *at++ += values[k];
+        for (int64_t k = 0; k < shape_count(&shape) && at < end; k++)
+            o->values[at++] += values[k];
     }
 }
 

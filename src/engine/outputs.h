@@ -22,6 +22,7 @@ struct outputs {
     struct output *each;
     size_t n_values;
     float *values; /* of all blobs, one after the other */
+    int n_passes;  /* added up */
 };
 
 void outputs_init(struct outputs *o, struct net *net);
@@ -29,7 +30,9 @@ void outputs_release(struct outputs *o);
 
 /* The values of the net's last forward pass. */
 void outputs_read(struct outputs *o, struct net *net);
-/* Adds them to what is there; the first pass reads. */
+/* Before the first outputs_add of a sum. */
+void outputs_clear(struct outputs *o);
+/* Adds them, element by element; the first pass decides how many there are (a Filter may pass less). */
 void outputs_add(struct outputs *o, struct net *net);
 void outputs_divide(struct outputs *o, int by);
 

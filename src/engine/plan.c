@@ -24,7 +24,8 @@ struct planner {
     int index; /* of the layer */
     struct layer_plan *lp;
     struct request *bottoms, *bottom_diffs, *tops, *top_diffs;
-    int last_value; /* top 0, or what the layers that this one takes over make of it */
+    dnnl_memory_desc_t *lies; /* the bottoms, as plan_bottom_desc tells of them */
+    int last_value;           /* top 0, or what the layers that this one takes over make of it */
 };
 
 static int forward_time(int layer)
@@ -122,7 +123,9 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom)
 
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
 {
-    return &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+    const dnnl_memory_desc_t *desc = &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
+    p->lies[bottom] = p->lp->layer.ops->bf16 ? *desc : desc_of_type(desc, dnnl_f32);
+    return &p->lies[bottom];
 }
 
 bool plan_is_bf16(const struct planner *p)
@@ -252,7 +255,7 @@ static struct layer_plan *next_to_take(const struct planner *p)
 {
     struct net *net = p->net;
     const struct value *last = &net->values[p->last_value];
-    if (p->lp->runs_backward || p->lp->layer.n_tops != 1 || last->consumer < 0)
+    if (net->options.debug_info || p->lp->runs_backward || p->lp->layer.n_tops != 1 || last->consumer < 0)
         return NULL;
     struct layer_plan *reader = &net->layers[last->consumer];
     if (reader->runs_backward || (net->options.keep_blobs && reader->layer.def->tops[0] != last->blob))
@@ -415,6 +418,7 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
     struct layer *l = &lp->layer;
     size_t n_bottoms = (size_t)l->n_bottoms + 1, n_tops = (size_t)l->n_tops + 1;
     CLEANUP(freep) struct request *requests = xcalloc(2 * (n_bottoms + n_tops), sizeof(*requests));
+    CLEANUP(freep) dnnl_memory_desc_t *lies = xcalloc(n_bottoms, sizeof(*lies));
     struct planner p = {
         .net = net,
         .index = index,
@@ -423,19 +427,18 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
         .bottom_diffs = requests + n_bottoms,
         .tops = requests + 2 * n_bottoms,
         .top_diffs = requests + 2 * n_bottoms + n_tops,
+        .lies = lies,
         .last_value = l->n_tops ? lp->top_values[0] : -1,
     };
     if (l->ops->any_representation || lp->forward_is_done_above) {
-        const dnnl_memory_desc_t *lies = plan_bottom_desc(&p, 0);
-        bool takes_any = l->ops->bf16 || lp->forward_is_done_above;
-        dnnl_memory_desc_t desc = takes_any ? *lies : desc_of_type(lies, dnnl_f32);
-        plan_bottom(&p, 0, &desc);
-        plan_top(&p, 0, &desc);
+        const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
+        plan_bottom(&p, 0, desc);
+        plan_top(&p, 0, desc);
     }
     if (l->ops->plan && !lp->forward_is_done_above)
         TRY(l->ops->plan(l, &p, err));
     lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
-                            (lp->backward_needs & NEEDS_BOTTOM_DATA);
+                            (lp->backward_needs & NEEDS_BOTTOM_DATA) && !l->ops->keeps_bottom;
     TRY(plan_bottoms(&p, err));
     plan_tops(&p);
     return OK;
@@ -511,6 +514,47 @@ static void merge_in_place(struct net *net)
     }
 }
 
+/* ---- chains in place ---- */
+
+static bool reads_blob_of_top(const struct layer_plan *lp)
+{
+    const struct layer *l = &lp->layer;
+    if (!lp->runs_backward || l->n_bottoms == 0 || l->n_tops == 0)
+        return false;
+    bool in_place = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] && !l->ops->keeps_bottom;
+    return in_place ? lp->backward_needs != 0 : l->ops->reads_top_blob;
+}
+
+static enum status plan_last_top(struct net *net, int layer, struct error *err)
+{
+    struct layer_plan *lp = &net->layers[layer];
+    int own = lp->top_values[0], last = net->blob_value[net->values[own].blob];
+    const struct representation *r = &root_of(net, last)->representations[0];
+    const dnnl_memory_desc_t *wanted = &lp->layer.tops[0].desc;
+    int start = backward_read_time(net, layer);
+    if (last == own)
+        return OK;
+    lp->last_top_buffer = r->buffer;
+    memory_use(net->memory, r->buffer, start);
+    if (!same_desc(&r->desc, wanted)) {
+        lp->last_top_buffer = memory_add(net->memory, dnnl_memory_desc_get_size(wanted));
+        memory_use(net->memory, lp->last_top_buffer, start);
+        TRY(add_reorder(net, &lp->before_backward, &r->desc, r->buffer, wanted, lp->last_top_buffer, err));
+    }
+    memory_use(net->memory, lp->last_top_buffer, backward_time(net, layer));
+    return OK;
+}
+
+static enum status plan_last_tops(struct net *net, struct error *err)
+{
+    for (int i = 0; i < net->n_layers; i++) {
+        net->layers[i].last_top_buffer = -1;
+        if (reads_blob_of_top(&net->layers[i]))
+            TRY(plan_last_top(net, i, err));
+    }
+    return OK;
+}
+
 /* ---- pointers ---- */
 
 static float *at(const struct net *net, int buffer)
@@ -539,6 +583,7 @@ static void point_views(struct net *net)
             l->tops[t].data = at(net, lp->top_buffers[t]);
             l->tops[t].diff = at(net, lp->top_diff_buffers[t]);
         }
+        lp->last_top = at(net, lp->last_top_buffer);
         l->workspace = at(net, lp->workspace_buffer);
         l->scratch = net->scratch;
         point_reorders(net, lp->before_forward);
@@ -596,6 +641,7 @@ enum status net_plan(struct net *net, struct error *err)
     if (net->kept_failed)
         return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of memory", net->kept_bytes);
     TRY(plan_diffs(net, err));
+    TRY(plan_last_tops(net, err));
     if (!net->options.keep_blobs)
         merge_in_place(net);
     if (net->options.plan_only)

@@ -31,7 +31,11 @@ bool plan_is_training(const struct planner *p);
 /* Is the gradient of this bottom wanted. */
 bool plan_wants_bottom_diff(const struct planner *p, int bottom);
 
-/* The representation in which the bottom was written: reading it so costs nothing. */
+/*
+ * The representation in which the bottom was written: reading it so costs
+ * nothing.  When that is of bf16 and the layer has no kernels for it: the same
+ * layout in f32, which costs a conversion.
+ */
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom);
 
 /* Does the net compute in bf16 where it can. */

@@ -54,8 +54,6 @@ static enum status solver_init(struct solver *s, struct error *err)
     if (p->average_loss < 1)
         return error_set(err, INVALID, "average_loss must be at least 1, not %d", p->average_loss);
     TRY(optimizer_check(p, err));
-    if (p->debug_info)
-        caffe_log('W', "solver.cpp:65", "debug_info is ignored: this engine has no such output");
     TRY(solver_check_prefix(s, err));
     TRY(solver_make_nets(s, err));
     int threads = s->options.threads > 0 ? s->options.threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -144,9 +142,10 @@ static enum status run_test(struct solver *s, int number, struct error *err)
     struct test_net *test = &s->tests[number];
     int n_batches = s->param->test_iter[number];
     double loss = 0;
+    if (s->param->debug_info)
+        net_set_debug_info(test->net, true);
     caffe_log('I', "solver.cpp:347", "Iteration %lld, Testing net (#%d)", (long long)s->iteration, number);
-    for (size_t i = 0; i < test->means.n_values; i++)
-        test->means.values[i] = 0;
+    outputs_clear(&test->means);
     for (int i = 0; i < n_batches && !s->stop_asked; i++) {
         double batch_loss;
         if (net_forward(test->net, &batch_loss, err) != OK)
@@ -272,6 +271,8 @@ static void show(struct solver *s, struct lap *lap)
 static enum status run_iteration(struct solver *s, struct lap *lap, struct error *err)
 {
     bool shown = is_due(s->iteration, s->param->display);
+    if (s->param->debug_info)
+        net_set_debug_info(s->net, shown);
     TRY(run_batches(s, err));
     if (shown)
         show(s, lap);

@@ -93,6 +93,7 @@ static enum status make_net(struct solver *s, const struct net_place *place, int
         .folder = s->options.folder,
         .share = test < 0 ? NULL : s->net,
         .inference = test >= 0,
+        .debug_info = s->param->debug_info,
     };
     CLEANUP(net_freep) struct net *net = NULL;
     if (net_create(param, &keep, &options, &net, err) != OK)

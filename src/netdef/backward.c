@@ -30,13 +30,37 @@ static void visit(struct wiring *w, int index, struct marks *marks)
     }
 }
 
-void layers_backward(struct wiring *w)
+/*
+ * Where Caffe would end in the first backward pass; a net in TEST phase has
+ * none.  What force_backward alone asks for is 0 then.
+ */
+static enum status check_gradients(struct wiring *w, int index)
+{
+    const struct layer_def *layer = &w->layers[index];
+    int none = layer_row_of(layer->type)->no_gradient;
+    for (int j = 0; none && layer->needs_backward && j < layer->n_bottoms; j++) {
+        bool lacks = none == -1 || none == j + 1 || (none == -2 && j == layer->n_bottoms - 1);
+        if (!lacks || !w->propagate_down[index][j] || w->def->phase != CAFFE__PHASE__TRAIN)
+            continue;
+        error_set(w->err, INVALID,
+                  "layer '%s': type %s gives no gradient to its bottom '%s', and something learned lies "
+                  "beneath; propagate_down: false stops it there",
+                  layer->name, layer->type->name, w->blobs[layer->bottoms[j]].name);
+        if (!w->options->problems)
+            return INVALID;
+        return problems_note(w->options->problems, INVALID, w->err);
+    }
+    return OK;
+}
+
+enum status layers_backward(struct wiring *w)
 {
     CLEANUP(freep) struct marks *marks = xcalloc((size_t)w->def->n_blobs + 1, sizeof(*marks));
     for (int i = w->def->n_layers - 1; i >= 0; i--)
         visit(w, i, marks);
     for (int i = 0; i < w->def->n_layers; i++) {
         struct layer_def *layer = &w->layers[i];
+        TRY(check_gradients(w, i));
         int unforced = layer_row_of(layer->type)->unforced_bottom - 1;
         layer->needs_backward = layer->needs_backward || w->def->force_backward;
         for (int j = 0; j < layer->n_bottoms; j++) {
@@ -46,4 +70,5 @@ void layers_backward(struct wiring *w)
                 w->blobs[layer->bottoms[j]].needs_diff = true;
         }
     }
+    return OK;
 }

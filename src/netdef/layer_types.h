@@ -38,6 +38,7 @@ struct layer_row {
     bool one_top_less;   /* one top less than bottoms */
     bool in_place;       /* a top may have the name of its bottom */
     int unforced_bottom; /* force_backward does not reach this bottom, from 1; 0: reaches all */
+    int no_gradient;     /* this bottom, from 1, can have none; -1: all of them; -2: the last; 0: all can */
 };
 
 /* Any counts, shapes unknown: stands in for a type that cannot be used, so that the rest can be looked at. */

@@ -18,7 +18,7 @@ static enum status build(struct netdef *def, const Caffe__NetParameter *net,
     def->force_backward = net->force_backward;
     struct wiring w = {.def = def, .arena = def->arena, .options = options, .param = param, .err = err};
     TRY(layers_wire(&w));
-    layers_backward(&w);
+    TRY(layers_backward(&w));
     def->layers = w.layers;
     def->blobs = w.blobs;
     def->params = w.params;

@@ -121,6 +121,7 @@ struct param_def {
     struct shape shape;
     int owner;                            /* index of the param that holds the values; its own when it does */
     double lr_mult, decay_mult;           /* of the owner, after every sharer had its say */
+    bool asks_gradient;                   /* lr_mult of this layer's text is not 0, BatchNorm's too */
     const Caffe__FillerParameter *filler; /* never NULL; lent by the definition */
 };
 

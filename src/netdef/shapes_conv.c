@@ -62,7 +62,12 @@ static enum status read_window(struct shaping *s, const Caffe__ConvolutionParame
     return OK;
 }
 
-/* out = floor((in + 2*pad - extent) / stride) + 1, extent = dilation*(kernel - 1) + 1 */
+/*
+ * out = (in + 2*pad - extent) / stride + 1, extent = dilation*(kernel - 1) + 1
+ *
+ * Caffe's division rounds towards 0: a kernel that is too long by less than a
+ * stride has one place, and sees 0 past the padding.
+ */
 static enum status convolved_lengths(struct shaping *s, const struct window *w, int64_t *ret_lengths)
 {
     char text[BOTTOM_TEXT_MAX];
@@ -70,7 +75,7 @@ static enum status convolved_lengths(struct shaping *s, const struct window *w, 
         int64_t in = s->bottoms[0]->dim[w->channel_axis + 1 + i];
         int64_t extent = w->dilation[i] * (w->kernel[i] - 1) + 1;
         int64_t room = in + 2 * w->pad[i] - extent;
-        if (room < 0)
+        if (room <= -w->stride[i])
             return shape_error(s, "kernel of %lld does not fit length %lld padded by %lld: %s",
                                (long long)extent, (long long)in, (long long)w->pad[i],
                                bottom_text(s, 0, text));

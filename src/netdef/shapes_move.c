@@ -116,7 +116,7 @@ enum status shape_flatten(struct shaping *s)
     int first, last;
     TRY(bottom_axis(s, 0, param->axis, &first));
     TRY(bottom_axis(s, 0, param->end_axis, &last));
-    if (last < first)
+    if (last < first - 1)
         return shape_error(s, "end_axis %d is before axis %d", param->end_axis, param->axis);
     int64_t dims[SHAPE_MAX_AXES];
     int n = 0;

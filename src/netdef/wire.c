@@ -209,8 +209,11 @@ static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__L
                   error_set(b->w->err, INVALID, "%zu param fields, but type %s has %d parameter%s",
                             param->n_param, layer->type->name, s->n_params, s->n_params == 1 ? "" : "s")));
     /* Caffe asks before it fixes BatchNorm: without params of its own, BatchNorm needs backward. */
-    for (size_t i = 0; i < (size_t)s->n_params; i++)
-        layer->needs_backward = layer->needs_backward || i >= param->n_param || param->param[i]->lr_mult != 0;
+    CLEANUP(freep) bool *asks = xcalloc((size_t)s->n_params + 1, sizeof(*asks));
+    for (size_t i = 0; i < (size_t)s->n_params; i++) {
+        asks[i] = i >= param->n_param || param->param[i]->lr_mult != 0;
+        layer->needs_backward = layer->needs_backward || asks[i];
+    }
     if (strcmp(layer->type->name, "BatchNorm") == 0)
         TRY(noted(b, layer, fix_batch_norm(b, param, s->n_params)));
     int *params = arena_alloc(b->w->arena, (size_t)s->n_params, sizeof(int));
@@ -224,6 +227,7 @@ static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__L
         b->params[b->n_params] = (struct param_def){.layer = index,
                                                     .index = i,
                                                     .shape = size == OK ? s->params[i].shape : shape_unknown,
+                                                    .asks_gradient = asks[i],
                                                     .filler = s->params[i].filler};
         params[i] = (int)b->n_params++;
     }

@@ -34,7 +34,8 @@ enum status layers_filter(const Caffe__NetParameter *net, const struct netdef_op
                           Caffe__NetParameter **ret_net, struct error *err);
 enum status layers_split(Caffe__NetParameter *net, struct problems *problems, struct error *err);
 enum status layers_wire(struct wiring *w);
-void layers_backward(struct wiring *w);
+/* INVALID for a gradient that the layer's type cannot give. */
+enum status layers_backward(struct wiring *w);
 
 /* Decides owners and multipliers among the params; w->params and w->def->n_params are set. */
 enum status params_share(struct wiring *w);

@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/internal.h"
 #include "store/template.h"
 
-#define PIECE 250
+#define PIECE     250
+#define ANSWER_MS 20000 /* that a request waits for its elements */
+#define TICK_MS   1000  /* that the timer spends on an array at a time */
 
 /* -- making -- */
 
@@ -78,10 +81,14 @@ static enum status fill_piece(struct tx *tx, void *opaque, struct error *err)
     return SQL(tx->db, NULL, err, "UPDATE arrays SET made = $1 WHERE id = $2", V(end), V(f->id));
 }
 
-static enum status fill(struct store *s, struct filling *f, struct error *err)
+/* As many pieces as go into the time; the timer goes on with the rest. */
+static enum status fill(struct store *s, struct filling *f, int64_t most_ms, struct error *err)
 {
-    for (f->done = false; !f->done;)
+    int64_t until = clock_monotonic_ms() + most_ms;
+    for (f->done = false; !f->done && clock_monotonic_ms() < until;)
         TRY(store_write_for(s, f->owner, fill_piece, f, err));
+    if (!f->done && s->timer)
+        timer_poke(s->timer, clock_now_ms());
     return OK;
 }
 
@@ -103,7 +110,7 @@ enum status array_create(struct store *s, const char *owner, const struct new_ar
                         .patches = array->patches,
                         .now_ms = now_ms};
     struct error later; /* store_tick goes on */
-    (void)fill(s, &f, &later);
+    (void)fill(s, &f, ANSWER_MS, &later);
     *ret_document = c.made.documents[0];
     c.made.n = 0;
     return OK;
@@ -124,7 +131,7 @@ enum status arrays_tick(struct store *s, int64_t now_ms, struct error *err)
                             .template = row_text(&rows, i, 2),
                             .patches = patches,
                             .now_ms = now_ms};
-        TRY(fill(s, &f, err));
+        TRY(fill(s, &f, TICK_MS, err));
     }
     return OK;
 }

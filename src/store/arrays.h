@@ -3,8 +3,9 @@
  * element a document of its own, made from one template.
  *
  * The request is kept whole in one transaction; the elements follow in
- * pieces.  When the server dies between two pieces store_tick goes on, so
- * that an array is all there in the end, or was never accepted.
+ * pieces, the first of them before the answer.  What is left after some
+ * seconds, or when the server dies, store_tick goes on with, so that an array
+ * is all there in the end, or was never accepted.
  */
 #ifndef ET_ARRAYS_H
 #define ET_ARRAYS_H

@@ -147,7 +147,9 @@ enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms
         return error_set(err, INVALID, "an attempt ends as done, failed, retry, released or cancelled");
     if (f->result && !json_is_object(f->result))
         return error_set(err, INVALID, "the result of an attempt is an object");
-    return store_write_bare(s, NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
+    char owner[OWNER_MAX];
+    TRY(store_owner(s, f->job, owner, err));
+    return store_write_bare(s, *owner ? owner : NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
 }
 
 /* -- time -- */

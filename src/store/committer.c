@@ -352,7 +352,14 @@ static struct committer *committer_of(struct store *s, const char *key)
     uint32_t h = 2166136261u;
     for (; *key; key++)
         h = (h ^ (unsigned char)*key) * 16777619u;
-    return s->committers[h % (uint32_t)s->n_committers];
+    return s->committers[h % (uint32_t)MAX(s->n_committers - 1, 1)];
+}
+
+/* The last one, where there are several, has nothing else to do. */
+enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err)
+{
+    return write_on(s->committers[s->n_committers - 1], &(struct write_request){.work = work, .args = args},
+                    err);
 }
 
 enum status store_write(struct store *s, write_function work, void *args, struct error *err)
@@ -379,34 +386,34 @@ enum status store_write_job(struct store *s, const char *job, write_function wor
     return write_on(committer_of(s, job), &(struct write_request){.work = work, .args = args}, err);
 }
 
-/* The owner of a document, where he has to be known before; *owner stays as it is when he is. */
-static enum status find_owner(struct store *s, const char *document, struct rows *rows, const char **owner,
-                              struct error *err)
+enum status store_owner(struct store *s, const char *document, char ret_owner[OWNER_MAX], struct error *err)
 {
-    if (*owner || !document || !s->driver->locks_rows)
-        return OK;
+    ROWS rows = {0};
     READER reader = {0};
+    *ret_owner = '\0';
+    if (!s->driver->locks_rows)
+        return OK;
     TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, rows, err, "SELECT owner FROM documents WHERE id = $1", V(document)));
-    if (rows->n)
-        *owner = row_text(rows, 0, 0);
+    TRY(SQL(reader.db, &rows, err, "SELECT owner FROM documents WHERE id = $1", V(document)));
+    if (rows.n)
+        copy_text(ret_owner, OWNER_MAX, row_text(&rows, 0, 0));
     return OK;
 }
 
 enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
                               void *args, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(find_owner(s, document, &rows, &owner, err));
+    char found[OWNER_MAX] = "";
+    if (!owner)
+        TRY(store_owner(s, document, found, err));
+    if (!owner && *found)
+        owner = found;
     return owner ? store_write_for(s, owner, work, args, err) : store_write_job(s, document, work, args, err);
 }
 
-enum status store_write_bare(struct store *s, const char *owner, const char *document, write_function work,
+enum status store_write_bare(struct store *s, const char *owner, const char *key, write_function work,
                              void *args, struct error *err)
 {
-    ROWS rows = {0};
-    TRY(find_owner(s, document, &rows, &owner, err));
-    const char *key = owner ? owner : document;
-    return write_on(key ? committer_of(s, key) : s->committers[0],
+    return write_on(committer_of(s, owner ? owner : key),
                     &(struct write_request){.owner = owner, .work = work, .args = args, .bare = true}, err);
 }

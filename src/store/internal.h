@@ -89,15 +89,19 @@ enum status store_write_about(struct store *s, const char *owner, const char *do
 /* For work on a leased job's own log, references or lease: lease_require keeps it. */
 enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
                             struct error *err);
+/* For heartbeats: they never wait for what takes long, or leases would lapse of which the worker lives. */
+enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
 enum status store_write(struct store *s, write_function work, void *args, struct error *err);
 /*
  * For work that refuses before it writes, if at all: beside others it has no
  * savepoint, and a late refusal makes all of them be done one by one.
- * owner: NULL is found by the document; document NULL: as store_write.
+ * owner: NULL is nobody; what has one key is done in turn.
  */
-enum status store_write_bare(struct store *s, const char *owner, const char *document, write_function work,
+enum status store_write_bare(struct store *s, const char *owner, const char *key, write_function work,
                              void *args, struct error *err);
+/* Of a document, where store_write_for needs him; else, or when there is no such document, "". */
+enum status store_owner(struct store *s, const char *document, char ret_owner[OWNER_MAX], struct error *err);
 /* In a transaction of its own: it may wait for locks. */
 enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err);
 
@@ -188,6 +192,8 @@ void merge_patch(json_t *target, const json_t *patch);
 /* -- queue.c -- */
 /* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
+/* The same where the owner is locked, which keeps it too: heartbeats do not wait for this transaction. */
+enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err);
 
 /* A job's row as job_read_row reads it. */
 #define JOB_COLUMNS                                                                                          \

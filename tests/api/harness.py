@@ -17,12 +17,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ET = os.path.abspath(os.environ.get('ET', os.path.join(ROOT, 'build', 'et')))
 READY_SECONDS = 60
+DATABASE = os.environ.get('ET_TEST_DATABASE', 'sqlite')  # or postgres
 
 
 class Reply:
@@ -45,6 +47,7 @@ class Server:
     """`et serve` on a free port and a folder of its own.
 
     arguments: further flags; data: a folder to go on with (kept at the end).
+    Where ET_TEST_DATABASE is postgres, each folder has a schema of its own in a server of the test's.
     """
 
     def __init__(self, arguments=(), data=None, env=None, workers=0):
@@ -52,7 +55,7 @@ class Server:
         self.data = data or tempfile.mkdtemp(prefix='et-test-')
         self.log_path = os.path.join(self.data, 'server.log')
         self.process = None
-        command = [ET, 'serve', '--listen', '127.0.0.1:0', '--data', self.data]
+        command = [ET, 'serve', '--listen', '127.0.0.1:0', '--data', self.data] + self._database()
         arguments = list(arguments)
         if '--workers' not in arguments:
             command += ['--workers', str(workers)]
@@ -71,6 +74,18 @@ class Server:
             self._leave()
             raise RuntimeError('the server did not start: %r\n%s' % (line, text))
         self.url, self.host, self.port = match.group(1), match.group(2), int(match.group(3))
+
+    def _database(self):
+        if DATABASE == 'sqlite':
+            return []
+        sys.path.insert(0, os.path.join(ROOT, 'tests'))
+        import postgres
+        path = os.path.join(self.data, 'test-database')
+        if not os.path.exists(path):
+            with open(path, 'w', encoding='ascii') as file:
+                file.write(postgres.shared().schema('t' + os.urandom(8).hex()))
+        with open(path, encoding='ascii') as file:
+            return ['--database', file.read()]
 
     def _first_line(self):
         end, line = time.monotonic() + READY_SECONDS, b''

@@ -21,6 +21,10 @@ BUCKET = "/cats-request"
 LABEL = "[WORKER - ACK] it's a 'cat'!"
 
 
+FILES = unittest.skipIf(harness.DATABASE == "postgres", "items are files of the server, whatever its database")
+
+
+@FILES
 class Case(unittest.TestCase):
     arguments = ["--bucket", "cats-request:cats", "--allow-private-urls"]
     more = []
@@ -407,6 +411,7 @@ class OwnClassifier(unittest.TestCase):
             harness.Server(["--bucket", "pets:foo:nothing"])
 
 
+@FILES
 class Guard(unittest.TestCase):
     def test_private_addresses_are_refused_unless_allowed(self):
         with harness.Server(["--bucket", "b:u"]) as server:

@@ -72,12 +72,12 @@ def solver(max_iter):
             f'max_iter: {max_iter} display: 20 test_iter: 2 test_interval: 50 solver_mode: CPU random_seed: 1')
 
 
-def train_job(max_iter=100, net=NET, more_inputs=None, **more):
+def train_job(max_iter=100, net=NET, more_inputs=None, precision="f32", **more):
     inputs = {"solver.prototxt": solver(max_iter).encode(), "solver-net.prototxt": net.encode(),
               "training.tar.gz": targz(IMAGES[:7] + IMAGES[10:17]),
               "testing.tar.gz": targz(IMAGES[7:10] + IMAGES[17:])}
     inputs.update(more_inputs or {})
-    return Job("train", {"layer_type": "IMAGE_DATA", "threads": 1, "max_iter": max_iter}, inputs, **more)
+    return Job("train", {"layer_type": "IMAGE_DATA", "threads": 1, "precision": precision, "max_iter": max_iter}, inputs, **more)
 
 
 ENDLESS = 2_000_000_000
@@ -91,7 +91,7 @@ def split_spec(training=0.7, test=0.3, a="a", b="a", layer_type="IMAGE_DATA"):
 # ---- the worker ----
 
 class Worker:
-    def __init__(self, server, folder, *flags, token=TOKEN, fault=""):
+    def __init__(self, server, folder, *flags, token=TOKEN, **env):
         self.folder = folder
         self.log = open(os.path.join(folder, "worker.log"), "ab")
         token_file = os.path.join(folder, "token")
@@ -100,7 +100,7 @@ class Worker:
         self.process = subprocess.Popen(
             [ET, "worker", "--server", server.url + "/", "--token-file", token_file, "--work",
              os.path.join(folder, "work"), *flags], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=self.log, env={**os.environ, **({"ET_FAULT": fault} if fault else {})})
+            stderr=self.log, env={**os.environ, **env})
 
     def children(self):
         found = []
@@ -130,10 +130,11 @@ class Worker:
 
 
 @contextmanager
-def running(*flags, token=TOKEN, fault=""):
+def running(*flags, token=TOKEN, fault="", **env):
     server = Server()
+    env.update({"ET_FAULT": fault} if fault else {})
     with tempfile.TemporaryDirectory(prefix="et-worker-") as folder:
-        worker = Worker(server, folder, *flags, token=token, fault=fault)
+        worker = Worker(server, folder, *flags, token=token, **env)
         try:
             yield server, worker
             if worker.process.poll() is None:
@@ -335,6 +336,12 @@ def what_the_child_says_last_is_the_reason():
         expect("failed", finish_of(server, job), "longer than its limit of 1 s")
 
 
+def a_precision_that_the_processor_lacks_is_refused_with_the_reason():
+    with running(ONEDNN_MAX_CPU_ISA="AVX2") as (server, _):
+        for precision, outcome, reason in (("f32", "done", ""), ("bf16", "failed", "precision bf16 needs")):
+            expect(outcome, finish_of(server, train_job(precision=precision)), reason)
+
+
 def output_comes_while_the_job_runs():
     with running() as (server, worker):
         job = server.offer(train_job(ENDLESS))
@@ -485,6 +492,7 @@ TESTS = [
     a_wrong_token_ends_the_worker,
     a_net_is_trained_and_then_classifies,
     what_the_child_says_last_is_the_reason,
+    a_precision_that_the_processor_lacks_is_refused_with_the_reason,
     output_comes_while_the_job_runs,
     a_cancelled_job_saves_and_stops,
     a_lost_job_is_killed_and_forgotten,

@@ -107,6 +107,11 @@ class Service:
         self.key, self.key_name = 0, os.urandom(8).hex()
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
+        if not self.up.is_set():  # the fault struck while it started
+            self.server.wait()
+            self.server.stdout.close()
+            self.deaths['server'] += 1
+            self.server = self.start_server()
         self.worker = self.start_worker(worker_fault) if has_worker else None
         self.roles = ['server', 'worker'] if has_worker else ['server']
         self.watchers = [threading.Thread(target=self.watch, args=(role,), daemon=True) for role in self.roles]
@@ -305,12 +310,14 @@ class Service:
         series = self.json('GET', '/jobs/%s/metrics' % job)['series']
         return {one['name']: list(zip(one['steps'], one['values'])) for one in series}
 
-    def classify(self, job):
-        classifier = self.form('/classifiers', [
+    def make_classifier(self, job):
+        return self.form('/classifiers', [
             ('document', None, json.dumps({'training-job-id': job, 'scale': '0.99609375', 'image-width': '8',
                                            'image-height': '8', 'color': False}).encode()),
             ('specification-url', 'c.prototxt', CLASSIFIER.encode())])['_id']
-        return self.form('/classifiers/%s/classify' % classifier,
+
+    def classify(self, job):
+        return self.form('/classifiers/%s/classify' % self.make_classifier(job),
                          [('files', 'a.png', picture('left', 20)), ('files', 'b.png', picture('right', 20))])['_id']
 
     def outcomes(self, job):

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "engine/data/db_driver.h"
+#include "engine/data/leveldb_tables.h"
 
 static enum status leveldb_error(const char *path, const char *what, char *message, struct error *err)
 {
@@ -24,6 +25,7 @@ static leveldb_t *open_db(const char *path, bool create, char **message)
     leveldb_options_set_error_if_exists(options, create);
     leveldb_options_set_block_size(options, 65536);
     leveldb_options_set_max_open_files(options, 100);
+    leveldb_options_set_paranoid_checks(options, 1);
     leveldb_t *db = leveldb_open(options, path, message);
     leveldb_options_destroy(options);
     return db;
@@ -35,6 +37,7 @@ static enum status env_open(const char *path, void **ret_env, struct error *err)
     CLEANUP(freep) char *current = path_join(path, "CURRENT");
     if (access(current, R_OK))
         return error_set(err, INVALID, "'%s' is not a leveldb: it has no readable CURRENT", path);
+    TRY(leveldb_tables_check(path, err));
     char *message = NULL;
     leveldb_t *db = open_db(path, false, &message);
     if (!db)

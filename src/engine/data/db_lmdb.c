@@ -7,34 +7,12 @@
 
 #include "base/file.h"
 #include "engine/data/db_driver.h"
+#include "engine/data/lmdb_file.h"
 
 static enum status lmdb_error(const char *path, const char *what, int code, struct error *err)
 {
     enum status status = code > 0 ? status_from_errno(code) : INVALID;
     return error_set(err, status, "cannot %s lmdb '%s': %s", what, path, mdb_strerror(code));
-}
-
-/* A data.mdb shorter than its pages would end the process with SIGBUS when touched. */
-static enum status check_length(MDB_env *env, const char *path, struct error *err)
-{
-    MDB_envinfo info;
-    MDB_stat stat_of_env;
-    mdb_filehandle_t fd;
-    struct stat st;
-    int code = mdb_env_info(env, &info);
-    if (!code)
-        code = mdb_env_stat(env, &stat_of_env);
-    if (!code)
-        code = mdb_env_get_fd(env, &fd);
-    if (!code && fstat(fd, &st))
-        code = errno;
-    if (code)
-        return lmdb_error(path, "open", code, err);
-    uint64_t pages = (uint64_t)info.me_last_pgno + 1;
-    if ((uint64_t)st.st_size / stat_of_env.ms_psize < pages)
-        return error_set(err, INVALID, "lmdb '%s' is cut short: %lld bytes of %llu pages of %u", path,
-                         (long long)st.st_size, (unsigned long long)pages, stat_of_env.ms_psize);
-    return OK;
 }
 
 static int open_for_reading(const char *path, unsigned flags, MDB_env **ret_env)
@@ -54,17 +32,14 @@ static int open_for_reading(const char *path, unsigned flags, MDB_env **ret_env)
 static enum status env_open(const char *path, void **ret_env, struct error *err)
 {
     MDB_env *env;
+    TRY(lmdb_file_check(path, err));
     int code = open_for_reading(path, 0, &env);
     if (code == EACCES || code == EROFS || code == EPERM) /* no lock file can be made: nobody writes there */
         code = open_for_reading(path, MDB_NOLOCK, &env);
     if (code)
         return lmdb_error(path, "open", code, err);
-    enum status status = check_length(env, path, err);
-    if (status != OK)
-        mdb_env_close(env);
-    else
-        *ret_env = env;
-    return status;
+    *ret_env = env;
+    return OK;
 }
 
 static void env_close(void *env)

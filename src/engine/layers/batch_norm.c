@@ -39,7 +39,7 @@ static enum status batch_norm_plan(struct layer *l, struct planner *p, struct er
 {
     (void)err;
     struct batch_norm *s = l->state;
-    dnnl_memory_desc_t desc = desc_of_type(plan_bottom_desc(p, 0), dnnl_f32);
+    dnnl_memory_desc_t desc = *plan_bottom_desc(p, 0);
     if (!channels_has_layout(&desc))
         desc_plain(&l->bottoms[0].shape, &desc);
     channels_init(&s->of, &l->bottoms[0].shape, &desc);

@@ -9,8 +9,8 @@ struct clip {
 static enum status clip_setup(struct layer *l, struct error *err)
 {
     const Caffe__ClipParameter *p = l->def->param->clip_param;
-    if (!p || !(p->min <= p->max))
-        return error_set(err, INVALID, "clip_param needs a min that is not above its max");
+    if (!p)
+        return error_set(err, INVALID, "needs clip_param with min and max");
     *(struct clip *)l->state = (struct clip){p->min, p->max};
     return OK;
 }

@@ -1,8 +1,8 @@
 /*
  * convolution.c - Convolution and its transpose, Deconvolution: bottoms
  * (N,C,...), weights (O,C/group,k...) or, transposed, (C,O/group,k...), bias
- * (O), tops (N,O,...), with 1 to 3 spatial axes; several bottoms share the
- * weights.
+ * (O), tops (N,O,...); several bottoms share the weights.  oneDNN does up to
+ * 3 spatial axes, plain loops any further.
  *
  * Layouts, by measurement: blocks of 16 channels where the channels are
  * multiples of 16, channels last where not, a plain image into the first
@@ -16,6 +16,7 @@
  */
 #include <string.h>
 
+#include "engine/layers/convolution_plain.h"
 #include "engine/param_layout.h"
 
 struct convolution {
@@ -25,18 +26,20 @@ struct convolution {
     dnnl_dim_t n, in, out;
     dnnl_dims_t size, out_size, kernel, stride, pad, dilation; /* dilation as oneDNN counts: from 0 */
     bool wants_data, wants_weights, wants_bias;
-    bool is_direct; /* not Winograd's algorithm */
-    int slices;     /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
+    dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
+    bool is_direct;                  /* not Winograd's algorithm */
+    int slices; /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
     size_t src_slice, dst_slice; /* floats */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
     float *factor, *add;    /* of the taken layers, for each output channel */
     uint64_t taken_version; /* of all that went into them */
     struct scaled_weights scaled;
-    dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
+    bool is_plain;
+    struct convolution_plain plain;
 };
 
 extern const struct layer_ops layer_deconvolution;
@@ -68,14 +71,14 @@ static void read_geometry(struct convolution *s, const Caffe__ConvolutionParamet
 
 static enum status convolution_setup(struct layer *l, struct error *err)
 {
+    (void)err;
     struct convolution *s = l->state;
     const Caffe__ConvolutionParameter *p = l->def->param->convolution_param;
     const struct shape *bottom = &l->bottoms[0].shape, *top = &l->tops[0].shape;
     int axis = shape_axis(bottom, p->axis);
     s->transposed = l->ops == &layer_deconvolution;
     s->n_spatial = bottom->n_axes - axis - 1;
-    if (s->n_spatial > 3)
-        return error_set(err, UNSUPPORTED, "convolution over %d axes; 3 are possible", s->n_spatial);
+    s->is_plain = s->n_spatial > 3;
     s->own_axes = axis == 1 && s->n_spatial > 0;
     s->group = (int)p->group;
     s->has_bias = p->bias_term;
@@ -124,7 +127,7 @@ static void choice_release(struct choice *c)
 
 /* Of one slice of the batch. */
 static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
-                                    int slices, dnnl_data_type_t type)
+                                    dnnl_data_type_t type, int slices)
 {
     dnnl_dims_t dims = {s->n / slices, is_top ? s->out : s->in};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
@@ -220,9 +223,9 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src, candidate->slices, s->type);
-    c->dst = blob_desc(s, true, candidate->dst, candidate->slices, s->top_type);
-    c->diff_dst = blob_desc(s, true, candidate->dst, candidate->slices, s->type);
+    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices);
+    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices);
+    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices);
     if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
@@ -413,6 +416,45 @@ static void choose_wants(struct layer *l, struct planner *p)
     plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);
 }
 
+/*
+ * Where oneDNN 2.6.3 was found to compute rightly in bf16, trying shapes by
+ * chance.  Wrong were some gradients over one or three axes, with dilation,
+ * with stride and padding at a single column, and of 1x1 kernels with odd
+ * numbers of channels.
+ */
+static bool is_right_in_bf16(const struct convolution *s)
+{
+    if (s->n_spatial != 2 || s->dilation[0] > 0 || s->dilation[1] > 0)
+        return false;
+    if (s->kernel[0] * s->kernel[1] == 1)
+        return s->in / s->group % 16 == 0 && s->out / s->group % 16 == 0;
+    bool is_square = s->kernel[0] == s->kernel[1] && s->stride[0] == s->stride[1] && s->pad[0] == s->pad[1];
+    bool strides_over_padding = MAX(s->stride[0], s->stride[1]) > 1 && MAX(s->pad[0], s->pad[1]) > 0;
+    const dnnl_dim_t *places = s->transposed ? s->size : s->out_size;
+    return !strides_over_padding || (is_square && places[1] > 1);
+}
+
+/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
+static enum status choose(struct layer *l, struct planner *p, const struct after *after,
+                          struct choice *ret_choice, struct error *err)
+{
+    struct convolution *s = l->state;
+    bool is_training = plan_is_training(p);
+    if (plan_is_bf16(p) && s->own_axes && is_right_in_bf16(s)) {
+        s->type = dnnl_bf16;
+        s->top_type = dnnl_f32;
+        for (int i = 0; i < l->n_tops; i++)
+            if (plan_top_type(p, i) == dnnl_bf16)
+                s->top_type = dnnl_bf16;
+        if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
+            return OK;
+    }
+    s->type = s->top_type = dnnl_f32;
+    if (find_candidate(s, is_training, after, PATIENCE_REFERENCE, ret_choice))
+        return OK;
+    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+}
+
 static void after_release(struct after *a)
 {
     dnnl_post_ops_destroy(a->all);
@@ -446,44 +488,28 @@ static dnnl_memory_desc_t whole_desc(const struct convolution *s, bool is_top,
 {
     if (s->slices == 1)
         return *slice;
-    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), 1, dnnl_f32);
-}
-
-/* In bf16 where that is wanted and oneDNN has more than reference code for it. */
-static enum status choose(struct layer *l, struct planner *p, const struct after *after,
-                          struct choice *ret_choice, struct error *err)
-{
-    struct convolution *s = l->state;
-    bool is_training = plan_is_training(p);
-    if (plan_is_bf16(p) && s->own_axes) {
-        s->type = dnnl_bf16;
-        s->top_type = dnnl_f32;
-        for (int i = 0; i < l->n_tops; i++)
-            if (plan_top_type(p, i) == dnnl_bf16)
-                s->top_type = dnnl_bf16;
-        if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
-            return OK;
-    }
-    s->type = s->top_type = dnnl_f32;
-    if (find_candidate(s, is_training, after, PATIENCE_REFERENCE, ret_choice))
-        return OK;
-    return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1);
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
 {
     struct convolution *s = l->state;
     choose_wants(l, p);
+    if (s->is_plain) {
+        convolution_plain_plan(&s->plain, l, p, s->transposed);
+        return OK;
+    }
     CLEANUP(after_release) struct after after = take_over(s, p);
     CLEANUP(choice_release) struct choice c = {0};
     TRY(choose(l, p, &after, &c, err));
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
     dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
+    dnnl_memory_desc_t diff_dst = whole_desc(s, true, &c.diff_dst);
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
         plan_bottom(p, i, &src);
         plan_top(p, i, &dst);
-        plan_top_diff(p, i, &c.diff_dst);
+        plan_top_diff(p, i, &diff_dst);
     }
     return OK;
 }
@@ -523,6 +549,10 @@ static enum status convolution_forward(struct layer *l, struct error *err)
 {
     (void)err;
     struct convolution *s = l->state;
+    if (s->is_plain) {
+        convolution_plain_forward(&s->plain, l);
+        return OK;
+    }
     const float *bias = s->has_bias ? l->params[1]->data : NULL, *weights;
     if (s->n_taken)
         renew_taken(l);
@@ -551,6 +581,9 @@ static void add_weights_gradient(struct layer *l, int i)
     float *weights =
         s->wants_weights ? weights_gradient_target(&s->weights_diff, l->params[0]) : s->weights_diff.own;
     float *bias = s->wants_bias ? weights_gradient_target(&s->bias_diff, l->params[1]) : NULL;
+    /* oneDNN 2.6.3's bf16 kernel takes for padding what it finds in the scratchpad. */
+    if (s->type == dnnl_bf16)
+        memset(l->scratch, 0, s->backward_weights.scratch_bytes);
     KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
     if (s->wants_weights)
         weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
@@ -561,6 +594,10 @@ static void add_weights_gradient(struct layer *l, int i)
 static void convolution_backward(struct layer *l)
 {
     struct convolution *s = l->state;
+    if (s->is_plain) {
+        convolution_plain_backward(&s->plain, l);
+        return;
+    }
     for (int i = 0; i < l->n_bottoms; i++)
         add_weights_gradient(l, i);
     for (int i = 0; i < l->n_bottoms; i++) {

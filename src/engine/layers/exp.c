@@ -45,6 +45,7 @@ const struct layer_ops layer_exp = {
     .type = "Exp",
     .state_size = sizeof(struct exp),
     .backward_needs = NEEDS_TOP_DATA,
+    .reads_top_blob = true,
     .in_place = true,
     .setup = exp_setup,
     .forward = exp_forward,

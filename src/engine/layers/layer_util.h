@@ -2,6 +2,7 @@
 #ifndef ET_LAYER_UTIL_H
 #define ET_LAYER_UTIL_H
 
+#include "engine/caffe_log.h"
 #include "engine/layer.h"
 
 /*
@@ -28,6 +29,20 @@ static inline struct around shape_around(const struct shape *s, int axis)
         .n = (size_t)s->dim[axis],
         .inner = (size_t)shape_count_range(s, axis + 1, s->n_axes),
     };
+}
+
+/*
+ * Caffe's Power and Log write their slope over the gradient that came from
+ * above before they multiply the two, when both lie in the same place.  Nets
+ * that were trained so are trained so here.
+ */
+static inline void warn_of_gradient_in_place(const struct layer *l)
+{
+    if (l->phase == CAFFE__PHASE__TRAIN && l->def->propagate_down[0])
+        caffe_log('W', "net.cpp:382",
+                  "Layer %s works in place: its gradient is the square of its slope, as in Caffe, whatever "
+                  "the loss; give its top a name of its own",
+                  l->def->name);
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 struct log {
     float per_ln_base, scale, shift;
+    bool in_place;
 };
 
 static enum status log_setup(struct layer *l, struct error *err)
@@ -17,7 +18,10 @@ static enum status log_setup(struct layer *l, struct error *err)
         .per_ln_base = p->base == -1 ? 1 : 1 / logf(p->base),
         .scale = p->scale,
         .shift = p->shift,
+        .in_place = l->def->bottoms[0] == l->def->tops[0],
     };
+    if (((struct log *)l->state)->in_place)
+        warn_of_gradient_in_place(l);
     return OK;
 }
 
@@ -37,7 +41,14 @@ static void log_backward(struct layer *l)
     const float *x = l->bottoms[0].data, *dy = l->tops[0].diff;
     float *dx = l->bottoms[0].diff;
     float slope = s.scale * s.per_ln_base;
-    if (dx)
+    if (!dx)
+        return;
+    if (s.in_place)
+        ELEMENTWISE(i, l->tops[0].n_floats, {
+            float d = slope / (s.scale * x[i] + s.shift);
+            dx[i] = d * d;
+        });
+    else
         ELEMENTWISE(i, l->tops[0].n_floats, dx[i] = dy[i] * slope / (s.scale * x[i] + s.shift));
 }
 

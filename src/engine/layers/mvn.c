@@ -81,6 +81,7 @@ const struct layer_ops layer_mvn = {
     .type = "MVN",
     .state_size = sizeof(struct mvn),
     .backward_needs = NEEDS_TOP_DATA,
+    .reads_top_blob = true,
     .setup = mvn_setup,
     .plan = mvn_plan,
     .forward = mvn_forward,

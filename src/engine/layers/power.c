@@ -11,6 +11,7 @@
 
 struct power {
     float power, scale, shift;
+    bool in_place;
 };
 
 static bool is_constant(const struct power *s)
@@ -23,7 +24,10 @@ static enum status power_setup(struct layer *l, struct error *err)
     (void)err;
     const Caffe__PowerParameter *p =
         LAYER_PARAM(l, Caffe__PowerParameter, power_param, CAFFE__POWER_PARAMETER__INIT);
-    *(struct power *)l->state = (struct power){p->power, p->scale, p->shift};
+    bool in_place = l->def->bottoms[0] == l->def->tops[0];
+    *(struct power *)l->state = (struct power){p->power, p->scale, p->shift, in_place};
+    if (in_place)
+        warn_of_gradient_in_place(l);
     return OK;
 }
 
@@ -31,7 +35,7 @@ static enum status power_plan(struct layer *l, struct planner *p, struct error *
 {
     (void)err;
     const struct power *s = l->state;
-    plan_backward_needs(p, is_constant(s) || s->power == 1 ? 0 : NEEDS_BOTTOM_DATA);
+    plan_backward_needs(p, is_constant(s) || (s->power == 1 && !s->in_place) ? 0 : NEEDS_BOTTOM_DATA);
     return OK;
 }
 
@@ -55,6 +59,17 @@ static enum status power_forward(struct layer *l, struct error *err)
     return OK;
 }
 
+/* dy/dx from the only thing that is left in place, y, as Caffe computes it. */
+static inline float slope_in_place(const struct power *s, float y)
+{
+    float slope = s->power * s->scale;
+    if (s->power == 1)
+        return slope;
+    if (s->power == 2)
+        return slope * (s->scale * y + s->shift);
+    return s->shift == 0 ? s->power * (y / y) : slope * y / (s->scale * y + s->shift);
+}
+
 static void power_backward(struct layer *l)
 {
     const struct power s = *(const struct power *)l->state;
@@ -66,6 +81,8 @@ static void power_backward(struct layer *l)
         return;
     if (is_constant(&s))
         ELEMENTWISE(i, n, dx[i] = 0);
+    else if (s.in_place)
+        ELEMENTWISE(i, n, dx[i] = slope_in_place(&s, x[i]) * slope_in_place(&s, x[i]));
     else if (s.power == 1)
         ELEMENTWISE(i, n, dx[i] = slope * dy[i]);
     else if (s.power == 2)

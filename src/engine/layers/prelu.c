@@ -75,6 +75,7 @@ const struct layer_ops layer_prelu = {
     .state_size = sizeof(struct prelu),
     .backward_needs = NEEDS_BOTTOM_DATA,
     .in_place = true,
+    .keeps_bottom = true,
     .setup = prelu_setup,
     .forward = prelu_forward,
     .backward = prelu_backward,

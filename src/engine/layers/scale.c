@@ -48,7 +48,7 @@ static enum status scale_plan(struct layer *l, struct planner *p, struct error *
     struct scale *s = l->state;
     if (!s->by_channel)
         return OK;
-    dnnl_memory_desc_t desc = desc_of_type(plan_bottom_desc(p, 0), dnnl_f32);
+    dnnl_memory_desc_t desc = *plan_bottom_desc(p, 0);
     if (!channels_has_layout(&desc))
         desc_plain(&l->bottoms[0].shape, &desc);
     channels_init(&s->channels, &l->bottoms[0].shape, &desc);

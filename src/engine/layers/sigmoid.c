@@ -26,6 +26,7 @@ static void sigmoid_backward(struct layer *l)
 const struct layer_ops layer_sigmoid = {
     .type = "Sigmoid",
     .backward_needs = NEEDS_TOP_DATA,
+    .reads_top_blob = true,
     .in_place = true,
     .forward = sigmoid_forward,
     .backward = sigmoid_backward,

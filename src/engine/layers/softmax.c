@@ -79,6 +79,7 @@ const struct layer_ops layer_softmax = {
     .type = "Softmax",
     .state_size = sizeof(struct softmax),
     .backward_needs = NEEDS_TOP_DATA,
+    .reads_top_blob = true,
     .in_place = true,
     .setup = softmax_setup,
     .forward = softmax_forward,

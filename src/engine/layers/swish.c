@@ -52,6 +52,7 @@ const struct layer_ops layer_swish = {
     .state_size = sizeof(struct swish),
     .backward_needs = NEEDS_BOTTOM_DATA,
     .any_representation = true,
+    .keeps_bottom = true,
     .setup = swish_setup,
     .forward = swish_forward,
     .backward = swish_backward,

@@ -26,6 +26,7 @@ static void tanh_backward(struct layer *l)
 const struct layer_ops layer_tanh = {
     .type = "TanH",
     .backward_needs = NEEDS_TOP_DATA,
+    .reads_top_blob = true,
     .any_representation = true,
     .forward = tanh_forward,
     .backward = tanh_backward,

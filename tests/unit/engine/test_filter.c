@@ -20,7 +20,8 @@ enum { N = 6 };
     "layer { name: 'bn' type: 'BatchNorm' bottom: '" h "' top: 'bn' }\n"                                     \
     "layer { name: 'ip2' type: 'InnerProduct' bottom: 'bn' top: 'y' inner_product_param { num_output: 3\n"   \
     "  weight_filler { type: 'gaussian' } } }\n"                                                             \
-    "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'y' bottom: '" label "' top: 'loss' }\n"
+    "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: 'y' bottom: '" label "' top: 'loss'\n"             \
+    "  propagate_down: true propagate_down: false }\n"
 
 static const float labels[N] = {2, 0, 1, 1, 2, 0};
 

@@ -113,6 +113,10 @@ static void windows(void **state)
          "type: 'Deconvolution' " A_T "convolution_param { num_output: 6 kernel_size: 4 stride: 2 pad: 1"
          " group: 2 }",
          "2 6 6 6 | 4 3 4 4; 6"},
+        {"2 3 4 4 4 4", "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 3 }",
+         "2 4 2 2 2 2 | 4 3 3 3 3 3; 4"},
+        {"2 3 1 5", "type: 'Convolution' " A_T "convolution_param { num_output: 4 kernel_size: 2 stride: 2 }",
+         "2 4 1 2 | 4 3 2 2; 4"},
         {"2 3 5 5", "type: 'Im2col' " A_T "convolution_param { kernel_size: 3 stride: 2 }", "2 27 2 2"},
         {"1 2 32 32", "type: 'Pooling' " A_T "pooling_param { kernel_size: 3 stride: 2 }", "1 2 16 16"},
         {"1 2 32 32", "type: 'Pooling' " A_T "pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }",
@@ -161,8 +165,8 @@ static void dense_and_recurrent(void **state)
 static void element_wise_and_normalisation(void **state)
 {
     (void)state;
-    static const char *const neurons[] = {"AbsVal", "BNLL", "Dropout", "ELU",   "Exp",  "Log",
-                                          "Power",  "ReLU", "Sigmoid", "Swish", "TanH", "Threshold"};
+    static const char *const neurons[] = {"BNLL", "Dropout", "ELU",   "Exp",  "Log",      "Power",
+                                          "ReLU", "Sigmoid", "Swish", "TanH", "Threshold"};
     for (size_t i = 0; i < ARRAY_SIZE(neurons); i++) {
         CLEANUP(freep) char *other = xasprintf("type: '%s' " A_T, neurons[i]);
         CLEANUP(freep) char *in_place = xasprintf("type: '%s' bottom: 'a' top: 'a'", neurons[i]);
@@ -171,6 +175,7 @@ static void element_wise_and_normalisation(void **state)
         check_rows(rows, ARRAY_SIZE(rows));
     }
     static const struct row rows[] = {
+        {"2 3 4", "type: 'AbsVal' " A_T, "2 3 4"},
         {"2 3 4", "type: 'Clip' " A_T "clip_param { min: 0 max: 1 }", "2 3 4"},
         {"2 3 4", "type: 'PReLU' " A_T, "2 3 4 | 3"},
         {"2 3 4", "type: 'PReLU' " A_T "prelu_param { channel_shared: true }", "2 3 4 | scalar"},
@@ -237,6 +242,7 @@ static void moves_and_selections(void **state)
         {"2 3", "type: 'Split' bottom: 'a' top: 't' top: 'u'", "2 3; 2 3"},
         {"2 3 4 5", "type: 'Flatten' " A_T, "2 60"},
         {"2 3 4 5", "type: 'Flatten' " A_T "flatten_param { axis: 0 end_axis: -2 }", "24 5"},
+        {"2 3 4 5", "type: 'Flatten' " A_T "flatten_param { axis: 2 end_axis: 1 }", "2 3 1 4 5"},
         {"2 8", "type: 'Reshape' " A_T "reshape_param { shape { dim: 0 dim: 2 dim: -1 } }", "2 2 4"},
         {"2 8", "type: 'Reshape' " A_T "reshape_param { shape { dim: 2 dim: 4 } axis: -2 }", "2 2 4"},
         {"2 8", "type: 'Reshape' " A_T "reshape_param { shape { dim: 1 } axis: 1 num_axes: 0 }", "2 1 8"},

@@ -324,6 +324,10 @@ static void nets_that_do_not_hang_together_are_refused(void **state)
                                                 " inner_product_param { num_output: 2 } }\n",
          "layer 'b': cannot share param 'w' of shape 2 3 (6) with layer 'a', which owns it with shape 3 3 (9)"
          ": the counts differ"},
+        {IN IP("a", "x", "") "layer { name: 't' type: 'Threshold' bottom: 'a' top: 't' }\n" IP("b", "t", "")
+             LOSS("b", ""),
+         "layer 't': type Threshold gives no gradient to its bottom 'a', and something learned lies beneath; "
+         "propagate_down: false stops it there"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct error err = {0};

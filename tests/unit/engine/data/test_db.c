@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -173,6 +174,48 @@ static void an_lmdb_cut_short_is_refused_rather_than_read(void **state)
     dir_remove(folder, NULL);
 }
 
+/* Bytes of the file that LMDB itself would follow out of it, or end the process for. */
+static void a_damaged_lmdb_is_refused_rather_than_followed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        off_t at; /* from the start of the page */
+        bool in_meta;
+        unsigned char bytes[2];
+    } rows[] = {
+        {"magic", 16, true, {0, 0}},
+        {"page size", 40, true, {0, 0}},
+        {"several values a key", 92, true, {4, 0}},
+        {"depth", 94, true, {77, 0}},
+        {"root", 128, true, {0xff, 0x7f}},
+        {"kind of the root page", 10, false, {1, 0}},
+        {"number of nodes", 12, false, {0xff, 0xff}},
+        {"place of a node", 16, false, {0xff, 0x0f}},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct error err;
+        struct db *db;
+        CLEANUP(freep) char *folder = test_folder();
+        CLEANUP(freep) char *path = path_join(folder, "db");
+        CLEANUP(freep) char *file = path_join(path, "data.mdb");
+        make_pairs_db(DB_LMDB, path, 3);
+        CLEANUP(fd_closep) int fd = open(file, O_RDWR | O_CLOEXEC);
+        uint64_t transactions[2], root;
+        for (int meta = 0; meta < 2; meta++)
+            assert_int_equal(pread(fd, &transactions[meta], 8, meta * 4096 + 144), 8);
+        off_t meta = transactions[0] < transactions[1] ? 4096 : 0;
+        assert_int_equal(pread(fd, &root, 8, meta + 128), 8);
+        for (int page = 0; page < 2 && rows[i].in_meta; page++)
+            assert_int_equal(pwrite(fd, rows[i].bytes, 2, page * 4096 + rows[i].at), 2);
+        if (!rows[i].in_meta)
+            assert_int_equal(pwrite(fd, rows[i].bytes, 2, (off_t)root * 4096 + rows[i].at), 2);
+        if (db_open(DB_LMDB, path, &db, &err) != INVALID)
+            fail_msg("%s: not refused", rows[i].what);
+        dir_remove(folder, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +226,7 @@ int main(void)
         cmocka_unit_test(what_is_no_database_is_refused),
         cmocka_unit_test(an_empty_database_is_refused),
         cmocka_unit_test(an_lmdb_cut_short_is_refused_rather_than_read),
+        cmocka_unit_test(a_damaged_lmdb_is_refused_rather_than_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
