@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Five nets: training steps and predictions of et, BVLC Caffe, PyTorch and OpenCV, time and memory.
 
-    CAFFE=/path/to/caffe bench/nets_run.py [rounds] [--nets a,b] [--threads 1,2] [--processor]
+    CAFFE=/path/to/caffe bench/nets_run.py [rounds] [--nets a,b] [--threads 1,2] [--batch N] [--batches 1,32]
+        [--processor]
 
 A step is a whole one: data, forward, backward, momentum update.  Times are the least of interleaved rounds: for et and
 Caffe the difference of a longer and a shorter process, so that starting does not count; PyTorch and OpenCV measure
 their own loop.  --processor counts processor time instead of wall time, for a machine that others use too (one thread
-only: waiting threads spin).  Memory is the peak of the resident set.
+only: waiting threads spin).  --batch is that of the big nets in training, --batches are those of predictions.  Memory
+is the peak of the resident set.
 """
 import argparse
 import os
@@ -45,6 +47,7 @@ class Bench:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
         self.column = 1 if args.processor else 0
+        self.batches = [int(word) for word in args.batches.split(',')]
 
     def generate(self, net, batch, data, name):
         text = subprocess.run([sys.executable, os.path.join(common.HERE, 'nets.py'), net, '--batch', str(batch),
@@ -94,10 +97,10 @@ class Bench:
 
     def prepare(self, net):
         """The nets of each batch, and weights that fit them."""
-        for batch in (1, 32):
+        for batch in self.batches:
             plain = self.generate(net, batch, 'dummy', '%s_%d.prototxt' % (net, batch))
             self.generate(net, batch, 'input', '%s_%d_input.prototxt' % (net, batch))
-            if batch == 1:
+            if batch == self.batches[0]:
                 run([common.ET, 'train', '--solver=' + self.solver(plain, 1, True)], self.folder, 1)
         os.rename(os.path.join(self.folder, 'trained_iter_1.caffemodel'),
                   os.path.join(self.folder, net + '.caffemodel'))
@@ -145,6 +148,8 @@ def main():
     parser.add_argument('rounds', nargs='?', type=int, default=3)
     parser.add_argument('--nets', default=','.join(NETS))
     parser.add_argument('--threads', default='1,2')
+    parser.add_argument('--batches', default='1,32')
+    parser.add_argument('--batch', type=int)
     parser.add_argument('--processor', action='store_true')
     args = parser.parse_args()
     peers = ['et'] + (['Caffe'] if common.CAFFE else []) + (['PyTorch'] if has('torch') else [])
@@ -155,14 +160,17 @@ def main():
         rows = []
         for net in nets:
             path = os.path.join(common.HERE, 'nets', net + '.prototxt')
+            if net in BIG and args.batch:
+                path = bench.generate(net, args.batch, 'dummy', 'training.prototxt')
             for n in threads:
                 rows.append(row(net, n, bench.interleaved(
                     peers, lambda peer: bench.training(peer, path, STEPS.get(net, 2), n))))
-        common.table('A training step, %s, others as times et\'s' % kind, ('net', 'threads', 'et', 'memory', '', ''), rows)
+        common.table('A training step, %s, others as times et\'s' % kind,
+                     ('net', 'threads', 'et', 'memory', '', ''), rows)
         rows = []
         for net in (net for net in nets if net in BIG):
             bench.prepare(net)
-            for batch in (1, 32):
+            for batch in bench.batches:
                 for n in threads:
                     rows.append(row('%s, batch %d' % (net, batch), n, bench.interleaved(
                         peers + (['OpenCV'] if has('cv2') else []),

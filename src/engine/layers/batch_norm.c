@@ -34,27 +34,6 @@ static enum status batch_norm_setup(struct layer *l, struct error *err)
     return OK;
 }
 
-/* What a pass needs for each channel, in the scratch memory behind that of the sums. */
-struct per_channel {
-    double *sums, *products;
-    float *shift, *factor, *add;
-};
-
-static size_t per_channel_bytes(const struct channels *of)
-{
-    return channels_scratch(of) + of->n_padded * (2 * sizeof(double) + 3 * sizeof(float));
-}
-
-static struct per_channel per_channel(const struct layer *l)
-{
-    const struct channels *of = &((const struct batch_norm *)l->state)->of;
-    size_t n = of->n_padded;
-    double *sums = (double *)((char *)l->scratch + channels_scratch(of));
-    float *floats = (float *)(sums + 2 * n);
-    memset(floats, 0, 3 * n * sizeof(float));
-    return (struct per_channel){sums, sums + n, floats, floats + n, floats + 2 * n};
-}
-
 /* The workspace is 1 / deviation of each channel, kept for backward. */
 static enum status batch_norm_plan(struct layer *l, struct planner *p, struct error *err)
 {
@@ -67,14 +46,14 @@ static enum status batch_norm_plan(struct layer *l, struct planner *p, struct er
     plan_bottom(p, 0, &desc);
     plan_top(p, 0, &desc);
     plan_workspace(p, s->of.n_padded * sizeof(float));
-    plan_scratch(p, per_channel_bytes(&s->of));
+    plan_scratch(p, channels_scratch(&s->of));
     if (s->is_global)
         plan_backward_needs(p, 0);
     return OK;
 }
 
 /* Mean (shift) and deviation of this batch, which the parameters gather. */
-static void use_batch(struct layer *l, const struct per_channel *each, float *inverse)
+static void use_batch(struct layer *l, const struct channel_values *each, float *inverse)
 {
     const struct batch_norm *s = l->state;
     float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
@@ -93,7 +72,7 @@ static void use_batch(struct layer *l, const struct per_channel *each, float *in
         l->params[i]->version++;
 }
 
-static void use_gathered(struct layer *l, const struct per_channel *each, float *inverse)
+static void use_gathered(struct layer *l, const struct channel_values *each, float *inverse)
 {
     const struct batch_norm *s = l->state;
     const float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
@@ -109,7 +88,7 @@ static enum status batch_norm_forward(struct layer *l, struct error *err)
     (void)err;
     const struct batch_norm *s = l->state;
     float *inverse = l->workspace;
-    const struct per_channel each = per_channel(l);
+    const struct channel_values each = channels_values(&s->of, l->scratch);
     memset(inverse, 0, s->of.n_padded * sizeof(float));
     if (s->is_global)
         use_gathered(l, &each, inverse);
@@ -129,7 +108,7 @@ static void batch_norm_backward(struct layer *l)
     double m = (double)s->of.items * (double)s->of.inner;
     if (!dx)
         return;
-    const struct per_channel each = per_channel(l);
+    const struct channel_values each = channels_values(&s->of, l->scratch);
     if (s->is_global) {
         channels_affine(&s->of, dy, each.shift, inverse, each.add, dx);
         return;

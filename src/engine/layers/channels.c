@@ -60,10 +60,26 @@ static bool is_large(const struct channels *c)
 
 /* ---- sums ---- */
 
-/* Of one item: for each channel, the first sum and then the second. */
-size_t channels_scratch(const struct channels *c)
+/* Of each item: for each channel, the first sum and then the second. */
+static size_t parts_bytes(const struct channels *c)
 {
     return kernel_align(2 * c->items * c->n_padded * sizeof(double));
+}
+
+size_t channels_scratch(const struct channels *c)
+{
+    return parts_bytes(c) + c->n_padded * (2 * sizeof(double) + 3 * sizeof(float));
+}
+
+struct channel_values channels_values(const struct channels *c, void *scratch)
+{
+    size_t n = c->n_padded;
+    void *behind_parts = (char *)scratch + parts_bytes(c);
+    double *sums = behind_parts;
+    void *behind_sums = sums + 2 * n;
+    float *floats = behind_sums;
+    memset(floats, 0, 3 * n * sizeof(float));
+    return (struct channel_values){sums, sums + n, floats, floats + n, floats + 2 * n};
 }
 
 static void sum_row(const float *u, const float *v, float shift, size_t n, double *sum, double *product)
@@ -141,7 +157,7 @@ static void two_sums(const struct channels *c, const float *u, const float *v, c
                      double *sums, double *products, double *parts)
 {
     size_t n = c->n_padded, lanes = c->is_plain ? 1 : CHANNEL_LANES;
-    memset(parts, 0, channels_scratch(c));
+    memset(parts, 0, parts_bytes(c));
 #pragma omp parallel for if (is_large(c))
     for (size_t t = 0; t < c->items * c->blocks; t++) {
         size_t o = t / c->blocks, b = t % c->blocks, at = o * c->item + b * c->block;

@@ -27,8 +27,14 @@ bool channels_has_layout(const dnnl_memory_desc_t *desc);
 /* The channel axis is 1; a shape of one axis is one channel. */
 void channels_init(struct channels *c, const struct shape *shape, const dnnl_memory_desc_t *desc);
 
-/* Bytes of scratch that the sums need, 64-byte aligned. */
+/* What a pass computes for each channel, in scratch memory of channels_scratch bytes; the floats are 0 at
+ * first. */
+struct channel_values {
+    double *sums, *products;
+    float *shift, *factor, *add;
+};
 size_t channels_scratch(const struct channels *c);
+struct channel_values channels_values(const struct channels *c, void *scratch);
 
 /*
  * For each channel, with u = x - shift: sums[c] = sum of u, squares[c] = sum of u * u.

@@ -42,28 +42,6 @@ static enum status scale_setup(struct layer *l, struct error *err)
 
 /* ---- a value for each channel, any layout ---- */
 
-/* In the scratch memory behind that of the sums. */
-struct per_channel {
-    double *sums, *products;
-    float *zeros, *factor, *add;
-};
-
-static size_t per_channel_bytes(const struct channels *of)
-{
-    return channels_scratch(of) + of->n_padded * (2 * sizeof(double) + 3 * sizeof(float));
-}
-
-static struct per_channel per_channel(const struct layer *l)
-{
-    const struct channels *of = &((const struct scale *)l->state)->channels;
-    size_t n = of->n_padded;
-    double *sums = (double *)((char *)l->scratch + channels_scratch(of));
-    float *floats = (float *)(sums + 2 * n);
-    memset(floats, 0, 3 * n * sizeof(float));
-    memcpy(floats + n, l->params[0]->data, of->n * sizeof(float));
-    return (struct per_channel){sums, sums + n, floats, floats + n, floats + 2 * n};
-}
-
 static enum status scale_plan(struct layer *l, struct planner *p, struct error *err)
 {
     (void)err;
@@ -76,17 +54,18 @@ static enum status scale_plan(struct layer *l, struct planner *p, struct error *
     channels_init(&s->channels, &l->bottoms[0].shape, &desc);
     plan_bottom(p, 0, &desc);
     plan_top(p, 0, &desc);
-    plan_scratch(p, per_channel_bytes(&s->channels));
+    plan_scratch(p, channels_scratch(&s->channels));
     return OK;
 }
 
 static void channels_forward(struct layer *l)
 {
     const struct scale *s = l->state;
-    const struct per_channel each = per_channel(l);
+    const struct channel_values each = channels_values(&s->channels, l->scratch);
+    memcpy(each.factor, l->params[0]->data, s->channels.n * sizeof(float));
     if (s->has_bias)
         memcpy(each.add, l->params[1]->data, s->channels.n * sizeof(float));
-    channels_affine(&s->channels, l->bottoms[0].data, each.zeros, each.factor, each.add, l->tops[0].data);
+    channels_affine(&s->channels, l->bottoms[0].data, each.shift, each.factor, each.add, l->tops[0].data);
 }
 
 static void add_to_diff(struct param *p, const double *sums, size_t n)
@@ -99,7 +78,8 @@ static void add_to_diff(struct param *p, const double *sums, size_t n)
 static void channels_backward(struct layer *l)
 {
     const struct scale *s = l->state;
-    const struct per_channel each = per_channel(l);
+    const struct channel_values each = channels_values(&s->channels, l->scratch);
+    memcpy(each.factor, l->params[0]->data, s->channels.n * sizeof(float));
     const float *dy = l->tops[0].diff;
     bool bias_learns = s->has_bias && l->params[1]->is_learned;
     if (bias_learns || l->params[0]->is_learned)
@@ -109,7 +89,7 @@ static void channels_backward(struct layer *l)
     if (l->params[0]->is_learned)
         add_to_diff(l->params[0], each.products, s->channels.n);
     if (l->bottoms[0].diff)
-        channels_affine(&s->channels, dy, each.zeros, each.factor, each.add, l->bottoms[0].diff);
+        channels_affine(&s->channels, dy, each.shift, each.factor, each.add, l->bottoms[0].diff);
 }
 
 /* ---- any axes, plain ---- */
