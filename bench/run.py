@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BENCHES = ['lenet.py', 'service.py', 'watch.py', 'queue.py']
+BENCHES = ['lenet.py', 'precision.py', 'service.py', 'watch.py', 'queue.py']
 
 
 def main():

@@ -32,7 +32,7 @@ struct body {
     int n_parts;
     size_t values_size;
     size_t json_max;
-    bool large;         /* over the usual: one of the few at a time */
+    int large_mib;      /* held of what all may have over the usual */
     char *document;     /* text of the part `document` */
     enum status status; /* of the first failure inside the part callback */
     struct error err;
@@ -183,17 +183,17 @@ static enum status part_begin(struct body *b, const char *name, const char *file
     return OK;
 }
 
-/* Large ones are few at a time: what they become in memory is many times their size. */
-static enum status hold_large(struct body *b, struct error *err)
+/* What JSON becomes in memory is many times its size: all large ones together are bounded. */
+static enum status hold_large(struct body *b, size_t size, struct error *err)
 {
-    if (b->large)
+    int more = (int)(size / JSON_BODY_MAX) - b->large_mib;
+    if (more <= 0)
         return OK;
-    if (atomic_fetch_add(&b->x->api->large_bodies, 1) >= LARGE_BODIES_MAX) {
-        atomic_fetch_sub(&b->x->api->large_bodies, 1);
-        return error_set(err, UNAVAILABLE, "%d requests as large as this are under way: try again",
-                         LARGE_BODIES_MAX);
+    if (atomic_fetch_add(&b->x->api->large_mib, more) + more > LARGE_MIB_MAX) {
+        atomic_fetch_sub(&b->x->api->large_mib, more);
+        return error_set(err, UNAVAILABLE, "too many large requests are under way: try again");
     }
-    b->large = true;
+    b->large_mib += more;
     return OK;
 }
 
@@ -205,7 +205,7 @@ static enum status text_bytes(struct body *b, const char *bytes, size_t size, st
         return error_set(err, TOO_LARGE, "the %s over %s%s", b->multipart ? "form's values are" : "body is",
                          size_text((int64_t)b->json_max, text), b->multipart ? ": send files as files" : "");
     if (whole > JSON_BODY_MAX)
-        TRY(hold_large(b, err));
+        TRY(hold_large(b, whole, err));
     buf_append(&b->text, bytes, size);
     return OK;
 }
@@ -418,8 +418,7 @@ void body_free(struct body *b)
         MHD_destroy_post_processor(b->parts);
     blob_abort(b->writer);
     quota_end(b->hold);
-    if (b->large)
-        atomic_fetch_sub(&b->x->api->large_bodies, 1);
+    atomic_fetch_sub(&b->x->api->large_mib, b->large_mib);
     buf_release(&b->text);
     free(b->part);
     free(b->file_name);

@@ -31,7 +31,7 @@
 struct http_server {
     struct http_options options;
     struct MHD_Daemon *daemon;
-    int listen_fd; /* until it serves */
+    int listen_fd; /* until it serves, and from quiescing on */
     struct pool *pool;
     struct peers *peers;
     char address[LISTEN_TEXT_MAX];
@@ -567,8 +567,10 @@ void http_quiesce(struct http_server *s)
 {
     if (atomic_exchange(&s->quiet, true))
         return;
-    int fd = MHD_quiesce_daemon(s->daemon);
-    fd_closep(&fd);
+    /* Connections are refused from here on; the daemon's threads may still name it until they end. */
+    s->listen_fd = MHD_quiesce_daemon(s->daemon);
+    if (s->listen_fd >= 0)
+        shutdown(s->listen_fd, SHUT_RDWR);
 }
 
 static void wait_until(struct http_server *s, int64_t at_ms)

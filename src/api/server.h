@@ -20,8 +20,8 @@
 #include "api/serve.h"
 #include "api/waits.h"
 
-#define JSON_BODY_MAX    (1024 * 1024)
-#define LARGE_BODIES_MAX 4 /* at a time over that, where a route takes them */
+#define JSON_BODY_MAX (1024 * 1024)
+#define LARGE_MIB_MAX 32 /* of larger ones together, where routes take them */
 
 /* Counted for /metrics. */
 struct meters {
@@ -40,7 +40,7 @@ struct api {
     const struct route *const *tables; /* of all that this server answers: routes.c, and legacy's */
     struct legacy *legacy;
     struct meters meters;
-    atomic_int large_bodies;
+    atomic_int large_mib; /* of JSON over the usual, that is being worked on */
     atomic_bool stopping;
     atomic_ullong n_requests;
     int64_t started_ms; /* since 1970 */

@@ -44,6 +44,10 @@ static enum status spawn(struct local_worker *w, struct error *err)
         argv[n++] = "--scripts";
         argv[n++] = w->scripts;
     }
+    if (w->gpus) {
+        argv[n++] = "--gpus";
+        argv[n++] = w->gpus;
+    }
     if (w->unsafe_scripts)
         argv[n++] = "--unsafe-scripts";
     CLEANUP(fd_closep) int read_end = -1;

@@ -19,6 +19,7 @@ struct local_worker {
     int slots;
     const char *pools; /* by spaces; NULL: the usual */
     bool unsafe_scripts;
+    const char *gpus;             /* names of those that jobs may have; NULL: the usual */
     const char *scripts;          /* folder of those that Orders name; NULL: none */
     pid_t pid;                    /* 0: not running */
     int lifeline;                 /* write end of its stdin; -1 */

@@ -69,7 +69,7 @@ static bool writes_snapshots(const Caffe__SolverParameter *solver)
 /* The states of all nets of the solver, planned together: test nets share the parameters of the train net. */
 static enum status training_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
                                  struct input_shapes *inputs, int threads, int64_t *ret_bytes,
-                                 struct error *err)
+                                 int64_t *ret_parameter_bytes, struct error *err)
 {
     struct net_options options = {.threads = threads, .plan_only = true};
     CLEANUP(net_freep) struct net *train = NULL;
@@ -91,14 +91,19 @@ static enum status training_peak(const Caffe__NetParameter *net, const Caffe__So
     int64_t histories = net_def(train)->parameter_bytes * n_histories(solver);
     /* A snapshot holds one layer twice, then all histories twice, once in the file's form. */
     int64_t snapshot = MAX(2 * largest_layer_bytes(net_def(train)), 2 * histories);
+    *ret_parameter_bytes = net_def(train)->parameter_bytes;
     *ret_bytes = PROCESS_BYTES + bytes + histories + (writes_snapshots(solver) ? snapshot : 0);
     return OK;
 }
 
-/* While weights are read, the file and its values lie beside the parameters; the blobs are not yet used. */
+/*
+ * While weights are read, the file and its values lie beside the parameters;
+ * the blobs are not yet used.  The file has what was trained, which may be
+ * more than the net for predictions has.
+ */
 static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                                  struct input_shapes *inputs, int threads, int64_t *ret_bytes,
-                                  struct error *err)
+                                  struct input_shapes *inputs, int threads, int64_t trained_bytes,
+                                  int64_t *ret_bytes, struct error *err)
 {
     const struct net_options options = {.threads = threads, .plan_only = true, .inference = true};
     CLEANUP(net_freep) struct net *test = NULL;
@@ -106,7 +111,8 @@ static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__S
     solver_state_of(net, solver, 0, &state);
     TRY(plan(net, &state, inputs, &options, &test, err));
     int64_t parameters = net_def(test)->parameter_bytes;
-    *ret_bytes = PROCESS_BYTES + MAX(running_bytes(test), 3 * parameters);
+    int64_t reading = parameters + 2 * MAX(parameters, trained_bytes);
+    *ret_bytes = PROCESS_BYTES + MAX(running_bytes(test), reading);
     return OK;
 }
 
@@ -114,8 +120,9 @@ enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverPar
                           struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err)
 {
     struct peak peak = {-1, -1};
-    TRY(training_peak(net, solver, inputs, threads, &peak.training, err));
-    TRY(inference_peak(net, solver, inputs, threads, &peak.inference, err));
+    int64_t trained_bytes;
+    TRY(training_peak(net, solver, inputs, threads, &peak.training, &trained_bytes, err));
+    TRY(inference_peak(net, solver, inputs, threads, trained_bytes, &peak.inference, err));
     *ret_peak = peak;
     return OK;
 }

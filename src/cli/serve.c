@@ -46,6 +46,8 @@ static const char help[] =
     "  --scripts DIR            scripts that users, and Orders of the Boss, may run by name\n"
     "  --script-network         scripts may ask for the network\n"
     "  --unsafe-scripts         run scripts without bubblewrap\n"
+    "  --gpus LIST              GPUs of this machine that jobs may have (those of CUDA_VISIBLE_DEVICES, else\n"
+    "                           all)\n"
     "  --lease-seconds N        a worker that is silent so long has lost its jobs (20)\n"
     "  --quota BYTES            what a user's files and logs may take together (no limit)\n"
     "  --keep-days N            ended jobs, and what only they use, go after so long (0: never)\n"
@@ -127,7 +129,7 @@ static enum status read_pools(struct serving *s, int workers, struct error *err)
     pools_put(&s->api.pools, &cpu);
     CLEANUP(devices_release) struct devices gpus = {0};
     if (workers)
-        TRY(devices_read(getenv("ET_GPUS"), &gpus, err));
+        TRY(devices_read(setting_text(s->settings, "gpus"), &gpus, err));
     if (gpus.n) {
         struct pool_size gpu = cpu;
         snprintf(gpu.name, sizeof(gpu.name), "gpu");
@@ -317,6 +319,7 @@ static enum status serve(struct serving *s, int signals, struct error *err)
     local_worker_init(&s->worker, s->server, s->token_file, s->work, s->workers);
     s->worker.pools = s->local_pools;
     s->worker.scripts = s->api.boss_user ? s->api.scripts : NULL;
+    s->worker.gpus = setting_text(s->settings, "gpus");
     s->worker.unsafe_scripts = setting_is_on(s->settings, "unsafe-scripts");
     log_event("serve.started", "version=%s address=%s data=%s workers=%d registration=%s", ET_VERSION,
               api_address(api), s->data, s->workers, s->api.registration_open ? "open" : "closed");
@@ -365,6 +368,7 @@ int command_serve(int argc, char **argv)
         {"scripts"},
         {"script-network", .is_switch = true},
         {"unsafe-scripts", .is_switch = true},
+        {"gpus"},
         {"lease-seconds", .otherwise = "20"},
         {"max-upload", .otherwise = "16G"},
         {"max-connections", .otherwise = "16384"},

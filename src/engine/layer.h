@@ -129,6 +129,14 @@ struct layer_ops {
     enum status (*forward)(struct layer *l, struct error *err);
     void (*backward)(struct layer *l);
     void (*release)(struct layer *l);
+    /*
+     * Layers that may be, for each channel (axis 1), x * factor + add with
+     * what their parameters hold: folds says whether this one is, fold
+     * applies it to a change that comes before.  The layer that writes the
+     * bottom can then do it (plan_take_changes).  Both NULL: never.
+     */
+    bool (*folds)(const struct layer *l);
+    void (*fold)(const struct layer *l, float *factor, float *add);
     /* Data layers only: where the layer stands, for a snapshot. */
     void (*tell)(struct layer *l, struct source_position *ret_position);
     enum status (*seek)(struct layer *l, const struct source_position *position, struct error *err);

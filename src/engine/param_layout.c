@@ -75,6 +75,38 @@ void weights_copy_release(struct weights_copy *w)
     change_release(&w->change);
 }
 
+enum status scaled_weights_plan(struct scaled_weights *w, struct planner *planner, const struct param *p,
+                                const dnnl_memory_desc_t *wanted, const dnnl_memory_desc_t *plain,
+                                struct error *err)
+{
+    w->copy = plan_keep(planner, dnnl_memory_desc_get_size(wanted));
+    w->plain_bytes = kernel_align(dnnl_memory_desc_get_size(plain));
+    w->n_floats = dnnl_memory_desc_get_size(plain) / sizeof(float);
+    TRY(kernel_init_reorder(&w->to_plain, &p->desc, &p->plain, false, err));
+    TRY(kernel_init_reorder(&w->to_wanted, plain, wanted, false, err));
+    plan_scratch(planner, w->plain_bytes + MAX(w->to_plain.scratch_bytes, w->to_wanted.scratch_bytes));
+    return OK;
+}
+
+void scaled_weights_renew(struct scaled_weights *w, const struct param *p, const float *factors,
+                          size_t n_outputs, void *scratch)
+{
+    float *plain = scratch;
+    void *rest = (char *)scratch + w->plain_bytes;
+    size_t row = w->n_floats / n_outputs;
+    KERNEL_RUN(&w->to_plain, rest, p->data, plain);
+    for (size_t o = 0; o < n_outputs; o++)
+        for (size_t i = 0; i < row; i++)
+            plain[o * row + i] *= factors[o];
+    KERNEL_RUN(&w->to_wanted, rest, plain, w->copy);
+}
+
+void scaled_weights_release(struct scaled_weights *w)
+{
+    kernel_release(&w->to_plain);
+    kernel_release(&w->to_wanted);
+}
+
 enum status weights_gradient_plan(struct weights_gradient *g, struct planner *planner, const struct param *p,
                                   const dnnl_memory_desc_t *written, const dnnl_memory_desc_t *plain,
                                   struct error *err)

@@ -31,6 +31,23 @@ enum status weights_copy_plan(struct weights_copy *w, struct planner *planner, c
 const float *weights_copy_get(struct weights_copy *w, const struct param *p, void *scratch);
 void weights_copy_release(struct weights_copy *w);
 
+/*
+ * A copy of weights (outputs, rest) with each output's row multiplied by a
+ * factor, in the layout `wanted`; on the way the values lie in scratch.
+ */
+struct scaled_weights {
+    struct kernel to_plain, to_wanted;
+    float *copy;
+    size_t n_floats, plain_bytes;
+};
+
+enum status scaled_weights_plan(struct scaled_weights *w, struct planner *planner, const struct param *p,
+                                const dnnl_memory_desc_t *wanted, const dnnl_memory_desc_t *plain,
+                                struct error *err);
+void scaled_weights_renew(struct scaled_weights *w, const struct param *p, const float *factors,
+                          size_t n_outputs, void *scratch);
+void scaled_weights_release(struct scaled_weights *w);
+
 /* The way of a gradient from the kernel that writes it to the parameter. */
 struct weights_gradient {
     bool same_layout;

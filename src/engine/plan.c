@@ -25,6 +25,7 @@ struct planner {
     struct layer_plan *lp;
     struct request *bottoms, *bottom_diffs, *tops, *top_diffs;
     dnnl_memory_desc_t *lies; /* the bottoms, as plan_bottom_desc tells of them */
+    int last_value;           /* top 0, or what the layers that this one takes over make of it */
 };
 
 static int forward_time(int layer)
@@ -149,7 +150,8 @@ static bool has_use_for_bf16(const struct net *net, int v)
 
 dnnl_data_type_t plan_top_type(const struct planner *p, int top)
 {
-    return plan_is_bf16(p) && has_use_for_bf16(p->net, p->lp->top_values[top]) ? dnnl_bf16 : dnnl_f32;
+    int value = top == 0 ? p->last_value : p->lp->top_values[top];
+    return plan_is_bf16(p) && has_use_for_bf16(p->net, value) ? dnnl_bf16 : dnnl_f32;
 }
 
 static void ask(struct request *r, const dnnl_memory_desc_t *desc)
@@ -248,19 +250,47 @@ const dnnl_memory_desc_t *plan_param(struct planner *p, int param, const dnnl_me
     return &q->desc;
 }
 
-bool plan_take_relu(struct planner *p)
+/* The layer that reads the last value, when this one may do its work; NULL: none. */
+static struct layer_plan *next_to_take(const struct planner *p)
 {
     struct net *net = p->net;
-    const struct value *top = &net->values[p->lp->top_values[0]];
-    if (net->options.debug_info || p->lp->runs_backward || p->lp->layer.n_tops != 1 || top->consumer < 0)
-        return false;
-    struct layer_plan *reader = &net->layers[top->consumer];
-    const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
-    if (strcmp(reader->layer.ops->type, "ReLU") != 0 || (param && param->negative_slope != 0))
-        return false;
-    if (net->options.keep_blobs && reader->layer.def->tops[0] != top->blob)
-        return false;
+    const struct value *last = &net->values[p->last_value];
+    if (net->options.debug_info || p->lp->runs_backward || p->lp->layer.n_tops != 1 || last->consumer < 0)
+        return NULL;
+    struct layer_plan *reader = &net->layers[last->consumer];
+    if (reader->runs_backward || (net->options.keep_blobs && reader->layer.def->tops[0] != last->blob))
+        return NULL;
+    return reader;
+}
+
+static void take(struct planner *p, struct layer_plan *reader)
+{
     reader->forward_is_done_above = true;
+    p->last_value = reader->top_values[0];
+}
+
+int plan_take_changes(struct planner *p, const struct layer *ret_taken[PLAN_MAX_TAKEN])
+{
+    int n = 0;
+    while (n < PLAN_MAX_TAKEN && p->net->options.inference) {
+        struct layer_plan *reader = next_to_take(p);
+        if (!reader || !reader->layer.ops->folds || !reader->layer.ops->folds(&reader->layer))
+            break;
+        ret_taken[n++] = &reader->layer;
+        take(p, reader);
+    }
+    return n;
+}
+
+bool plan_take_relu(struct planner *p)
+{
+    struct layer_plan *reader = next_to_take(p);
+    if (!reader || strcmp(reader->layer.ops->type, "ReLU") != 0)
+        return false;
+    const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
+    if (param && param->negative_slope != 0)
+        return false;
+    take(p, reader);
     return true;
 }
 
@@ -398,13 +428,14 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
         .tops = requests + 2 * n_bottoms,
         .top_diffs = requests + 2 * n_bottoms + n_tops,
         .lies = lies,
+        .last_value = l->n_tops ? lp->top_values[0] : -1,
     };
-    if (l->ops->any_representation) {
+    if (l->ops->any_representation || lp->forward_is_done_above) {
         const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
         plan_bottom(&p, 0, desc);
         plan_top(&p, 0, desc);
     }
-    if (l->ops->plan)
+    if (l->ops->plan && !lp->forward_is_done_above)
         TRY(l->ops->plan(l, &p, err));
     lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
                             (lp->backward_needs & NEEDS_BOTTOM_DATA) && !l->ops->keeps_bottom;

@@ -74,10 +74,18 @@ const dnnl_memory_desc_t *plan_param(struct planner *p, int param, const dnnl_me
                                      const dnnl_memory_desc_t *plain);
 
 /*
- * true when the only reader of top 0 is a ReLU without negative slope, and
- * this layer may apply it itself: it must then do so, the ReLU's forward is
- * not run.  Ask once, when the answer will be obeyed.  Never in training:
- * oneDNN's ReLU makes NaN 0, which would hide that a net diverges.
+ * In a net for inference: the layers after this one, each the only reader of
+ * what is before it, that change each channel of top 0 by a factor and a sum
+ * (layer_ops' fold).  Those returned, at most PLAN_MAX_TAKEN, are not run:
+ * this layer must do it.  To be asked before plan_take_relu.
+ */
+enum { PLAN_MAX_TAKEN = 2 };
+int plan_take_changes(struct planner *p, const struct layer *ret_taken[PLAN_MAX_TAKEN]);
+
+/*
+ * true when the only reader of top 0 (after the changes that were taken) is a ReLU without negative slope,
+ * and this layer may apply it itself: it must then do so, the ReLU's forward is not run.  Ask once, when the
+ * answer will be obeyed.  Never in training: oneDNN's ReLU makes NaN 0, which would hide that a net diverges.
  */
 bool plan_take_relu(struct planner *p);
 

@@ -8,7 +8,7 @@
 #include "store/template.h"
 
 #define PIECE     250
-#define ANSWER_MS 10000 /* that a request waits for its elements */
+#define ANSWER_MS 20000 /* that a request waits for its elements */
 #define TICK_MS   1000  /* that the timer spends on an array at a time */
 
 /* -- making -- */

@@ -89,6 +89,8 @@ enum status store_write_about(struct store *s, const char *owner, const char *do
 /* For work on a leased job's own log, references or lease: lease_require keeps it. */
 enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
                             struct error *err);
+/* For heartbeats: they never wait for what takes long, or leases would lapse of which the worker lives. */
+enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
 enum status store_write(struct store *s, write_function work, void *args, struct error *err);
 /*
@@ -190,6 +192,8 @@ void merge_patch(json_t *target, const json_t *patch);
 /* -- queue.c -- */
 /* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
+/* The same where the owner is locked, which keeps it too: heartbeats do not wait for this transaction. */
+enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err);
 
 /* A job's row as job_read_row reads it. */
 #define JOB_COLUMNS                                                                                          \

@@ -47,26 +47,56 @@ struct adding {
     const char *progress; /* NULL: none */
 };
 
+#define INSERT "INSERT INTO metrics(job, owner, name, step, ord, at, value, special) VALUES"
 /* A point that is there already leaves ord unused: it orders, it does not count. */
-static enum status add_point(struct tx *tx, const char *job, const char *owner, const struct metric_point *p,
-                             int64_t ord, struct error *err)
+#define UPDATE                                                                                               \
+    " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"                     \
+    " value = excluded.value, special = excluded.special"                                                    \
+    " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special"
+/* As many as a statement has room for: what a point costs is mostly its statement. */
+#define TOGETHER 5
+static const char insert_one[] = INSERT " ($1, $2, $3, $4, $5, $6, $7, $8)" UPDATE;
+static const char insert_together[] =
+    INSERT " ($1, $2, $3, $4, $5, $6, $7, $8), ($1, $2, $9, $10, $11, $12, $13, $14),"
+           " ($1, $2, $15, $16, $17, $18, $19, $20), ($1, $2, $21, $22, $23, $24, $25, $26),"
+           " ($1, $2, $27, $28, $29, $30, $31, $32)" UPDATE;
+
+/* One statement must not write a point twice. */
+static bool are_different(const struct metric_point *points, int n)
 {
-    enum special special = special_of(p->value);
-    return SQL(tx->db, NULL, err,
-               "INSERT INTO metrics(job, name, step, ord, at, value, special, owner)"
-               " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-               " ON CONFLICT (job, name, step) DO UPDATE SET ord = excluded.ord, at = excluded.at,"
-               " value = excluded.value, special = excluded.special"
-               " WHERE metrics.value <> excluded.value OR metrics.special <> excluded.special",
-               V(job), V(p->name), V(p->step), V(ord), V(p->at_ms), V(special ? 0.0 : p->value), V(special),
-               V(owner));
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++)
+            if (points[i].step == points[k].step && strcmp(points[i].name, points[k].name) == 0)
+                return false;
+    return true;
+}
+
+static enum status add_points(struct tx *tx, const char *job, const char *owner,
+                              const struct metric_point *points, int n, int64_t *ord, struct error *err)
+{
+    struct value values[2 + 6 * TOGETHER] = {V(job), V(owner)};
+    for (int i = 0, m; i < n; i += m) {
+        m = n - i >= TOGETHER && are_different(&points[i], TOGETHER) ? TOGETHER : 1;
+        struct value *v = &values[2];
+        for (const struct metric_point *p = &points[i]; p < &points[i + m]; p++) {
+            enum special special = special_of(p->value);
+            *v++ = V(p->name);
+            *v++ = V(p->step);
+            *v++ = V(++*ord);
+            *v++ = V(p->at_ms);
+            *v++ = V(special ? 0.0 : p->value);
+            *v++ = V(special);
+        }
+        TRY(sql_run(tx->db, NULL, err, m == 1 ? insert_one : insert_together, values, (int)(v - values)));
+    }
+    return OK;
 }
 
 static enum status add(struct tx *tx, void *opaque, struct error *err)
 {
     const struct adding *a = opaque;
     ROWS rows = {0};
-    TRY(lease_require(tx, a->job, a->attempt, err));
+    TRY(lease_check(tx, a->job, a->attempt, err));
     /* The update locks the owner's row: what is told gets its numbers in the order of the commits. */
     TRY(SQL(tx->db, &rows, err,
             "UPDATE owners SET told = told WHERE owner = (SELECT owner FROM jobs WHERE id = $1)"
@@ -74,8 +104,7 @@ static enum status add(struct tx *tx, void *opaque, struct error *err)
             V(a->job)));
     const char *owner = row_text(&rows, 0, 0);
     int64_t before = row_int(&rows, 0, 1), ord = before;
-    for (int i = 0; i < a->n; i++)
-        TRY(add_point(tx, a->job, owner, &a->points[i], ++ord, err));
+    TRY(add_points(tx, a->job, owner, a->points, a->n, &ord, err));
     if (a->progress)
         TRY(SQL(tx->db, NULL, err,
                 "INSERT INTO progress(job, body, ord, owner) VALUES ($1, $2, $3, $4) ON CONFLICT (job)"

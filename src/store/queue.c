@@ -230,9 +230,17 @@ enum status queue_check_lease(struct store *s, const char *job, int attempt, con
     return rows.n ? OK : no_lease(job, attempt, err);
 }
 
+#define HELD "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2"
+
+enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err)
+{
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err, HELD, V(job), V(attempt)));
+    return rows.n ? OK : no_lease(job, attempt, err);
+}
+
 enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err)
 {
-#define HELD "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2"
     ROWS rows = {0};
     TRY(SQL(tx->db, &rows, err, tx->store->driver->locks_rows ? HELD " FOR UPDATE" : HELD, V(job),
             V(attempt)));
@@ -266,7 +274,7 @@ enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64
                             enum stop_wish *ret_stop, struct error *err)
 {
     struct beat b = {.job = job, .attempt = attempt, .now_ms = now_ms};
-    TRY(store_write_job(s, job, beat, &b, err));
+    TRY(store_write_beat(s, beat, &b, err));
     *ret_stop = b.stop;
     return OK;
 }

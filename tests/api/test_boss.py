@@ -441,7 +441,11 @@ class Owner(Case):
         self.assertEqual(eve.post("/orders/%s/cancel" % order["_id"]).status, 404)
         self.assertEqual(ada.get("/orders/" + order["_id"]).json["state"], "ready")
         self.assertEqual(ada.get("/elastic-thought/" + order["jobId"]).json["job"], JOB)
-        self.assertEqual(ada.post("/orders/%s/cancel" % order["_id"]).status, 200)
+        path = "/orders/" + order["_id"]
+        self.assertIn("in pool 'boss'", ada.get(path + "/why").json["why"])
+        self.assertEqual(ada.post(path + "/move", {"priority": 3}).status, 200)
+        self.assertEqual([eve.get(path + "/why").status, eve.post(path + "/move", {"priority": 3}).status], [404, 404])
+        self.assertEqual(ada.post(path + "/cancel", {"force": True}).status, 200)
         self.assertEqual(self.get("/retrieve/order")[0]["status"], "cancelled")
         self.assertEqual(self.post("/bored/n"), NONE)
         told = self.post("/callback", {"orderId": order["_id"], "status": "completed"})

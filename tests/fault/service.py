@@ -112,6 +112,11 @@ class Service:
         self.key, self.key_name = 0, os.urandom(8).hex()
         self.authorization = 'Basic ' + base64.b64encode(b'ada:a-long-password').decode()
         self.server = self.start_server(server_fault)
+        if not self.up.is_set():  # the fault struck while it started
+            self.server.wait()
+            self.server.stdout.close()
+            self.deaths['server'] += 1
+            self.server = self.start_server()
         self.worker = self.start_worker(worker_fault) if has_worker else None
         self.roles = ['server', 'worker'] if has_worker else ['server']
         self.watchers = [threading.Thread(target=self.watch, args=(role,), daemon=True) for role in self.roles]

@@ -158,9 +158,9 @@ signal.pause()
 class Interruptions(unittest.TestCase):
     """Ends that are asked for, and kills in the middle of training."""
 
-    def training(self):
-        """A service with a job that trains for as long as it is let."""
-        service = Service()
+    def training(self, lease=5):
+        """A service with a job that trains for as long as it is let; the lease outlasts a slow machine's answers."""
+        service = Service(serve=['--lease-seconds', str(lease)])
         service.register()
         solver = service.make_solver(service.make_dataset(), 100000000)
         job = service.make_job(solver)
@@ -187,7 +187,7 @@ class Interruptions(unittest.TestCase):
         self.end(service, job)
 
     def test_a_worker_that_is_killed_loses_its_lease_and_the_job_starts_again(self):
-        service, job = self.training()
+        service, job = self.training(lease=3)
         service.worker.kill()
         service.wait_for_log('/training-jobs/' + job, b'Iteration 20,', 2)
         self.end(service, job)

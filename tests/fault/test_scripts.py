@@ -655,6 +655,15 @@ class Local(unittest.TestCase):
         self.assertEqual([0], [status for status in service.close() if status is not None])
         service.remove()
 
+    def test_the_servers_own_worker_has_the_gpus_that_it_is_given(self):
+        service = Service(has_worker=False, serve=['--workers', '1', '--gpus', '3'])
+        service.register()
+        job = service.ended('/jobs/' + service.run_script(
+            'import os\nprint(\'{"gpus": "%s"}\' % os.environ["CUDA_VISIBLE_DEVICES"])', gpu=1))
+        self.assertEqual(('gpu', {'gpus': '3'}), (job['pool'], job['result']), job)
+        self.assertEqual([0], [status for status in service.close() if status is not None])
+        service.remove()
+
 
 class WithoutBubblewrap(unittest.TestCase):
     def outcome(self, worker, path='/nonexistent'):

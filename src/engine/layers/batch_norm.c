@@ -60,7 +60,7 @@ static enum status batch_norm_plan(struct layer *l, struct planner *p, struct er
 {
     (void)err;
     struct batch_norm *s = l->state;
-    dnnl_memory_desc_t desc = desc_of_type(plan_bottom_desc(p, 0), dnnl_f32);
+    dnnl_memory_desc_t desc = *plan_bottom_desc(p, 0);
     if (!channels_has_layout(&desc))
         desc_plain(&l->bottoms[0].shape, &desc);
     channels_init(&s->of, &l->bottoms[0].shape, &desc);
@@ -142,6 +142,23 @@ static void batch_norm_backward(struct layer *l)
     channels_combine(&s->of, dy, inverse, y, each.factor, each.add, dx);
 }
 
+static bool batch_norm_folds(const struct layer *l)
+{
+    return ((const struct batch_norm *)l->state)->is_global && l->bottoms[0].shape.n_axes > 1;
+}
+
+static void batch_norm_fold(const struct layer *l, float *factor, float *add)
+{
+    const struct batch_norm *s = l->state;
+    const float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
+    float per_weight = *weight == 0 ? 0 : 1 / *weight;
+    for (int c = 0; c < l->bottoms[0].shape.dim[1]; c++) {
+        float inverse = 1 / sqrtf(variances[c] * per_weight + s->eps);
+        factor[c] *= inverse;
+        add[c] = (add[c] - means[c] * per_weight) * inverse;
+    }
+}
+
 const struct layer_ops layer_batch_norm = {
     .type = "BatchNorm",
     .state_size = sizeof(struct batch_norm),
@@ -149,5 +166,7 @@ const struct layer_ops layer_batch_norm = {
     .setup = batch_norm_setup,
     .plan = batch_norm_plan,
     .forward = batch_norm_forward,
+    .folds = batch_norm_folds,
+    .fold = batch_norm_fold,
     .backward = batch_norm_backward,
 };

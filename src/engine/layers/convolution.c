@@ -9,6 +9,10 @@
  * layer.  A candidate is refused when oneDNN has only reference code for one
  * of its directions, and matrix multiplication is a last resort.  The master
  * weights lie as the weights' gradient is written.
+ *
+ * For predictions the changes of each channel that follow (BatchNorm, Scale)
+ * are done here: to the weights themselves where the kernel needs a copy of
+ * them anyway (Winograd's), else to each output as it is written.
  */
 #include <string.h>
 
@@ -23,6 +27,14 @@ struct convolution {
     dnnl_dims_t size, out_size, kernel, stride, pad, dilation; /* dilation as oneDNN counts: from 0 */
     bool wants_data, wants_weights, wants_bias;
     dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
+    bool is_direct;                  /* not Winograd's algorithm */
+    int slices; /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
+    size_t src_slice, dst_slice; /* floats */
+    const struct layer *taken[PLAN_MAX_TAKEN];
+    int n_taken;
+    float *factor, *add;    /* of the taken layers, for each output channel */
+    uint64_t taken_version; /* of all that went into them */
+    struct scaled_weights scaled;
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
@@ -92,6 +104,12 @@ static enum status convolution_setup(struct layer *l, struct error *err)
 struct candidate {
     dnnl_format_tag_t src, dst;
     dnnl_alg_kind_t algorithm;
+    int slices;
+};
+
+/* What follows each output; Winograd's kernels take the ReLU only. */
+struct after {
+    dnnl_post_ops_t all, relu;
 };
 
 struct choice {
@@ -107,10 +125,11 @@ static void choice_release(struct choice *c)
     *c = (struct choice){0};
 }
 
+/* Of one slice of the batch. */
 static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
-                                    dnnl_data_type_t type)
+                                    dnnl_data_type_t type, int slices)
 {
-    dnnl_dims_t dims = {s->n, is_top ? s->out : s->in};
+    dnnl_dims_t dims = {s->n / slices, is_top ? s->out : s->in};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
     dnnl_memory_desc_t desc;
     dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, type, tag);
@@ -189,18 +208,25 @@ static const struct describe describe_deconvolution = {
     dnnl_dilated_deconvolution_backward_data_desc_init,
 };
 
-static bool try_candidate(const struct convolution *s, const struct candidate *candidate, bool is_training,
-                          const_dnnl_post_ops_t post_ops, struct choice *c)
+static bool is_winograd(const struct candidate *candidate)
 {
+    return candidate->algorithm == dnnl_convolution_winograd;
+}
+
+static bool try_candidate(const struct convolution *s, const struct candidate *candidate, bool is_training,
+                          const struct after *after, struct choice *c)
+{
+    const_dnnl_post_ops_t post_ops = is_winograd(candidate) ? after->relu : after->all;
+    bool has_bias = s->has_bias || (s->n_taken && is_winograd(candidate));
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
     dnnl_memory_desc_t gradient = weights_any(s), bias = bias_desc(s);
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src, s->type);
-    c->dst = blob_desc(s, true, candidate->dst, s->top_type);
-    c->diff_dst = blob_desc(s, true, candidate->dst, s->type);
-    if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, s->has_bias ? &bias : NULL,
+    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices);
+    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices);
+    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices);
+    if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
     if (!c->forward)
@@ -221,51 +247,74 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
     return is(c->forward) || (c->data && is(c->data)) || (c->weights && is(c->weights));
 }
 
-static bool suits_winograd(const struct convolution *s)
+/*
+ * Winograd's algorithm on tiles of 4 x 4 outputs.  For the prediction of a
+ * few tiles it is not faster, and its weights take four times the memory.
+ */
+static bool suits_winograd(const struct convolution *s, bool is_training)
 {
+    enum { TILE = 4, TILES_MIN = 5 };
     bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 &&
                  s->in % 16 == 0 && s->out % 16 == 0;
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
-    return suits;
+    dnnl_dim_t tiles = s->n;
+    for (int i = 0; i < s->n_spatial; i++)
+        tiles *= (s->out_size[i] + TILE - 1) / TILE;
+    return suits && (is_training || tiles >= TILES_MIN);
 }
 
-static int list_candidates(const struct convolution *s, struct candidate *list)
+enum { SLICES_MAX = 5, CANDIDATES_MAX = SLICES_MAX + 6 };
+/* Above this Winograd's algorithm takes the batch in more slices, for predictions. */
+static const size_t scratch_wanted = 48 << 20;
+
+static int list_candidates(const struct convolution *s, bool is_training, struct candidate *list)
 {
     int axes = 2 + s->n_spatial, n = 0;
     dnnl_format_tag_t plain = tag_plain(axes), last = tag_nhwc(axes), blocked = tag_blocked16(axes);
     dnnl_dim_t in = s->in / s->group, out = s->out / s->group;
     bool depthwise = in == 1 && out == 1;
     dnnl_alg_kind_t direct = s->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct;
-    if (suits_winograd(s))
-        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd};
+    int n_winograd = suits_winograd(s, is_training) ? (is_training ? 1 : SLICES_MAX) : 0;
+    for (int slices = 1; n < n_winograd && s->n % slices == 0; slices *= 2)
+        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd, slices};
     if (s->own_axes) {
         if (s->in <= 3 && s->group == 1 && s->out % 16 == 0)
-            list[n++] = (struct candidate){plain, blocked, direct};
+            list[n++] = (struct candidate){plain, blocked, direct, 1};
         if (depthwise ? s->out % 16 == 0 : in % 16 == 0 && out % 16 == 0)
-            list[n++] = (struct candidate){blocked, blocked, direct};
-        list[n++] = (struct candidate){last, last, direct};
-        list[n++] = (struct candidate){blocked, blocked, direct};
+            list[n++] = (struct candidate){blocked, blocked, direct, 1};
+        list[n++] = (struct candidate){last, last, direct, 1};
+        list[n++] = (struct candidate){blocked, blocked, direct, 1};
     }
-    list[n++] = (struct candidate){plain, plain, direct};
+    list[n++] = (struct candidate){plain, plain, direct, 1};
     return n;
+}
+
+static size_t scratch_bytes(const_dnnl_primitive_desc_t pd)
+{
+    const dnnl_memory_desc_t *scratchpad = pd_query(pd, dnnl_query_scratchpad_md);
+    return scratchpad ? dnnl_memory_desc_get_size(scratchpad) : 0;
 }
 
 /* Kernels of their own only; or by matrix multiplication; or whatever there is. */
 enum { PATIENCE_NONE, PATIENCE_GEMM, PATIENCE_REFERENCE };
 
 /* The first candidate that the least patience finds. */
-static bool find_candidate(const struct convolution *s, bool is_training, const_dnnl_post_ops_t post_ops,
+static bool find_candidate(struct convolution *s, bool is_training, const struct after *after,
                            int most_patience, struct choice *ret_choice)
 {
-    struct candidate list[8];
-    int n = list_candidates(s, list);
+    struct candidate list[CANDIDATES_MAX];
+    int n = list_candidates(s, is_training, list);
     for (int patience = PATIENCE_NONE; patience <= most_patience; patience++) {
         for (int i = 0; i < n; i++) {
             struct choice c = {0};
-            if (try_candidate(s, &list[i], is_training, post_ops, &c) &&
+            bool may_be_smaller = is_winograd(&list[i]) && i + 1 < n && is_winograd(&list[i + 1]);
+            if (try_candidate(s, &list[i], is_training, after, &c) &&
                 (patience >= PATIENCE_GEMM || !any_of(&c, pd_is_gemm)) &&
-                (patience >= PATIENCE_REFERENCE || !any_of(&c, pd_is_reference))) {
+                (patience >= PATIENCE_REFERENCE || !any_of(&c, pd_is_reference)) &&
+                (!may_be_smaller || scratch_bytes(c.forward) <= scratch_wanted)) {
+                s->is_direct = !is_winograd(&list[i]);
+                s->slices = list[i].slices;
                 *ret_choice = c;
                 return true;
             }
@@ -277,6 +326,28 @@ static bool find_candidate(const struct convolution *s, bool is_training, const_
 
 /* ---- plan ---- */
 
+/* (1,C,1,1): one value for each output channel. */
+static dnnl_memory_desc_t by_channel_desc(const struct convolution *s)
+{
+    struct shape shape = {.n_axes = 2 + s->n_spatial, .dim = {1, (int)s->out, 1, 1, 1}};
+    dnnl_memory_desc_t desc;
+    desc_plain(&shape, &desc);
+    return desc;
+}
+
+static enum status plan_taken(struct layer *l, struct planner *p, const dnnl_memory_desc_t *weights,
+                              const dnnl_memory_desc_t *plain, struct error *err)
+{
+    struct convolution *s = l->state;
+    size_t bytes = ((size_t)s->out + 16) * sizeof(float);
+    if (!s->n_taken)
+        return weights_copy_plan(&s->forward_weights, p, l->params[0], weights, plain, err);
+    s->factor = plan_keep(p, bytes);
+    s->add = plan_keep(p, bytes);
+    return s->is_direct ? weights_copy_plan(&s->forward_weights, p, l->params[0], weights, plain, err)
+                        : scaled_weights_plan(&s->scaled, p, l->params[0], weights, plain, err);
+}
+
 static enum status plan_forward(struct layer *l, struct planner *p, const struct choice *c, struct error *err)
 {
     struct convolution *s = l->state;
@@ -286,13 +357,20 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
         c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
     bool is_f32 = master->format_kind == dnnl_blocked && master->data_type == dnnl_f32;
     plan_param(p, 0, is_f32 ? master : &plain, &plain);
-    TRY(weights_copy_plan(&s->forward_weights, p, l->params[0], weights, &plain, err));
+    TRY(plan_taken(l, p, weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
     kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);
     kernel_arg(&s->forward, DNNL_ARG_WEIGHTS, weights);
     kernel_arg(&s->forward, DNNL_ARG_DST, &c->dst);
-    if (s->has_bias)
+    if (s->has_bias || (s->n_taken && !s->is_direct))
         kernel_arg(&s->forward, DNNL_ARG_BIAS, &bias);
+    if (s->n_taken && s->is_direct) {
+        dnnl_memory_desc_t each = by_channel_desc(s);
+        kernel_arg(&s->forward, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, &each);
+        kernel_arg(&s->forward, DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1, &each);
+    }
+    s->src_slice = dnnl_memory_desc_get_size(&c->src) / sizeof(float);
+    s->dst_slice = dnnl_memory_desc_get_size(&c->dst) / sizeof(float);
     plan_scratch(p, s->forward.scratch_bytes);
     if (!c->data)
         return OK;
@@ -357,7 +435,7 @@ static bool is_right_in_bf16(const struct convolution *s)
 }
 
 /* In bf16 where that is wanted and oneDNN has more than reference code for it. */
-static enum status choose(struct layer *l, struct planner *p, const_dnnl_post_ops_t post_ops,
+static enum status choose(struct layer *l, struct planner *p, const struct after *after,
                           struct choice *ret_choice, struct error *err)
 {
     struct convolution *s = l->state;
@@ -368,13 +446,49 @@ static enum status choose(struct layer *l, struct planner *p, const_dnnl_post_op
         for (int i = 0; i < l->n_tops; i++)
             if (plan_top_type(p, i) == dnnl_bf16)
                 s->top_type = dnnl_bf16;
-        if (find_candidate(s, is_training, post_ops, PATIENCE_GEMM, ret_choice))
+        if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
             return OK;
     }
     s->type = s->top_type = dnnl_f32;
-    if (find_candidate(s, is_training, post_ops, PATIENCE_REFERENCE, ret_choice))
+    if (find_candidate(s, is_training, after, PATIENCE_REFERENCE, ret_choice))
         return OK;
     return error_set(err, UNSUPPORTED, "oneDNN has no convolution for this shape");
+}
+
+static void after_release(struct after *a)
+{
+    dnnl_post_ops_destroy(a->all);
+    dnnl_post_ops_destroy(a->relu);
+}
+
+/* What this layer takes over of those that follow. */
+static struct after take_over(struct convolution *s, struct planner *p)
+{
+    struct after after = {0};
+    dnnl_post_ops_create(&after.all);
+    dnnl_post_ops_create(&after.relu);
+    if (s->transposed)
+        return after;
+    s->n_taken = s->own_axes ? plan_take_changes(p, s->taken) : 0;
+    if (s->n_taken) {
+        dnnl_memory_desc_t each = by_channel_desc(s);
+        dnnl_post_ops_append_binary(after.all, dnnl_binary_mul, &each);
+        dnnl_post_ops_append_binary(after.all, dnnl_binary_add, &each);
+    }
+    if (plan_take_relu(p)) {
+        dnnl_post_ops_append_eltwise(after.all, 1, dnnl_eltwise_relu, 0, 0);
+        dnnl_post_ops_append_eltwise(after.relu, 1, dnnl_eltwise_relu, 0, 0);
+    }
+    return after;
+}
+
+/* The layout of c, of the whole batch. */
+static dnnl_memory_desc_t whole_desc(const struct convolution *s, bool is_top,
+                                     const dnnl_memory_desc_t *slice)
+{
+    if (s->slices == 1)
+        return *slice;
+    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1);
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -385,25 +499,51 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
         convolution_plain_plan(&s->plain, l, p, s->transposed);
         return OK;
     }
-    dnnl_post_ops_t post_ops = NULL;
-    dnnl_post_ops_create(&post_ops);
-    if (!s->transposed && plan_take_relu(p))
-        dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
+    CLEANUP(after_release) struct after after = take_over(s, p);
     CLEANUP(choice_release) struct choice c = {0};
-    enum status status = choose(l, p, post_ops, &c, err);
-    dnnl_post_ops_destroy(post_ops);
-    TRY(status);
+    TRY(choose(l, p, &after, &c, err));
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
+    dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
+    dnnl_memory_desc_t diff_dst = whole_desc(s, true, &c.diff_dst);
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
-        plan_bottom(p, i, &c.src);
-        plan_top(p, i, &c.dst);
-        plan_top_diff(p, i, &c.diff_dst);
+        plan_bottom(p, i, &src);
+        plan_top(p, i, &dst);
+        plan_top_diff(p, i, &diff_dst);
     }
     return OK;
 }
 
 /* ---- running ---- */
+
+static uint64_t params_version(const struct layer *l)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < l->n_params; i++)
+        sum += l->params[i]->version;
+    return sum;
+}
+
+/* The changes that were taken over, renewed when a parameter changed. */
+static void renew_taken(struct layer *l)
+{
+    struct convolution *s = l->state;
+    uint64_t version = params_version(l);
+    for (int i = 0; i < s->n_taken; i++)
+        version += params_version(s->taken[i]);
+    if (version == s->taken_version)
+        return;
+    s->taken_version = version;
+    bool into_weights = !s->is_direct;
+    for (dnnl_dim_t c = 0; c < s->out; c++) {
+        s->factor[c] = 1;
+        s->add[c] = into_weights && s->has_bias ? l->params[1]->data[c] : 0;
+    }
+    for (int i = 0; i < s->n_taken; i++)
+        s->taken[i]->ops->fold(s->taken[i], s->factor, s->add);
+    if (into_weights)
+        scaled_weights_renew(&s->scaled, l->params[0], s->factor, (size_t)s->out, l->scratch);
+}
 
 static enum status convolution_forward(struct layer *l, struct error *err)
 {
@@ -413,10 +553,23 @@ static enum status convolution_forward(struct layer *l, struct error *err)
         convolution_plain_forward(&s->plain, l);
         return OK;
     }
-    const float *weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
-    const float *bias = s->has_bias ? l->params[1]->data : NULL;
+    const float *bias = s->has_bias ? l->params[1]->data : NULL, *weights;
+    if (s->n_taken)
+        renew_taken(l);
+    if (s->n_taken && !s->is_direct) {
+        weights = s->scaled.copy;
+        bias = s->add;
+    } else {
+        weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
+    }
+    /* Arguments in the order in which plan_forward named them. */
+    const float *more[3] = {bias, s->factor, s->add};
+    if (!bias)
+        memmove(more, more + 1, 2 * sizeof(more[0]));
     for (int i = 0; i < l->n_bottoms; i++)
-        KERNEL_RUN(&s->forward, l->scratch, l->bottoms[i].data, weights, l->tops[i].data, bias);
+        for (int k = 0; k < s->slices; k++)
+            KERNEL_RUN(&s->forward, l->scratch, l->bottoms[i].data + (size_t)k * s->src_slice, weights,
+                       l->tops[i].data + (size_t)k * s->dst_slice, more[0], more[1], more[2]);
     return OK;
 }
 
@@ -463,6 +616,7 @@ static void convolution_release(struct layer *l)
     kernel_release(&s->backward_weights);
     weights_copy_release(&s->forward_weights);
     weights_copy_release(&s->data_weights);
+    scaled_weights_release(&s->scaled);
     weights_gradient_release(&s->weights_diff);
     weights_gradient_release(&s->bias_diff);
 }

@@ -63,7 +63,7 @@ static enum status eltwise_plan(struct layer *l, struct planner *p, struct error
     if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX && plan_is_training(p))
         plan_workspace(p, (size_t)shape_count(&l->tops[0].shape) * sizeof(int));
     if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM) {
-        const dnnl_memory_desc_t desc = desc_of_type(layout_of_most(l, p), dnnl_f32);
+        const dnnl_memory_desc_t desc = *layout_of_most(l, p);
         for (int i = 0; i < l->n_bottoms; i++)
             plan_bottom(p, i, &desc);
         plan_top(p, 0, &desc);

@@ -67,7 +67,7 @@ static enum status relu_forward(struct layer *l, struct error *err)
     if (slope == 0)
         ELEMENTWISE(i, n, y[i] = x[i] < 0 ? 0 : x[i]);
     else
-        ELEMENTWISE(i, n, y[i] = x[i] * (x[i] < 0 ? slope : 1));
+        ELEMENTWISE(i, n, y[i] = x[i] < 0 ? slope * x[i] : x[i]);
     return OK;
 }
 
@@ -85,7 +85,7 @@ static void relu_backward(struct layer *l)
     const float *of = s->reads_bottom ? l->bottoms[0].data : l->tops[0].data;
     const float *dy = l->tops[0].diff;
     float *dx = l->bottoms[0].diff;
-    ELEMENTWISE(i, n, dx[i] = dy[i] * (of[i] > 0 ? 1 : slope));
+    ELEMENTWISE(i, n, dx[i] = dy[i] * ((float)(of[i] > 0) + slope * (float)(of[i] <= 0)));
 }
 
 const struct layer_ops layer_relu = {

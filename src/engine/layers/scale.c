@@ -70,7 +70,7 @@ static enum status scale_plan(struct layer *l, struct planner *p, struct error *
     struct scale *s = l->state;
     if (!s->by_channel)
         return OK;
-    dnnl_memory_desc_t desc = desc_of_type(plan_bottom_desc(p, 0), dnnl_f32);
+    dnnl_memory_desc_t desc = *plan_bottom_desc(p, 0);
     if (!channels_has_layout(&desc))
         desc_plain(&l->bottoms[0].shape, &desc);
     channels_init(&s->channels, &l->bottoms[0].shape, &desc);
@@ -193,6 +193,20 @@ static void scale_backward(struct layer *l)
     }
 }
 
+static bool scale_folds(const struct layer *l)
+{
+    return ((const struct scale *)l->state)->by_channel;
+}
+
+static void scale_fold(const struct layer *l, float *factor, float *add)
+{
+    const struct scale *s = l->state;
+    for (int c = 0; c < l->bottoms[0].shape.dim[1]; c++) {
+        factor[c] *= l->params[0]->data[c];
+        add[c] = add[c] * l->params[0]->data[c] + (s->has_bias ? l->params[1]->data[c] : 0);
+    }
+}
+
 const struct layer_ops layer_scale = {
     .type = "Scale",
     .state_size = sizeof(struct scale),
@@ -200,5 +214,7 @@ const struct layer_ops layer_scale = {
     .setup = scale_setup,
     .plan = scale_plan,
     .forward = scale_forward,
+    .folds = scale_folds,
+    .fold = scale_fold,
     .backward = scale_backward,
 };

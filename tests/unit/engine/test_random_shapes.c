@@ -425,6 +425,53 @@ static void concatenations(void **state)
     }
 }
 
+/* ---- Convolution, BatchNorm, Scale, ReLU for predictions ---- */
+
+/* In place, or each with a top of its own; with the convolution's own bias or not. */
+static void predictions(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    for (int i = 0; i < DRAWS; i++) {
+        bool in_place = draw(0, 1), is_rectified = draw(0, 1);
+        const char *norm = in_place ? "a" : "b", *scaled = in_place ? "a" : "c";
+        int kernel = 1 + 2 * draw(0, 1), n = draw(1, 8), from = draw_channels(), to = draw_channels();
+        CLEANUP(freep)
+        char *text = xasprintf(
+            "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: %d dim: %d dim: %d dim: %d } } }\n"
+            "layer { name: 'conv' type: 'Convolution' bottom: 'x' top: 'a' convolution_param {\n"
+            "  num_output: %d kernel_size: %d pad: %d bias_term: %s weight_filler { type: 'xavier' }\n"
+            "  bias_filler { type: 'gaussian' } } }\n"
+            "layer { name: 'norm' type: 'BatchNorm' bottom: 'a' top: '%s' }\n"
+            "layer { name: 'scale' type: 'Scale' bottom: '%s' top: '%s' scale_param { bias_term: true } }\n"
+            "layer { name: 'end' type: '%s' bottom: '%s' top: 'y' }",
+            n, from, draw(3, 14), draw(3, 14), to, kernel, kernel / 2, draw(0, 1) ? "true" : "false", norm,
+            norm, scaled, is_rectified ? "ReLU" : "Power", scaled);
+        struct net_options each_apart = {.threads = 2, .seed = 1, .keep_blobs = true};
+        struct net_options together = {.threads = 2, .seed = 1, .inference = true};
+        CLEANUP(net_freep) struct net *slow = net_from_text_with(text, &each_apart, CAFFE__PHASE__TEST);
+        CLEANUP(net_freep) struct net *fast = net_from_text_with(text, &together, CAFFE__PHASE__TEST);
+        for (int change = 0; change < 2; change++) {
+            for (int p = 0; p < net_n_params(slow); p++) {
+                int64_t count = shape_count(&net_def(slow)->params[p].shape);
+                CLEANUP(freep) float *values = plain_zeros(count);
+                fill_random(rng_next(&dice), 0.1f, 1, count, values);
+                param_set(slow, p, values);
+                param_set(fast, p, values);
+            }
+            uint64_t inputs = rng_next(&dice);
+            fill_inputs(slow, inputs, -1, 1);
+            fill_inputs(fast, inputs, -1, 1);
+            assert_ok(net_forward(slow, NULL, &err));
+            assert_ok(net_forward(fast, NULL, &err));
+            CLEANUP(freep) float *y = blob_values(fast, "y"), *wanted = blob_values(slow, "y");
+            int64_t count = shape_count(&net_def(slow)->blobs[blob_index(slow, "y")].shape);
+            if (largest_difference(y, wanted, count) > 1e-4)
+                fail_msg("predictions differ by %g in\n%s", largest_difference(y, wanted, count), text);
+        }
+    }
+}
+
 static int seed(void **state)
 {
     (void)state;
@@ -443,6 +490,7 @@ int main(void)
         cmocka_unit_test_setup(batch_normalizations, seed),
         cmocka_unit_test_setup(softmaxes, seed),
         cmocka_unit_test_setup(concatenations, seed),
+        cmocka_unit_test_setup(predictions, seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

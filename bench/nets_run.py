@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+"""Five nets: training steps and predictions of et, BVLC Caffe, PyTorch and OpenCV, time and memory.
+
+    CAFFE=/path/to/caffe bench/nets_run.py [rounds] [--nets a,b] [--threads 1,2] [--processor]
+
+A step is a whole one: data, forward, backward, momentum update.  Times are the least of interleaved rounds: for et and
+Caffe the difference of a longer and a shorter process, so that starting does not count; PyTorch and OpenCV measure
+their own loop.  --processor counts processor time instead of wall time, for a machine that others use too (one thread
+only: waiting threads spin).  Memory is the peak of the resident set.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import common
+
+PYTHON = '/usr/bin/python3'
+NETS = ['lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50']
+STEPS = {'lenet': 60, 'cifar10_quick': 20}  # of a run; 2 otherwise
+BIG = ['googlenet', 'resnet50']
+SOLVER = ('net: "%s" base_lr: 0.0001 momentum: 0.9 weight_decay: 0.0005 lr_policy: "fixed" display: 0 max_iter: %d '
+          'random_seed: 1 snapshot_prefix: "%s" snapshot_after_train: %s test_initialization: false\n')
+
+
+def run(command, folder, threads):
+    """(wall seconds, processor seconds, MiB at the peak, output)."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        took = time.monotonic() - start
+        log.seek(0)
+        text = log.read().decode('utf-8', 'replace')
+    if process.returncode:
+        sys.exit('%s: exit status %d\n%s' % (' '.join(command), process.returncode, text[-2000:]))
+    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
+
+
+class Bench:
+    def __init__(self, args, folder):
+        self.args, self.folder = args, folder
+        self.column = 1 if args.processor else 0
+
+    def generate(self, net, batch, data, name):
+        text = subprocess.run([sys.executable, os.path.join(common.HERE, 'nets.py'), net, '--batch', str(batch),
+                               '--data', data], capture_output=True, text=True, check=True).stdout
+        path = os.path.join(self.folder, name)
+        with open(path, 'w') as file:
+            file.write(text)
+        return path
+
+    def solver(self, net, iterations, snapshot=False):
+        path = os.path.join(self.folder, 'solver_%d.prototxt' % iterations)
+        with open(path, 'w') as file:
+            file.write(SOLVER % (net, iterations, os.path.join(self.folder, 'trained'), str(snapshot).lower()))
+        return path
+
+    def difference(self, command, steps, threads):
+        """Seconds a step and MiB; command(n) runs n steps."""
+        short, long = (run(command(n), self.folder, threads) for n in (1, 1 + steps))
+        return (long[self.column] - short[self.column]) / steps, long[2]
+
+    def training(self, peer, net, steps, threads):
+        if peer == 'PyTorch':
+            return self.own_loop([PYTHON, os.path.join(common.HERE, 'nets_torch.py'), net, 'train', str(threads),
+                                  str(steps)], threads)
+        if peer == 'et':
+            return self.difference(lambda n: [common.ET, 'train', '--solver=' + self.solver(net, n),
+                                              '--threads=%d' % threads], steps, threads)
+        return self.difference(lambda n: [common.CAFFE, 'train', '-solver=' + self.solver(net, n)], steps, threads)
+
+    def predicting(self, peer, net, batch, steps, threads):
+        plain = os.path.join(self.folder, '%s_%d.prototxt' % (net, batch))
+        deployed = os.path.join(self.folder, '%s_%d_input.prototxt' % (net, batch))
+        weights = os.path.join(self.folder, net + '.caffemodel')
+        if peer == 'PyTorch':
+            return self.own_loop([PYTHON, os.path.join(common.HERE, 'nets_torch.py'), deployed, 'test', str(threads),
+                                  str(steps)], threads)
+        if peer == 'OpenCV':
+            return self.own_loop([PYTHON, os.path.join(common.HERE, 'nets_opencv.py'), deployed, weights, str(batch),
+                                  str(threads), str(steps)], threads)
+        program = [common.ET, 'test', '--threads=%d' % threads] if peer == 'et' else [common.CAFFE, 'test']
+        return self.difference(lambda n: program + ['-model=' + plain, '-weights=' + weights,
+                                                    '-iterations=%d' % n], steps, threads)
+
+    def own_loop(self, command, threads):
+        result = run(command, self.folder, threads)
+        return float(result[3].split()[-2:][self.column]), result[2]
+
+    def prepare(self, net):
+        """The nets of each batch, and weights that fit them."""
+        for batch in (1, 32):
+            plain = self.generate(net, batch, 'dummy', '%s_%d.prototxt' % (net, batch))
+            self.generate(net, batch, 'input', '%s_%d_input.prototxt' % (net, batch))
+            if batch == 1:
+                run([common.ET, 'train', '--solver=' + self.solver(plain, 1, True)], self.folder, 1)
+        os.rename(os.path.join(self.folder, 'trained_iter_1.caffemodel'),
+                  os.path.join(self.folder, net + '.caffemodel'))
+
+    def interleaved(self, peers, measure):
+        """peer: (least seconds, MiB)."""
+        results = {peer: [] for peer in peers}
+        for _ in range(self.args.rounds):
+            for peer in peers:
+                results[peer].append(measure(peer))
+        return {peer: (min(r[0] for r in rows), max(r[1] for r in rows)) for peer, rows in results.items()}
+
+
+def row(name, threads, results):
+    base_s, base_mib = results['et']
+    cells = [name, threads, '%.1f ms' % (1e3 * base_s), '%.0f MiB' % base_mib]
+    for peer, (seconds, mib) in results.items():
+        if peer != 'et':
+            cells.append('%s %.2fx (%.0f MiB)' % (peer, seconds / base_s, mib))
+    return cells
+
+
+def has(module):
+    return subprocess.run([PYTHON, '-c', 'import ' + module], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def two_jobs(bench):
+    """Work a second of two one-thread jobs at once, times that of one job on two threads."""
+    net, steps = os.path.join(common.HERE, 'nets', 'cifar10_quick.prototxt'), 60
+    together, alone = [], []
+    for _ in range(bench.args.rounds):
+        start = time.monotonic()
+        jobs = [subprocess.Popen([common.ET, 'train', '--solver=' + bench.solver(net, steps), '--threads=1'],
+                                 stderr=subprocess.DEVNULL) for _ in range(2)]
+        if any(job.wait() for job in jobs):
+            sys.exit('a job failed')
+        together.append(time.monotonic() - start)
+        alone.append(run([common.ET, 'train', '--solver=' + bench.solver(net, 2 * steps), '--threads=2'],
+                         bench.folder, 2)[0])
+    return min(alone) / min(together)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('rounds', nargs='?', type=int, default=3)
+    parser.add_argument('--nets', default=','.join(NETS))
+    parser.add_argument('--threads', default='1,2')
+    parser.add_argument('--processor', action='store_true')
+    args = parser.parse_args()
+    peers = ['et'] + (['Caffe'] if common.CAFFE else []) + (['PyTorch'] if has('torch') else [])
+    kind = 'processor time' if args.processor else 'wall time'
+    nets, threads = args.nets.split(','), [int(n) for n in args.threads.split(',')]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(args, folder)
+        rows = []
+        for net in nets:
+            path = os.path.join(common.HERE, 'nets', net + '.prototxt')
+            for n in threads:
+                rows.append(row(net, n, bench.interleaved(
+                    peers, lambda peer: bench.training(peer, path, STEPS.get(net, 2), n))))
+        common.table('A training step, %s, others as times et\'s' % kind, ('net', 'threads', 'et', 'memory', '', ''), rows)
+        rows = []
+        for net in (net for net in nets if net in BIG):
+            bench.prepare(net)
+            for batch in (1, 32):
+                for n in threads:
+                    rows.append(row('%s, batch %d' % (net, batch), n, bench.interleaved(
+                        peers + (['OpenCV'] if has('cv2') else []),
+                        lambda peer: bench.predicting(peer, net, batch, 10 if batch == 1 else 2, n))))
+        common.table('Predictions of a batch, %s, others as times et\'s' % kind,
+                     ('net', 'threads', 'et', 'memory', '', '', ''), rows)
+        if not args.processor:
+            common.table('Two one-thread jobs at once', ('measured', 'wanted'),
+                         [('%.2f times the work of one on two threads' % two_jobs(bench), 'at least 1')])
+
+
+if __name__ == '__main__':
+    main()
