@@ -453,12 +453,14 @@ static enum status classifier_check_input(const struct netdef *def,
         const struct layer_def *layer = &def->layers[i];
         if (layer->n_bottoms || !layer->n_tops)
             continue;
-        if (strcmp(layer->type->name, "Input") != 0)
+        /* The second top of MemoryData, the labels, stays empty. */
+        bool in_memory = strcmp(layer->type->name, "MemoryData") == 0;
+        if (!in_memory && strcmp(layer->type->name, "Input") != 0)
             return error_set(err, INVALID,
-                             "layer '%s': a classifier's net takes its images from an Input layer, "
-                             "not from %s",
+                             "layer '%s': a classifier's net takes its images from an Input or a MemoryData "
+                             "layer, not from %s",
                              layer->name, layer->type->name);
-        if (input || layer->n_tops != 1)
+        if (input || (!in_memory && layer->n_tops != 1))
             return error_set(err, INVALID, "layer '%s': a classifier's net has one input", layer->name);
         input = layer;
     }

@@ -49,17 +49,21 @@ static enum status find_input(struct classifier *c, struct error *err)
     return error_set(err, INVALID, "the net has no Input or MemoryData layer to put an image into");
 }
 
-/* The probabilities: what a Softmax leaves, or else the last output. */
+/* The probabilities: what a Softmax leaves, or else the last output that is none of the net's inputs. */
 static enum status find_output(struct classifier *c, struct error *err)
 {
     const struct netdef *def = net_def(c->net);
-    if (!def->n_outputs)
-        return error_set(err, INVALID, "the net has no output");
-    c->output = def->outputs[def->n_outputs - 1];
-    for (int i = 0; i < def->n_outputs; i++)
-        if (!strcmp(def->layers[def->blobs[def->outputs[i]].producer].type->name, "Softmax"))
-            c->output = def->outputs[i];
-    return OK;
+    bool is_softmax = false;
+    c->output = -1;
+    for (int i = 0; i < def->n_outputs; i++) {
+        const struct layer_def *producer = &def->layers[def->blobs[def->outputs[i]].producer];
+        bool is_better = !strcmp(producer->type->name, "Softmax");
+        if (!producer->n_bottoms || (is_softmax && !is_better))
+            continue;
+        c->output = def->outputs[i];
+        is_softmax = is_better;
+    }
+    return c->output < 0 ? error_set(err, INVALID, "the net has no output") : OK;
 }
 
 static enum status check_shapes(struct classifier *c, struct error *err)

@@ -47,6 +47,11 @@ layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_p
 layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" }
 '''
 
+FED_CLASSIFIER = CLASSIFIER.replace(
+    'type: "Input" top: "data" input_param { shape { dim: 2 dim: 1 dim: 8 dim: 8 } }',
+    'type: "MemoryData" top: "data" top: "label" '
+    'memory_data_param { batch_size: 2 channels: 1 height: 8 width: 8 }')
+
 
 def png(rows):
     """A grey PNG of rows of bytes."""
@@ -310,14 +315,14 @@ class Service:
         series = self.json('GET', '/jobs/%s/metrics' % job)['series']
         return {one['name']: list(zip(one['steps'], one['values'])) for one in series}
 
-    def make_classifier(self, job):
+    def make_classifier(self, job, net=CLASSIFIER):
         return self.form('/classifiers', [
             ('document', None, json.dumps({'training-job-id': job, 'scale': '0.99609375', 'image-width': '8',
                                            'image-height': '8', 'color': False}).encode()),
-            ('specification-url', 'c.prototxt', CLASSIFIER.encode())])['_id']
+            ('specification-url', 'c.prototxt', net.encode())])['_id']
 
-    def classify(self, job):
-        return self.form('/classifiers/%s/classify' % self.make_classifier(job),
+    def classify(self, job, net=CLASSIFIER):
+        return self.form('/classifiers/%s/classify' % self.make_classifier(job, net),
                          [('files', 'a.png', picture('left', 20)), ('files', 'b.png', picture('right', 20))])['_id']
 
     def outcomes(self, job):

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import unittest
 
-from service import ET, Service
+from service import CLASSIFIER, ET, FED_CLASSIFIER, Service
 
 SEED = int(os.environ.get('ET_FAULT_SEED', '1'))
 print('# ET_FAULT_SEED=%d' % SEED)
@@ -198,8 +198,14 @@ class Jobs(unittest.TestCase):
         service.remove()
 
 
-class Commands(unittest.TestCase):
-    """et logs -f, et top and et plot beside a job that loses server and worker."""
+class Client:
+    """The command line beside a service."""
+
+    def log_in(self, service):
+        token = os.path.join(service.folder, 'token')
+        with open(token, 'w') as file:
+            file.write(service.json('POST', '/tokens', {'name': 'cli'})['token'])
+        self.where = ['--server', 'http://' + service.address, '--token-file', token]
 
     def et(self, service, *arguments):
         done = subprocess.run([ET] + list(arguments[:1]) + self.where + list(arguments[1:]), capture_output=True,
@@ -207,14 +213,15 @@ class Commands(unittest.TestCase):
         self.assertEqual(0, done.returncode, done.stderr)
         return done.stdout.decode()
 
+
+class Commands(Client, unittest.TestCase):
+    """et logs -f, et top and et plot beside a job that loses server and worker."""
+
     def test_a_followed_log_is_the_whole_log(self):
         service = Service()
         service.register()
         job = service.make_job(service.make_solver(service.make_dataset(), 100000000))
-        token = os.path.join(service.folder, 'token')
-        with open(token, 'w') as file:
-            file.write(service.json('POST', '/tokens', {'name': 'cli'})['token'])
-        self.where = ['--server', 'http://' + service.address, '--token-file', token]
+        self.log_in(service)
         service.until('/training-jobs/' + job, lambda d: d['processing-state'] == 'processing')
         logs = subprocess.Popen([ET, 'logs', '-f'] + self.where + [job], stdout=subprocess.PIPE)
         got, seen = b'', 0
@@ -250,6 +257,26 @@ class Commands(unittest.TestCase):
         self.assertTrue(any('\u2801' <= c <= '\u28ff' for c in plot), plot)
         self.assertNotIn('\033', plot)
         self.assertIn('<path ', self.et(service, 'plot', '--svg', '-', job))
+
+
+class Trained(Client, unittest.TestCase):
+    """What a job that has ended is good for."""
+
+    def test_its_layers_are_drawn_and_its_net_takes_images_from_memory(self):
+        service = Service()
+        service.register()
+        job = service.make_job(service.make_solver(service.make_dataset(), 30))
+        self.log_in(service)
+        self.assertEqual('finished_successfully', service.ended('/training-jobs/' + job)['processing-state'])
+        bars = self.et(service, 'plot', '--layers', job)
+        for layer in ('data', 'ip', 'loss'):
+            self.assertIn(layer, bars)
+        self.assertIn('<rect ', self.et(service, 'plot', '--layers', '--svg', '-', job))
+        fed, put = (service.ended('/classify-jobs/' + service.classify(job, net))['results']
+                    for net in (FED_CLASSIFIER, CLASSIFIER))
+        self.assertEqual(put, fed)
+        self.assertEqual([0, 0], service.close())
+        service.remove()
 
 
 if __name__ == '__main__':

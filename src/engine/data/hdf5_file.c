@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "engine/data/hdf5_probe.h"
 
 /* Errors are reported through struct error; HDF5's printing is a setting of each thread. */
 static void be_quiet(void)
@@ -60,6 +61,7 @@ enum status hdf5_open(const char *path, hid_t *ret_file, struct error *err)
     struct stat st;
     if (stat(path, &st) || access(path, R_OK))
         return error_set(err, status_from_errno(errno), "cannot open '%s': %s", path, strerror(errno));
+    TRY(hdf5_probe(path, err));
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
         return error_set(err, INVALID, "'%s' is not an HDF5 file, or is damaged", path);
