@@ -158,7 +158,7 @@ signal.pause()
 class Interruptions(unittest.TestCase):
     """Ends that are asked for, and kills in the middle of training."""
 
-    def training(self, lease=5):
+    def training(self, lease=10):
         """A service with a job that trains for as long as it is let; the lease outlasts a slow machine's answers."""
         service = Service(serve=['--lease-seconds', str(lease)])
         service.register()
