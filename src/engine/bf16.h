@@ -51,12 +51,14 @@ static inline bool view_is_bf16(const struct view *view)
 /* The elements of a view in bf16. */
 static inline bf16 *bf16_data(const struct view *view)
 {
-    return (bf16 *)view->data;
+    void *data = view->data;
+    return data;
 }
 
 static inline bf16 *bf16_diff(const struct view *view)
 {
-    return (bf16 *)view->diff;
+    void *diff = view->diff;
+    return diff;
 }
 
 #endif
