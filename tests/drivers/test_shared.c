@@ -71,6 +71,7 @@ static void what_a_server_did_last_before_it_was_closed_is_heard(void **state)
     enqueue(other, ALICE, 1, (struct enqueue){0});
     store_close(other);
     wait_until_heard(&ear);
+    store_on_change(f->store, NULL, NULL);
 }
 
 /* Both stores' notifications are dropped: the next sign of life tells that one is missing. */

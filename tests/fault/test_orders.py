@@ -104,8 +104,9 @@ class Boss:
                 return order
 
     def assigned(self, wanted, but=None):
-        """Who holds the Order, as soon as somebody else than `but` does."""
-        return self.until(wanted, lambda o: o['status'] == 'assigned' and o['assignedNode'] != but)['assignedNode']
+        """Who holds the Order, as soon as somebody else than `but` does; one that is just taken may have no name yet."""
+        return self.until(wanted, lambda o: o['status'] == 'assigned' and
+                          o.get('assignedNode', but) != but)['assignedNode']
 
     def callback(self, order, node, **more):
         return self.repeat('POST', '/callback', dict({'orderId': order, 'status': 'completed', 'workerNodeName': node},

@@ -198,7 +198,7 @@ class Jobs(unittest.TestCase):
         service.remove()
 
 
-class Client:
+class CommandLine:
     """The command line beside a service."""
 
     def log_in(self, service):
@@ -214,7 +214,7 @@ class Client:
         return done.stdout.decode()
 
 
-class Commands(Client, unittest.TestCase):
+class Commands(CommandLine, unittest.TestCase):
     """et logs -f, et top and et plot beside a job that loses server and worker."""
 
     def test_a_followed_log_is_the_whole_log(self):
@@ -259,7 +259,7 @@ class Commands(Client, unittest.TestCase):
         self.assertIn('<path ', self.et(service, 'plot', '--svg', '-', job))
 
 
-class Trained(Client, unittest.TestCase):
+class Trained(CommandLine, unittest.TestCase):
     """What a job that has ended is good for."""
 
     def test_its_layers_are_drawn_and_its_net_takes_images_from_memory(self):

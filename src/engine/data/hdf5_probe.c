@@ -46,15 +46,33 @@ static void walk(const char *path)
     _exit(file < 0 || H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, look_at, NULL) < 0);
 }
 
+struct probe {
+    const char *path;
+    pid_t child;
+    int error; /* of fork */
+};
+
+/* Called with the library's lock: in the child no other thread, which is not there, can hold it. */
+static herr_t fork_under_lock(hid_t list, const char *name, void *context)
+{
+    (void)list, (void)name;
+    struct probe *probe = context;
+    probe->child = fork();
+    probe->error = errno;
+    if (probe->child == 0)
+        walk(probe->path);
+    return 1;
+}
+
 enum status hdf5_probe(const char *path, struct error *err)
 {
-    pid_t child = fork();
+    struct probe probe = {path, -1, 0};
     int end;
-    if (child < 0)
-        return error_set(err, status_from_errno(errno), "cannot look at '%s': %s", path, strerror(errno));
-    if (child == 0)
-        walk(path);
-    while (waitpid(child, &end, 0) < 0)
+    H5Piterate(H5P_FILE_ACCESS, NULL, fork_under_lock, &probe);
+    if (probe.child < 0)
+        return error_set(err, status_from_errno(probe.error), "cannot look at '%s': %s", path,
+                         strerror(probe.error));
+    while (waitpid(probe.child, &end, 0) < 0)
         if (errno != EINTR)
             return error_set(err, status_from_errno(errno), "cannot look at '%s': %s", path, strerror(errno));
     if (!WIFEXITED(end) || WEXITSTATUS(end))
