@@ -7,6 +7,7 @@
 
 #include "base/process.h"
 #include "cli/command.h"
+#include "engine/data/hdf5_probe.h"
 
 /*
  * OpenMP's threads spin while they wait for each other; by default so long
@@ -28,6 +29,7 @@ int main(int argc, char **argv)
 {
     process_die_with_parent();
     spin_briefly(argc, argv);
+    hdf5_probe_by("/proc/self/exe");
     /* A link named `caffe` runs Caffe's own command line. */
     const char *slash = strrchr(argv[0], '/');
     const char *called = slash ? slash + 1 : argv[0];

@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "engine/data/hdf5_probe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,7 @@ const struct command commands[] = {
     {"upgrade-solver", command_upgrade_solver, "Tools", "Rewrite an old solver in today's form"},
     {"classify-images", command_classify_images, NULL, NULL, true},
     {"sandbox-exec", command_sandbox_exec, NULL, NULL},
+    {HDF5_PROBE_COMMAND, command_hdf5_probe, NULL, NULL},
     {NULL, NULL, NULL, NULL},
 };
 

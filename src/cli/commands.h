@@ -26,6 +26,7 @@ int command_limit(int argc, char **argv);
 int command_classify_images(int argc, char **argv); /* hidden: the child of a classify job */
 
 int command_sandbox_exec(int argc, char **argv); /* hidden: the step before a script's sandbox */
+int command_hdf5_probe(int argc, char **argv);   /* hidden: reads an HDF5 file that may be damaged */
 
 int command_login(int argc, char **argv);
 int command_submit(int argc, char **argv);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <hdf5.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -34,45 +35,49 @@ static herr_t look_at(hid_t place, const char *name, const H5O_info_t *info, voi
     return 0;
 }
 
-static void walk(const char *path)
+int hdf5_probe_walk(const char *path)
 {
     static const struct rlimit no_core = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &no_core);
-    signal(SIGALRM, SIG_DFL);
     alarm(TIME_MAX_S);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    _exit(file < 0 || H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, look_at, NULL) < 0);
+    return file < 0 || H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, look_at, NULL) < 0;
 }
 
-struct probe {
-    const char *path;
-    pid_t child;
-    int error; /* of fork */
-};
+static const char *probing_program;
 
-/* Called with the library's lock: in the child no other thread, which is not there, can hold it. */
-static herr_t fork_under_lock(hid_t list, const char *name, void *context)
+void hdf5_probe_by(const char *program)
 {
-    (void)list, (void)name;
-    struct probe *probe = context;
-    probe->child = fork();
-    probe->error = errno;
-    if (probe->child == 0)
-        walk(probe->path);
-    return 1;
+    probing_program = program;
+}
+
+/* The child of a program that has not said how: it must have one thread, for locks of others would stay
+ * locked. */
+static pid_t fork_walk(const char *path)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(hdf5_probe_walk(path));
+    return child;
+}
+
+static pid_t spawn_walk(const char *path)
+{
+    char *const arguments[] = {(char *)"et", (char *)HDF5_PROBE_COMMAND, (char *)path, NULL};
+    pid_t child;
+    errno = posix_spawn(&child, probing_program, NULL, NULL, arguments, environ);
+    return errno ? -1 : child;
 }
 
 enum status hdf5_probe(const char *path, struct error *err)
 {
-    struct probe probe = {path, -1, 0};
+    pid_t child = probing_program ? spawn_walk(path) : fork_walk(path);
     int end;
-    H5Piterate(H5P_FILE_ACCESS, NULL, fork_under_lock, &probe);
-    if (probe.child < 0)
-        return error_set(err, status_from_errno(probe.error), "cannot look at '%s': %s", path,
-                         strerror(probe.error));
-    while (waitpid(probe.child, &end, 0) < 0)
+    if (child < 0)
+        return error_set(err, status_from_errno(errno), "cannot look at '%s': %s", path, strerror(errno));
+    while (waitpid(child, &end, 0) < 0)
         if (errno != EINTR)
             return error_set(err, status_from_errno(errno), "cannot look at '%s': %s", path, strerror(errno));
     if (!WIFEXITED(end) || WEXITSTATUS(end))

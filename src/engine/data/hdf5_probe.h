@@ -10,6 +10,14 @@
 
 #include "base/base.h"
 
+/* The hidden command whose one argument is a path: its exit status is that of hdf5_probe_walk. */
+#define HDF5_PROBE_COMMAND "hdf5-probe"
+
+/* The program that has the command; said once, before any thread.  Unsaid, the child is forked. */
+void hdf5_probe_by(const char *program);
+/* Reads the file as said above, and leaves it open: for a process that ends with it.  0: it can be read. */
+int hdf5_probe_walk(const char *path);
+
 /* INVALID when it is no HDF5 file, or is damaged. */
 enum status hdf5_probe(const char *path, struct error *err);
 

@@ -1,4 +1,3 @@
-#include <pthread.h>
 #include <unistd.h>
 
 #include "data_test.h"
@@ -214,37 +213,6 @@ static void memory_data_is_refused_with_a_way_out_unless_it_is_fed(void **state)
     assert_ok(b.layer.ops->setup(&b.layer, &err));
 }
 
-enum { OPENINGS = 200 };
-
-static void *open_again_and_again(void *path)
-{
-    struct error err;
-    for (int i = 0; i < OPENINGS; i++) {
-        CLEANUP(hdf5_file_closep) hid_t file = -1;
-        if (hdf5_open(path, &file, &err) != OK)
-            return xstrdup(err.message);
-    }
-    return NULL;
-}
-
-/* A file is first read by a forked child, which the library's lock must not stop. */
-static void hdf5_files_are_opened_by_several_threads(void **state)
-{
-    (void)state;
-    CLEANUP(freep) char *folder = test_folder();
-    write_rows(folder, "one.h5", 0, 5);
-    CLEANUP(freep) char *path = path_join(folder, "one.h5");
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, open_again_and_again, path), 0);
-    for (int i = 0; i < 2; i++) {
-        void *failure;
-        pthread_join(threads[i], &failure);
-        if (failure)
-            fail_msg("%s", (char *)failure);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,7 +220,6 @@ int main(void)
         cmocka_unit_test(a_shape_other_than_announced_is_refused),
         cmocka_unit_test(hdf5_output_writes_four_axes_once),
         cmocka_unit_test(hdf5_output_says_what_does_not_fit),
-        cmocka_unit_test(hdf5_files_are_opened_by_several_threads),
         cmocka_unit_test(dummy_data_keeps_constants_and_draws_the_rest_anew),
         cmocka_unit_test(memory_data_is_refused_with_a_way_out_unless_it_is_fed),
     };
