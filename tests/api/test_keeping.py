@@ -14,7 +14,7 @@ BIG = b'x' * 300000
 
 
 class Keeping(Case):
-    arguments = ['--allow-private-urls', '--quota', '1000000', '--blob-grace-ms', '1', '--sweep-ms', '200']
+    arguments = ['--allow-private-urls', '--quota', '1000000', '--blob-grace-ms', '2000', '--sweep-ms', '200']
 
     def setUp(self):
         super().setUp()
