@@ -61,6 +61,18 @@ void buf_putc(struct buf *b, char c)
     buf_append(b, &c, 1);
 }
 
+void buf_puts_xml(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '<')
+            buf_puts(b, "&lt;");
+        else if (*s == '&')
+            buf_puts(b, "&amp;");
+        else if ((unsigned char)*s >= ' ')
+            buf_putc(b, *s);
+    }
+}
+
 void buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args, again;

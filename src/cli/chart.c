@@ -158,25 +158,13 @@ void chart_text(const struct curve *c, const struct chart_style *style, struct b
     buf_printf(out, "%*s%s%*s\n", LABEL_WIDTH + 1, "", left, MAX(1, columns - (int)strlen(left)), right);
 }
 
-static void put_escaped(const char *text, struct buf *out)
-{
-    for (; *text; text++) {
-        if (*text == '<')
-            buf_puts(out, "&lt;");
-        else if (*text == '&')
-            buf_puts(out, "&amp;");
-        else if ((unsigned char)*text >= ' ')
-            buf_putc(out, *text);
-    }
-}
-
 /* One curve in a frame whose upper edge is at `top`. */
 static void put_panel(const struct curve *c, double top, struct buf *out)
 {
     double width = SVG_WIDTH - SVG_LEFT - SVG_RIGHT, height = SVG_HEIGHT - SVG_TOP - SVG_BOTTOM;
     struct extent e;
     buf_printf(out, "<text x=\"%d\" y=\"%.0f\" font-weight=\"bold\">", SVG_LEFT, top - 8);
-    put_escaped(c->name, out);
+    buf_puts_xml(out, c->name);
     buf_puts(out, "</text>\n");
     buf_printf(out,
                "<rect x=\"%d\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" fill=\"none\" stroke=\"#999\"/>\n",
@@ -210,7 +198,7 @@ void chart_svg(const struct curve *curves, int n, const char *title, struct buf 
                "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" "
                "fill=\"#fff\"/>\n<title>",
                SVG_WIDTH, height, SVG_WIDTH, height);
-    put_escaped(title, out);
+    buf_puts_xml(out, title);
     buf_puts(out, "</title>\n");
     for (int i = 0; i < n; i++)
         put_panel(&curves[i], SVG_TOP + i * SVG_HEIGHT, out);

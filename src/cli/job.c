@@ -36,6 +36,20 @@ int job_arguments(int argc, char **argv, const char *help, const char *extra, bo
     return -1;
 }
 
+int job_command(int argc, char **argv, const char *help,
+                enum status (*act)(struct client *c, const char *id, struct error *err))
+{
+    struct job_arguments arguments;
+    int end = job_arguments(argc, argv, help, NULL, false, &arguments);
+    if (end >= 0)
+        return end;
+    struct error err = {0};
+    CLEANUP(client_release) struct client c = {0};
+    if (client_open(&arguments.settings, true, &c, &err) != OK || act(&c, arguments.id, &err) != OK)
+        return command_fail(&err);
+    return EXIT_DONE;
+}
+
 static int64_t sequence_now(struct client *c, struct error *err)
 {
     CLEANUP(json_decrefp) json_t *changes = NULL;

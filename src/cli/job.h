@@ -22,6 +22,10 @@ struct job_arguments {
 int job_arguments(int argc, char **argv, const char *help, const char *extra, bool extra_takes_value,
                   struct job_arguments *ret_arguments);
 
+/* The whole of a verb that has no further option: `act` does it for the id and prints. */
+int job_command(int argc, char **argv, const char *help,
+                enum status (*act)(struct client *c, const char *id, struct error *err));
+
 /*
  * Waits until the document has ended, a long poll of the changes at a time.
  * `each` (may be NULL) is called with every version seen.

@@ -66,18 +66,6 @@ void layer_bars_text(const json_t *times, const struct chart_style *style, struc
     buf_printf(out, "%-*s %*.3f ms a pass\n", NAME_WIDTH, "all layers", columns + 14, all / 1e3);
 }
 
-static void put_escaped(const char *text, struct buf *out)
-{
-    for (; *text; text++) {
-        if (*text == '<')
-            buf_puts(out, "&lt;");
-        else if (*text == '&')
-            buf_puts(out, "&amp;");
-        else if ((unsigned char)*text >= ' ')
-            buf_putc(out, *text);
-    }
-}
-
 void layer_bars_svg(const json_t *times, const char *title, struct buf *out)
 {
     double longest, all;
@@ -91,21 +79,21 @@ void layer_bars_svg(const json_t *times, const char *title, struct buf *out)
                "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
                "<text x=\"20\" y=\"30\" font-weight=\"bold\" font-size=\"15\">",
                width, height, width, height);
-    put_escaped(title, out);
+    buf_puts_xml(out, title);
     buf_printf(out, ": %.3f ms a pass (dark: forward, light: backward)</text>\n", all / 1e3);
     json_array_foreach((json_t *)times, i, one) {
         struct layer_bar b = bar_of(one);
         int y = TOP + ROW * (int)i;
         double forward = b.forward_us / longest * BAR, backward = b.backward_us / longest * BAR;
         buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", LEFT - 8, y + 13);
-        put_escaped(b.name, out);
+        buf_puts_xml(out, b.name);
         buf_printf(out,
                    "</text>\n<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"16\" fill=\"#3f7f52\"/>\n"
                    "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"16\" fill=\"#a9d2b4\"/>\n"
                    "<text x=\"%.1f\" y=\"%d\">%.3f + %.3f ms, %.1f %%, ",
                    LEFT, y, forward, LEFT + forward, y, backward, LEFT + forward + backward + 6, y + 13,
                    b.forward_us / 1e3, b.backward_us / 1e3, 100 * (b.forward_us + b.backward_us) / all);
-        put_escaped(b.type, out);
+        buf_puts_xml(out, b.type);
         buf_puts(out, "</text>\n");
     }
     buf_puts(out, "</svg>\n");

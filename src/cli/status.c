@@ -73,13 +73,5 @@ static enum status show(struct client *c, const char *id, struct error *err)
 
 int command_status(int argc, char **argv)
 {
-    struct job_arguments arguments;
-    int end = job_arguments(argc, argv, help, NULL, false, &arguments);
-    if (end >= 0)
-        return end;
-    struct error err = {0};
-    CLEANUP(client_release) struct client c = {0};
-    if (client_open(&arguments.settings, true, &c, &err) != OK || show(&c, arguments.id, &err) != OK)
-        return command_fail(&err);
-    return EXIT_DONE;
+    return job_command(argc, argv, help, show);
 }

@@ -54,13 +54,5 @@ static enum status explain(struct client *c, const char *id, struct error *err)
 
 int command_why(int argc, char **argv)
 {
-    struct job_arguments arguments;
-    int end = job_arguments(argc, argv, help, NULL, false, &arguments);
-    if (end >= 0)
-        return end;
-    struct error err = {0};
-    CLEANUP(client_release) struct client c = {0};
-    if (client_open(&arguments.settings, true, &c, &err) != OK || explain(&c, arguments.id, &err) != OK)
-        return command_fail(&err);
-    return EXIT_DONE;
+    return job_command(argc, argv, help, explain);
 }

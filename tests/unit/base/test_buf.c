@@ -33,6 +33,16 @@ static void past_its_maximum_it_stores_nothing_and_remembers(void **state)
     buf_release(&b);
 }
 
+static void text_of_xml_is_escaped_and_loses_control_characters(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 100);
+    buf_puts_xml(&b, "a<b & c\x1b[m>\n\xc3\xa9");
+    assert_string_equal(b.data, "a&lt;b &amp; c[m>\xc3\xa9");
+    buf_release(&b);
+}
+
 static void take_gives_the_bytes_away(void **state)
 {
     (void)state;
@@ -53,6 +63,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_grows_and_ends_with_nul),
         cmocka_unit_test(past_its_maximum_it_stores_nothing_and_remembers),
+        cmocka_unit_test(text_of_xml_is_escaped_and_loses_control_characters),
         cmocka_unit_test(take_gives_the_bytes_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
