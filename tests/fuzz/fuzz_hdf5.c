@@ -6,13 +6,12 @@
 
 enum { FLOATS_MAX = 1 << 24 };
 
-static void read_data(const char *path, const char *name)
+static void read_data(hid_t file, const char *path, const char *name)
 {
-    CLEANUP(hdf5_file_closep) hid_t file = -1;
     struct error err;
     struct shape shape;
-    if (hdf5_open(path, &file, &err) != OK || !hdf5_has(file, name) ||
-        hdf5_dataset_shape(file, path, name, &shape, &err) != OK || shape_count(&shape) > FLOATS_MAX)
+    if (!hdf5_has(file, name) || hdf5_dataset_shape(file, path, name, &shape, &err) != OK ||
+        shape_count(&shape) > FLOATS_MAX)
         return;
     CLEANUP(freep) float *values = xcalloc((size_t)shape_count(&shape) + 1, sizeof(*values));
     if (hdf5_read_floats(file, path, name, values, &err) != OK)
@@ -22,9 +21,12 @@ static void read_data(const char *path, const char *name)
 static void read_all(const char *path)
 {
     CLEANUP(solver_state_release) struct solver_state state = {0};
+    CLEANUP(hdf5_file_closep) hid_t file = -1;
     struct error err;
-    read_data(path, "data");
-    read_data(path, "x");
+    if (hdf5_open(path, &file, &err) != OK)
+        return;
+    read_data(file, path, "data");
+    read_data(file, path, "x");
     (void)solver_state_read_hdf5(path, &state, &err);
 }
 

@@ -2,15 +2,30 @@
  * Any bytes as the files of a LevelDB: an error, or records that can be read.
  *
  * Each file is a byte for its name, two bytes for its length (low one first)
- * and its content.
+ * and its content.  The name's highest bit asks for checksums that are right,
+ * which no search would find.
  */
+#include "../leveldb_seal.h"
 #include "as_folder.h"
 #include "engine/data/db.h"
 #include "fuzz.h"
 
-enum { RECORDS_MAX = 10000, HEAD_SIZE = 3 };
+enum { RECORDS_MAX = 10000, HEAD_SIZE = 3, SEALED = 0x80, FIRST_TABLE = 3 };
 
 static const char *const names[] = {"CURRENT", "MANIFEST-000002", "000003.log", "000005.ldb", "000006.sst"};
+
+static void put_file(const char *path, uint8_t kind, const uint8_t *data, size_t size)
+{
+    unsigned name = (kind & ~SEALED) % (sizeof(names) / sizeof(*names));
+    CLEANUP(freep) uint8_t *bytes = xmalloc(size + 1);
+    if (size)
+        memcpy(bytes, data, size);
+    if (kind & SEALED && name >= FIRST_TABLE)
+        leveldb_seal_table(bytes, size);
+    else if (kind & SEALED && name > 0)
+        leveldb_seal_log(bytes, size);
+    folder_put(path, names[name], bytes, size);
+}
 
 static void put_files(const char *path, const uint8_t *data, size_t size)
 {
@@ -18,7 +33,7 @@ static void put_files(const char *path, const uint8_t *data, size_t size)
         size_t length = data[1] | (size_t)data[2] << 8;
         if (length > size - HEAD_SIZE)
             length = size - HEAD_SIZE;
-        folder_put(path, names[data[0] % (sizeof(names) / sizeof(*names))], data + HEAD_SIZE, length);
+        put_file(path, data[0], data + HEAD_SIZE, length);
         data += HEAD_SIZE + length;
         size -= HEAD_SIZE + length;
     }

@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "engine/data/db_driver.h"
-#include "engine/data/leveldb_tables.h"
+#include "engine/data/leveldb_check.h"
 
 static enum status leveldb_error(const char *path, const char *what, char *message, struct error *err)
 {
@@ -37,7 +37,7 @@ static enum status env_open(const char *path, void **ret_env, struct error *err)
     CLEANUP(freep) char *current = path_join(path, "CURRENT");
     if (access(current, R_OK))
         return error_set(err, INVALID, "'%s' is not a leveldb: it has no readable CURRENT", path);
-    TRY(leveldb_tables_check(path, err));
+    TRY(leveldb_check(path, err));
     char *message = NULL;
     leveldb_t *db = open_db(path, false, &message);
     if (!db)
