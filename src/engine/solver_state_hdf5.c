@@ -89,6 +89,17 @@ static enum status read_int(hid_t file, const char *path, const char *name, int 
     return OK;
 }
 
+/* Where a text's length may vary, what is read is a pointer. */
+static bool is_fixed_text(hid_t file, const char *name)
+{
+    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+    hid_t type = H5Dget_type(dataset);
+    bool is_fixed = H5Tis_variable_str(type) == 0;
+    H5Tclose(type);
+    H5Dclose(dataset);
+    return is_fixed;
+}
+
 static enum status read_learned_net(hid_t file, const char *path, char **ret_name, struct error *err)
 {
     if (!hdf5_has(file, "learned_net"))
@@ -99,7 +110,7 @@ static enum status read_learned_net(hid_t file, const char *path, char **ret_nam
     size_t size;
     if (H5LTget_dataset_ndims(file, "learned_net", &n_axes) < 0 || n_axes > 1 ||
         H5LTget_dataset_info(file, "learned_net", dims, &class, &size) < 0 || class != H5T_STRING ||
-        size > LEARNED_NET_MAX)
+        (n_axes == 1 && dims[0] != 1) || size > LEARNED_NET_MAX || !is_fixed_text(file, "learned_net"))
         return error_set(err, INVALID, "'%s': 'learned_net' is no file name", path);
     CLEANUP(freep) char *text = xcalloc(size + 1, 1);
     if (H5LTread_dataset_string(file, "learned_net", text) < 0)
