@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "engine/data/hdf5_chunks.h"
 
 enum { READ_MAX = 64 << 20, TIME_MAX_S = 60, BYTES_PER_S = 32 << 20 };
 
@@ -125,7 +126,7 @@ static herr_t look_at_dataset(hid_t place, const char *name, struct walk *walk)
     d.type = class == H5T_FLOAT || class == H5T_INTEGER ? H5T_NATIVE_FLOAT : type;
     d.n = (uint64_t)n;
     d.size = MAX(size, sizeof(float));
-    if (!is_stored(&d, walk->file_size))
+    if (!is_stored(&d, walk->file_size) || (d.is_chunked && !hdf5_chunks_are_whole(d.id)))
         return -1;
     if (d.n * d.size <= READ_MAX || d.is_chunked)
         read_values(&d);

@@ -1,4 +1,6 @@
 /* HDF5 files that lead elsewhere, or say that they hold what they do not. */
+#include <zlib.h>
+
 #include "data_test.h"
 #include "engine/solver_state.h"
 
@@ -62,6 +64,69 @@ static void write_large(hid_t file)
     H5Pclose(properties);
 }
 
+/* The chunks are said to lie in the file as they are: then they are short. */
+static void unfilter_chunks(const char *path)
+{
+    enum { HEADER = 24, ENTRY = 32, MASK = 4, IS_CHUNKS = 1 };
+    struct error err;
+    CLEANUP(freep) char *bytes = NULL;
+    size_t size, n = 0;
+    assert_ok(file_read(path, 64 << 20, &bytes, &size, &err));
+    for (char *at = bytes; (at = memmem(at, size - (size_t)(at - bytes), "TREE", 4)); at++) {
+        int n_entries = at[6];
+        if (at[4] != IS_CHUNKS || at[5] != 0)
+            continue;
+        for (int i = 0; i < n_entries; i++, n++)
+            at[HEADER + i * ENTRY + MASK] = 1;
+    }
+    assert_int_equal(n, LARGE / CHUNK);
+    assert_ok(file_write(path, bytes, size, 0644, &err));
+}
+
+/* Each chunk is another's first half, deflated: a right stream of too few bytes. */
+static void write_short_chunks(hid_t file)
+{
+    hsize_t n = 2000, at = 0;
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    assert_true(H5Pset_chunk(properties, 1, &n) >= 0 && H5Pset_deflate(properties, 1) >= 0);
+    make_dataset(file, "data", H5T_NATIVE_FLOAT, n, properties);
+    static const float values[1000];
+    unsigned char deflated[200];
+    uLongf size = sizeof(deflated);
+    assert_int_equal(compress(deflated, &size, (const Bytef *)values, sizeof(values)), Z_OK);
+    hid_t dataset = H5Dopen2(file, "data", H5P_DEFAULT);
+    assert_true(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &at, size, deflated) >= 0);
+    H5Dclose(dataset);
+    H5Pclose(properties);
+}
+
+static void write_filtered(hid_t file, unsigned options)
+{
+    hsize_t n = 1000, chunk = 300;
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    assert_true(H5Pset_chunk(properties, 1, &chunk) >= 0 && H5Pset_shuffle(properties) >= 0 &&
+                H5Pset_deflate(properties, 1) >= 0 && H5Pset_fletcher32(properties) >= 0 &&
+                H5Pset_chunk_opts(properties, options) >= 0);
+    make_dataset(file, "data", H5T_NATIVE_FLOAT, n, properties);
+    float values[1000];
+    for (int i = 0; i < 1000; i++)
+        values[i] = (float)i;
+    hid_t dataset = H5Dopen2(file, "data", H5P_DEFAULT);
+    assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(dataset);
+    H5Pclose(properties);
+}
+
+static void write_every_filter(hid_t file)
+{
+    write_filtered(file, 0);
+}
+
+static void write_plain_edges(hid_t file)
+{
+    write_filtered(file, H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS);
+}
+
 static void a_file_is_refused_when_it_is_opened(void **state)
 {
     (void)state;
@@ -69,12 +134,17 @@ static void a_file_is_refused_when_it_is_opened(void **state)
         const char *what;
         void (*add)(hid_t file);
         const char *message; /* NULL: it is read */
+        void (*damage)(const char *path);
     } rows[] = {
         {"a link to another file", add_link_elsewhere, "other files"},
         {"values in another file", add_values_elsewhere, "other files"},
         {"a dataset of others", add_virtual_dataset, "other files"},
         {"8 GB that were never written", add_values_never_written, "is damaged"},
         {"80 MiB in chunks", write_large, NULL},
+        {"chunks behind three filters", write_every_filter, NULL},
+        {"filters, but for the last chunk", write_plain_edges, NULL},
+        {"80 MiB in chunks, as if they were not deflated", write_large, "is damaged", unfilter_chunks},
+        {"a chunk of half as many values", write_short_chunks, "is damaged"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct error err = {0};
@@ -84,6 +154,8 @@ static void a_file_is_refused_when_it_is_opened(void **state)
         assert_ok(hdf5_create(path, &file, &err));
         rows[i].add(file);
         assert_ok(hdf5_finish(&file, path, &err));
+        if (rows[i].damage)
+            rows[i].damage(path);
         enum status status = hdf5_open(path, &file, &err);
         if (status != (rows[i].message ? INVALID : OK) ||
             (rows[i].message && !strstr(err.message, rows[i].message)))
