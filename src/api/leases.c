@@ -258,13 +258,14 @@ static int path_attempt(const struct request *r)
     return *end || errno || attempt < 1 || attempt > INT32_MAX ? 0 : (int)attempt;
 }
 
-/* The path's job and attempt, when the request's token is theirs and they are current. */
+/* The path's attempt, whose token the request has, when it was the current one on arrival. */
 static enum status lease_check(const struct request *r, int *ret_attempt, struct error *err)
 {
     int attempt = path_attempt(r);
     if (!attempt)
         return error_set(err, NOT_FOUND, "no attempt '%.40s'", r->args[1]);
-    TRY(queue_check_lease(api_store(r->api), r->args[0], attempt, r->who.lease_token, err));
+    if (r->who.lease_over)
+        return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, r->args[0]);
     *ret_attempt = attempt;
     return OK;
 }
@@ -509,13 +510,10 @@ static enum status lease_finish(struct request *r, struct response *response, st
 {
     int attempt = path_attempt(r);
     struct store *store = api_store(r->api);
-    enum status status = queue_check_lease(store, r->args[0], attempt, r->who.lease_token, err);
-    if (status != OK && status != CONFLICT) /* the end, told again, finds the attempt over */
-        return status;
     enum outcome outcome = outcome_of(json_get_string(r->body, "outcome", ""));
     CLEANUP(json_decrefp) json_t *patch = NULL;
     CLEANUP(job_release) struct job job = {0};
-    if (status == OK) {
+    if (!r->who.lease_over) { /* else this is the end, told again */
         TRY(queue_job(store, r->args[0], &job, err));
         if (outcome == OUTCOME_DONE)
             TRY(check_done(store, &job, err));
@@ -524,6 +522,7 @@ static enum status lease_finish(struct request *r, struct response *response, st
     }
     struct finish finish = {
         .job = r->args[0],
+        .owner = r->who.lease_over ? NULL : job.owner,
         .attempt = attempt,
         .outcome = outcome,
         .reason = json_get_string(r->body, "reason", ""),

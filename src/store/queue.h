@@ -93,6 +93,7 @@ enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64
 
 struct finish {
     const char *job;
+    const char *owner; /* of the job, or NULL: it is looked up */
     int attempt;
     enum outcome outcome;
     const char *reason;           /* NULL: "" */
