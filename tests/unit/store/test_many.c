@@ -67,9 +67,16 @@ static void leases_of_a_batch_are_those_of_one_after_the_other(void **state)
         int n = 1 + (int)next_random(&seed, MANY), first[2];
         snprintf(pools[0], sizeof(pools[0]), "one%d", k);
         snprintf(pools[1], sizeof(pools[1]), "all%d", k);
+        int n_running = (int)next_random(&seed, 5);
         for (int p = 0; p < 2; p++) {
             unsigned jobs_seed = (unsigned)k;
             first[p] = id + 1;
+            for (int i = 0; i < n_running; i++) {
+                char request[32];
+                snprintf(request, sizeof(request), "before-%s-%d", pools[p], i);
+                enqueue(s, owners[i % 2], ++id, (struct enqueue){.pool = pools[p]});
+                assert_int_equal(lease_from(s, pools[p], request, T0, NULL), id);
+            }
             for (int i = 0; i < n_jobs; i++) {
                 const char *owner = owners[next_random(&jobs_seed, (unsigned)n_owners)];
                 int priority = (int)next_random(&jobs_seed, 3);
