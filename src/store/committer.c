@@ -423,12 +423,6 @@ enum status store_write_for(struct store *s, const char *owner, write_function w
                     &(struct write_request){.owner = owner, .work = work, .item.args = args}, err);
 }
 
-enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
-                            struct error *err)
-{
-    return write_on(committer_of(s, job), &(struct write_request){.work = work, .item.args = args}, err);
-}
-
 enum status store_owner(struct store *s, const char *document, char ret_owner[OWNER_MAX], struct error *err)
 {
     ROWS rows = {0};
@@ -451,7 +445,8 @@ enum status store_write_about(struct store *s, const char *owner, const char *do
         TRY(store_owner(s, document, found, err));
     if (!owner && *found)
         owner = found;
-    return owner ? store_write_for(s, owner, work, args, err) : store_write_job(s, document, work, args, err);
+    return write_on(committer_of(s, owner ? owner : document),
+                    &(struct write_request){.owner = owner, .work = work, .item.args = args}, err);
 }
 
 enum status store_write_many(struct store *s, const char *owner, const char *key, write_many many, void *args,

@@ -87,9 +87,6 @@ enum status store_write_for(struct store *s, const char *owner, write_function w
 /* The same for the owner of a document or job, when he is not known (NULL). */
 enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
                               void *args, struct error *err);
-/* For work on a leased job's own log, references or lease: lease_require keeps it. */
-enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
-                            struct error *err);
 /* For heartbeats: they never wait for what takes long, or leases would lapse of which the worker lives. */
 enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
@@ -230,9 +227,7 @@ struct leasing {
 void leasing_release(struct leasing *l);
 enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err);
 
-/* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
-enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
-/* The same where the owner is locked, which keeps it too: heartbeats do not wait for this transaction. */
+/* Errors: CONFLICT unless the attempt is the current one, which it stays while its owner is locked. */
 enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err);
 
 /* A job's row as job_read_row reads it. */

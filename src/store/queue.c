@@ -329,19 +329,10 @@ enum status queue_check_lease(struct store *s, const char *job, int attempt, con
     return rows.n ? OK : no_lease(job, attempt, err);
 }
 
-#define HELD "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2"
-
 enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, HELD, V(job), V(attempt)));
-    return rows.n ? OK : no_lease(job, attempt, err);
-}
-
-enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err)
-{
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, tx->store->driver->locks_rows ? HELD " FOR UPDATE" : HELD, V(job),
+    TRY(SQL(tx->db, &rows, err, "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2", V(job),
             V(attempt)));
     return rows.n ? OK : no_lease(job, attempt, err);
 }
