@@ -194,6 +194,15 @@ static int read_pools(const json_t *list, const char *pools[POOLS_MAX])
     return n;
 }
 
+/* Whoever is woken for a job and does not take it wakes the next. */
+static void stir_pools(struct request *r, const struct lease_request *wanted)
+{
+    for (int i = 0; i < wanted->n_pools; i++) {
+        CLEANUP(freep) char *topic = xasprintf("pool:%s", wanted->pools[i]);
+        api_stir(r->api, topic);
+    }
+}
+
 static enum status leases_create(struct request *r, struct response *response, struct error *err)
 {
     const char *pools[POOLS_MAX] = {"cpu"}, *all[POOLS_MAX];
@@ -213,6 +222,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         return problem_at(response, "/request_id", err, INVALID,
                           "request_id must be 32 lower-case hex digits");
     if (request_client_gone(r)) {
+        stir_pools(r, &wanted);
         response_empty(response, 204);
         return OK;
     }
@@ -227,18 +237,15 @@ static enum status leases_create(struct request *r, struct response *response, s
         else
             job_return(r, &leased.jobs[i], &why);
     }
-    bool drained = false;
-    if (!json_array_size(jobs) && json_get_bool(r->body, "tell_drained", false))
-        TRY(worker_is_drained(api_store(r->api), wanted.worker, &drained, err));
     int64_t deadline_ms = r->arrived_ms + json_get_int(r->body, "wait_ms", 0);
     if (json_array_size(jobs)) {
         response_json(response, 200, json_pack("{s:O}", "jobs", jobs));
-    } else if (drained) {
+    } else if (leased.drained && json_get_bool(r->body, "tell_drained", false)) {
         response_json(response, 200, json_pack("{s:[], s:b}", "jobs", "drained", 1));
     } else if (clock_monotonic_ms() < deadline_ms) {
         CLEANUP(freep) char *called = xasprintf("worker:%s", wanted.worker);
         response_wait(response, called, deadline_ms);
-        for (int i = 0; i < wanted.n_pools; i++) {
+        for (int i = 0; i < wanted.n_pools && !leased.drained; i++) {
             CLEANUP(freep) char *topic = xasprintf("pool:%s", pools[i]);
             response_wait(response, topic, deadline_ms);
         }

@@ -245,7 +245,7 @@ enum status worker_ask(struct tx *tx, const struct lease_request *request, struc
                        struct error *err); /* SQL_SEND */
 enum status worker_note(struct tx *tx, const struct lease_request *request, const struct rows *known,
                         int64_t now_ms, struct error *err);
-bool worker_is_told_drained(const struct rows *known);
+bool worker_is_drained(const struct rows *known);
 /* Forgets those that are long gone. */
 enum status workers_expire(struct store *s, int64_t now_ms, struct error *err);
 

@@ -292,7 +292,8 @@ enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n,
     TRY(sql_settle(tx->db, err));
     for (size_t i = 0; i < n; i++) {
         TRY(add_rows(tx, all[i], &all[i]->held, err));
-        if (worker_is_told_drained(&all[i]->worker) || all[i]->held.n)
+        all[i]->list.drained = worker_is_drained(&all[i]->worker);
+        if (all[i]->list.drained || all[i]->held.n)
             all[i]->pool = all[i]->request->n_pools;
     }
     return lease_pools(tx, all, n, err);

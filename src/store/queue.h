@@ -68,6 +68,7 @@ void job_release(struct job *j);
 struct job_list {
     int n;
     struct job *jobs;
+    bool drained; /* queue_lease only: the worker gets no new ones */
 };
 void job_list_release(struct job_list *l);
 

@@ -92,8 +92,7 @@ static enum status write_end(struct tx *tx, const struct ending *e, const struct
 static enum status lane_write(struct tx *tx, const char *pool, const char *owner, int change,
                               struct error *err)
 {
-    if (change <= 0)
-        tx_pool(tx, pool);
+    tx_pool(tx, pool);
     return SQL(tx->db, NULL, err,
                "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
                " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"

@@ -36,7 +36,7 @@ enum status worker_ask(struct tx *tx, const struct lease_request *r, struct rows
     return SQL_SEND(tx->db, rows, err, locks ? NOTED " FOR UPDATE" : NOTED, V(r->worker));
 }
 
-bool worker_is_told_drained(const struct rows *known)
+bool worker_is_drained(const struct rows *known)
 {
     return known->n && row_int(known, 0, 0);
 }
@@ -77,16 +77,6 @@ enum status workers_list(struct store *s, struct worker_info_list *ret_list, str
         w->drained = row_int(&rows, i, 4) != 0;
     }
     *ret_list = list;
-    return OK;
-}
-
-enum status worker_is_drained(struct store *s, const char *name, bool *ret_drained, struct error *err)
-{
-    READER reader = {0};
-    ROWS rows = {0};
-    TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT drained FROM workers WHERE name = $1", V(name)));
-    *ret_drained = rows.n && row_int(&rows, 0, 0);
     return OK;
 }
 
