@@ -170,9 +170,22 @@ static void backward_sum(struct layer *l, int bottom, float *dx, size_t n)
     const float *dy = l->tops[0].diff, *y = l->tops[0].data;
     float coeff = coeff_of(s, bottom);
     if (s->is_rectified)
-        ELEMENTWISE(i, n, dx[i] = y[i] > 0 ? coeff * dy[i] : 0);
+        ELEMENTWISE(i, n, dx[i] = coeff * dy[i] * (float)(y[i] > 0));
     else
         ELEMENTWISE(i, n, dx[i] = coeff * dy[i]);
+}
+
+/* Of a sum of two and its ReLU, in one pass; a may be dy. */
+static void backward_rectified_sum(struct layer *l, float *a, float *b, size_t n)
+{
+    const struct eltwise *s = l->state;
+    const float *dy = l->tops[0].diff, *y = l->tops[0].data;
+    float first = coeff_of(s, 0), second = coeff_of(s, 1);
+    ELEMENTWISE(i, n, {
+        float g = dy[i] * (float)(y[i] > 0);
+        b[i] = second * g;
+        a[i] = first * g;
+    });
 }
 
 /* The gradient of the first bottom may lie in the place of the top's, so it is written last. */
@@ -182,6 +195,10 @@ static void eltwise_backward(struct layer *l)
     const float *dy = l->tops[0].diff;
     const int *winner = l->workspace;
     size_t n = l->tops[0].n_floats;
+    if (s->is_rectified && l->n_bottoms == 2 && l->bottoms[0].diff && l->bottoms[1].diff) {
+        backward_rectified_sum(l, l->bottoms[0].diff, l->bottoms[1].diff, n);
+        return;
+    }
     for (int k = l->n_bottoms - 1; k >= 0; k--) {
         float *dx = l->bottoms[k].diff;
         if (!dx)

@@ -259,18 +259,20 @@ static double difference(const float *got, const float *wanted, int64_t n)
     return worst / most;
 }
 
-static void compare(struct net *got, struct net *wanted, const char *text)
+/* bf16 rounds otherwise where a float differs in its last bit. */
+static void compare(struct net *got, struct net *wanted, bool is_bf16, const char *text)
 {
+    double of_values = is_bf16 ? 2e-2 : 3e-5, of_gradients = is_bf16 ? 5e-2 : 1e-3;
     CLEANUP(freep) float *y = blob_values(got, "y"), *wanted_y = blob_values(wanted, "y");
     int64_t n = shape_count(&net_def(got)->blobs[blob_index(got, "y")].shape);
-    if (!(difference(y, wanted_y, n) < 3e-5))
+    if (!(difference(y, wanted_y, n) < of_values))
         fail_msg("y is off by %g in\n%s", difference(y, wanted_y, n), text);
     for (int p = 0; p < net_n_params(got); p++) {
         if (!net_param(got, p)->is_learned)
             continue;
         CLEANUP(freep) float *diff = param_diffs(got, p), *wanted_diff = param_diffs(wanted, p);
         n = shape_count(&net_def(got)->params[p].shape);
-        if (!(difference(diff, wanted_diff, n) < 1e-3))
+        if (!(difference(diff, wanted_diff, n) < of_gradients))
             fail_msg("the gradient of parameter %d is off by %g in\n%s", p, difference(diff, wanted_diff, n),
                      text);
     }
@@ -279,12 +281,16 @@ static void compare(struct net *got, struct net *wanted, const char *text)
 static void together_they_give_what_each_gives_apart(void **state)
 {
     (void)state;
+    struct error ignored;
+    bool has_bf16 = precision_check(PRECISION_BF16, &ignored) == OK;
     rng_seed(&dice, 20261121);
     for (int i = 0; i < DRAWS; i++) {
         CLEANUP(freep) char *text = draw_net();
         struct net_options options = {.threads = 2, .seed = 1, .debug_info = true};
+        options.precision = has_bf16 && draw(0, 3) == 0 ? PRECISION_BF16 : PRECISION_F32;
         CLEANUP(net_freep) struct net *apart = net_from_text_with(text, &options, CAFFE__PHASE__TRAIN);
-        options = (struct net_options){.threads = 2, .seed = 1, .keep_blobs = draw(0, 1)};
+        options.debug_info = false;
+        options.keep_blobs = draw(0, 1);
         CLEANUP(net_freep) struct net *together = net_from_text_with(text, &options, CAFFE__PHASE__TRAIN);
         CLEANUP(net_freep) struct net *again = net_from_text_with(text, &options, CAFFE__PHASE__TRAIN);
         set_params(apart, together);
@@ -296,7 +302,7 @@ static void together_they_give_what_each_gives_apart(void **state)
         run_step(apart, inputs);
         run_step(together, inputs);
         run_step(again, inputs);
-        compare(together, apart, text);
+        compare(together, apart, options.precision == PRECISION_BF16, text);
         for (int p = 0; p < net_n_params(together); p++)
             assert_memory_equal(net_param(together, p)->diff, net_param(again, p)->diff,
                                 net_param(again, p)->n_floats * sizeof(float));
