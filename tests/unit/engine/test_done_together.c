@@ -142,7 +142,7 @@ static void the_layer_whose_parameter_is_not_finite_is_named(void **state)
 
 /* ---- together and apart, on what chance draws ---- */
 
-enum { DRAWS = 150 };
+enum { DRAWS = 80 };
 
 static struct rng dice;
 
