@@ -110,8 +110,7 @@ static const char *value_words(const json_t *value, char out[64])
         snprintf(out, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         return out;
     case JSON_REAL:
-        snprintf(out, 64, "%.17g", json_real_value(value));
-        return out;
+        return real_text(json_real_value(value), out);
     case JSON_TRUE:
         return "true";
     case JSON_FALSE:
@@ -235,11 +234,11 @@ static enum status value_decode(struct decoding *d, const struct field *f, const
         return wrong(d, at, "is %s: expected %s%s", value_words(value, found), expected_words(f, expected),
                      f->flags & NULLABLE ? ", or null" : "");
     if (f->type == FIELD_NUMERIC && json_is_number(value)) {
-        char number[32];
+        char number[REAL_TEXT_MAX];
         if (json_is_integer(value))
             snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         else
-            snprintf(number, sizeof(number), "%.17g", json_real_value(value));
+            real_text(json_real_value(value), number);
         return *ret_out = json_string(number), OK;
     }
     if (f->type == FIELD_OBJECT && f->fields)
