@@ -260,6 +260,18 @@ class Arrays(Queue):
                                          "cancelled": 0})
         self.assertEqual((shown["made"], shown["ended"]), (3, False))
 
+    def test_an_array_is_moved_whole(self):
+        solver = self.ready_solver()
+        first = self.chain.training_job(solver)["id"]
+        array = self.make(solver, [{"base_lr": 0.1}, {"base_lr": 0.2}])["id"]
+        last = self.chain.training_job(solver, priority=1)["id"]
+        moved = self.client.post(f"/arrays/{array}/move", {"before": "first"})
+        self.assertEqual((moved.status, moved.json["id"]), (200, array))
+        self.assertEqual([j["priority"] for j in self.jobs(array)], [1, 1])
+        self.assertEqual(self.names_of_leases(4), [j["id"] for j in self.jobs(array)] + [last, first])
+        self.refuse(self.client.post(f"/arrays/{array}/move", {"before": "last"}), 409, "all of array", "has begun")
+        self.refuse(self.new_user().post(f"/arrays/{array}/move", {"before": "first"}), 404)
+
     def test_a_wrong_parameter_is_told_with_its_place_and_nothing_is_made(self):
         solver = self.ready_solver()
         for parameters, words in (

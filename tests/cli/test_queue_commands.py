@@ -111,6 +111,8 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.parameters(array), [{"n": 1, "on": True}, {"n": 2, "on": True}, {"n": 1, "on": "x"},
                                                   {"n": 2, "on": "x"}])
         self.assertEqual(self.et("status", array), f"array {array}: 4 jobs  4 ready")
+        self.assertEqual(self.et("move", array, "first"), "moved, all of it that has not begun")
+        self.assertEqual(self.et("move", "--priority", "3", array), "moved, all of it that has not begun")
         results = [json.loads(line) for line in self.et("get", array).splitlines()]
         self.assertEqual([(r["index"], r["state"]) for r in results], [(n, "ready") for n in range(4)])
         self.assertIn("its jobs have logs", self.et("logs", array, status=1))
