@@ -43,6 +43,27 @@ class Commands(unittest.TestCase):
     def parameters(self, array):
         return [j["parameters"] for j in self.client.get(f"/arrays/{array}/jobs").json["items"]]
 
+    def test_the_server_to_log_in_to_is_an_argument_or_an_option(self):
+        password = os.path.join(self.folder, "password")
+        with open(password, "w") as file:
+            file.write("a-long-password\n")
+        environment = {"PATH": os.environ["PATH"], "XDG_CONFIG_HOME": os.path.join(self.folder, "config")}
+
+        def et(*arguments):
+            done = subprocess.run([harness.ET, *arguments], capture_output=True, text=True, env=environment)
+            return done.returncode, (done.stdout or done.stderr).strip()
+
+        login = ["login", "--user", "grace", "--password-file", password]
+        self.assertEqual(et(*login, "--register", "grace@example.org", self.server.url + "/"),
+                         (0, f"logged in to {self.server.url} as grace"))
+        self.assertEqual(et(*login, "--server", self.server.url), (0, f"logged in to {self.server.url} as grace"))
+        self.assertIn("no jobs under way", et("ps")[1])
+        for wrong, words in ((["trainer:8080"], "no URL of a server"), ([self.server.url, "x"], "one argument too many"),
+                             (["--server", self.server.url, self.server.url], "named twice")):
+            status, said = et(*login, *wrong)
+            self.assertEqual(status, 2)
+            self.assertIn(words, said)
+
     def test_parameters_are_crossed(self):
         array = self.et("submit", "--param", "base_lr=0.1,1", "--param", "lr_policy=fixed,step", self.folder)
         self.assertEqual(self.parameters(array), [
