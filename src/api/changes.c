@@ -122,10 +122,10 @@ static enum status read_since(const struct request *r, struct changes *c, struct
 
 static enum status read_query(const struct request *r, struct changes *c, struct error *err)
 {
-    const char *documents = request_query(r, "include_docs"), *beat = request_query(r, "heartbeat");
+    const char *beat = request_query(r, "heartbeat");
     TRY(read_feed(r, c, err));
     TRY(read_since(r, c, err));
-    c->with_documents = documents && !strcmp(documents, "true");
+    TRY(query_bool(r, "include_docs", &c->with_documents, err));
     c->has_limit = request_query(r, "limit") != NULL;
     TRY(query_int(r, "limit", 0, INT64_MAX, CHANGES_MAX, &c->limit, err));
     c->limit = MAX(c->limit, 1); /* as CouchDB does */

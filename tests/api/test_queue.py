@@ -495,6 +495,12 @@ class Schedules(Queue):
             {"cron": "@daily", "job": {"solver-id": self.chain.solver()["id"]}}))])
         self.refuse(reply, 400, "takes no script")
 
+    def test_a_wrong_time_is_told_once(self):
+        body = {"cron": "61 * * * *", "type": "job", "job": {"script": "a"}}
+        reply = self.client.post("/schedules", body)
+        self.assertEqual(reply.json["detail"], "cron: '61' is no minute: numbers from 0 to 59, such as *, 5, 1-5, */2 "
+                         "or 1,3")
+
     def test_what_cannot_be_repeated_says_why(self):
         solver = self.ready_solver()
         for body, pointer in (

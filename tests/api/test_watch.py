@@ -101,7 +101,7 @@ class Feeds(Case):
         self.assertEqual((1, 3), (page["last_seq"], page["pending"]))
 
     def test_bad_queries_are_refused(self):
-        for query in ("feed=x", "feed=continuous&since=x", "heartbeat=x", "heartbeat=-5", "limit=-1"):
+        for query in ("feed=x", "feed=continuous&since=x", "heartbeat=x", "heartbeat=-5", "limit=-1", "include_docs=maybe"):
             self.assertEqual(400, self.client.get("/elastic-thought/_changes?" + query).status, query)
         for query in ("types=x", "since=x", "since=1/", "since=1/2/3", "since=1/2/3:", "since=-1", "heartbeat=1",
                       "log=" + ",".join("0" * 32 for _ in range(7))):
