@@ -113,7 +113,7 @@ enum status user_of_path(const struct request *r, char ret_owner[OWNER_MAX], str
 enum status query_int(const struct request *r, const char *name, int64_t min, int64_t max, int64_t otherwise,
                       int64_t *ret_value, struct error *err);
 
-/* true or false in the query.  Errors: INVALID for anything else; absent: false. */
+/* true (or 1) or false (or 0) in the query.  Errors: INVALID for anything else; absent: false. */
 enum status query_bool(const struct request *r, const char *name, bool *ret_value, struct error *err);
 
 /*
