@@ -143,6 +143,19 @@ class Commands(unittest.TestCase):
             self.assertIn(words, self.et("run", "--array", self.write("bad.csv", text), script, status=1))
         self.et("cancel", array)
 
+    def test_a_file_of_sets_is_crossed_with_values_and_never_forgotten(self):
+        script, sets = self.write("d.py", "pass"), self.write("d.jsonl", '{"a": 1}\n{"a": 2}\n')
+        array = self.et("run", "--array", sets, "--sweep", "b=0.3,x", script)
+        self.assertEqual(self.parameters(array), [{"a": a, "b": b} for b in (0.3, "x") for a in (1, 2)])
+        self.et("cancel", array)
+        self.assertIn("it comes once", self.et("run", "--sweep", "b=1", "--array", sets, script, status=2))
+
+    def test_what_has_no_layers_and_what_is_no_server_are_told(self):
+        job = self.et("run", self.write("e.py", "pass"))
+        self.assertIn("is no training job", self.et("plot", "--layers", job, status=1))
+        self.assertIn("no URL of a server", self.et("worker", "--server", "trainer:8080", status=2))
+        self.et("cancel", job)
+
     def test_all_jobs_are_listed_together_and_an_array_in_one_line(self):
         script = self.write("b.py", "pass")
         training = self.et("submit", self.folder)
