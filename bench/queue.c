@@ -25,6 +25,7 @@
 
 #define CLIENTS_MAX 256
 #define BATCH       64
+#define POOL        "bench" /* a server on the same database gives others */
 
 struct client;
 
@@ -80,7 +81,7 @@ static int store_enqueue(struct client *c)
     id_new(id);
     next_owner(c, owner);
     CLEANUP(json_decrefp) json_t *body = json_loads(body_text, 0, NULL);
-    struct new_job job = {.kind = "train"};
+    struct new_job job = {.kind = "train", .pool = POOL};
     struct new_document d = {.id = id, .type = "job", .body = body, .job = &job};
     if (documents_create(c->store, owner, &d, 1, NULL, clock_now_ms(), NULL, &err) != OK)
         die("enqueue", &err);
@@ -91,7 +92,7 @@ static int store_cycle(struct client *c)
 {
     struct error err;
     char request[33], worker[24];
-    const char *pool = "cpu";
+    const char *pool = POOL;
     random_hex(16, request);
     snprintf(worker, sizeof(worker), "bench-%d", c->index);
     struct lease_request r = {.request_id = request,
@@ -124,7 +125,7 @@ static enum status raw_enqueue_batch(struct tx *tx, void *opaque, struct error *
 {
     struct client *c = opaque;
     CLEANUP(json_decrefp) json_t *body = json_loads(body_text, 0, NULL);
-    struct new_job job = {.kind = "train"};
+    struct new_job job = {.kind = "train", .pool = POOL};
     for (int i = 0; i < BATCH; i++) {
         char id[ID_MAX], owner[32];
         id_new(id);
@@ -171,7 +172,7 @@ static int raw_cycle(struct client *c)
     struct batch b = {0};
     struct lease_request requests[BATCH];
     char ids[BATCH][33], workers[BATCH][24];
-    const char *pool = "cpu";
+    const char *pool = POOL;
     for (int i = 0; i < BATCH; i++) {
         random_hex(16, ids[i]);
         snprintf(workers[i], sizeof(workers[i]), "bench-%d", i);

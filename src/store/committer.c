@@ -138,12 +138,13 @@ static int compare_owners(const void *a, const void *b)
  * of several owners in the order of their names, so that transactions wait for
  * each other but never in a circle.
  */
-static enum status lock_owners(struct committer *c, struct write_request **requests, size_t n,
+static enum status lock_owners(struct committer *c, struct tx *tx, struct write_request **requests, size_t n,
                                struct error *err)
 {
     if (!c->locks_owners)
         return OK;
     qsort(requests, n, sizeof(*requests), compare_owners);
+    tx->locked = requests[0]->owner != NULL;
     for (size_t i = 0; i < n && requests[i]->owner; i++)
         if (i == 0 || strcmp(requests[i]->owner, requests[i - 1]->owner) != 0)
             TRY(SQL(c->db, NULL, err, "SELECT owner FROM owners WHERE owner = $1 FOR UPDATE",
@@ -232,7 +233,7 @@ static enum status run_together(struct committer *c, struct write_request **requ
     CLEANUP(tx_release) struct tx tx = {.store = c->store, .db = c->db, .due_ms = INT64_MAX};
     enum status status = connection_begin(c->db, err);
     if (status == OK)
-        status = lock_owners(c, requests, n, err);
+        status = lock_owners(c, &tx, requests, n, err);
     if (status == OK)
         status = run_all(&tx, requests, n, err);
     if (status == OK)
@@ -388,17 +389,21 @@ static enum status write_on(struct committer *c, struct write_request *r, struct
     return r->item.status;
 }
 
-/* FNV-1a, 32 bits: the writes of an owner or job go one way, so that committers seldom wait for each other.
+/*
+ * Where there are several, the first does what has no owner, leases above all,
+ * and the last only heartbeats.  Of the others each has its owners (FNV-1a, 32
+ * bits), so that committers seldom wait for each other.
  */
-static struct committer *committer_of(struct store *s, const char *key)
+static struct committer *committer_of(struct store *s, const char *owner)
 {
+    if (s->n_committers < 3 || !owner)
+        return s->committers[0];
     uint32_t h = 2166136261u;
-    for (; *key; key++)
-        h = (h ^ (unsigned char)*key) * 16777619u;
-    return s->committers[h % (uint32_t)MAX(s->n_committers - 1, 1)];
+    for (; *owner; owner++)
+        h = (h ^ (unsigned char)*owner) * 16777619u;
+    return s->committers[1 + h % (uint32_t)(s->n_committers - 2)];
 }
 
-/* The last one, where there are several, has nothing else to do. */
 enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err)
 {
     return write_on(s->committers[s->n_committers - 1],
@@ -445,14 +450,14 @@ enum status store_write_about(struct store *s, const char *owner, const char *do
         TRY(store_owner(s, document, found, err));
     if (!owner && *found)
         owner = found;
-    return write_on(committer_of(s, owner ? owner : document),
+    return write_on(committer_of(s, owner),
                     &(struct write_request){.owner = owner, .work = work, .item.args = args}, err);
 }
 
 enum status store_write_many(struct store *s, const char *owner, const char *key, write_many many, void *args,
                              struct error *err)
 {
-    return write_on(committer_of(s, owner ? owner : key),
+    return write_on(committer_of(s, owner),
                     &(struct write_request){.owner = owner, .key = key, .many = many, .item.args = args},
                     err);
 }
@@ -460,6 +465,6 @@ enum status store_write_many(struct store *s, const char *owner, const char *key
 enum status store_write_many_apart(struct store *s, const char *key, write_many many, void *args,
                                    struct error *err)
 {
-    return write_on(committer_of(s, key),
+    return write_on(s->committers[0],
                     &(struct write_request){.key = key, .many = many, .apart = true, .item.args = args}, err);
 }

@@ -63,6 +63,7 @@ struct tx {
         char **names;
     } topics;
     struct topics pools;        /* whose lanes have changed */
+    bool locked;                /* owners are: it may not wait for another one */
     struct lane_changes *lanes; /* not NULL: lane_update collects them here */
     int64_t due_ms;             /* the earliest time that this transaction made due; INT64_MAX: none */
 };
@@ -107,7 +108,7 @@ typedef enum status (*write_many)(struct tx *tx, struct write_item *const *items
                                   struct error *err);
 enum status store_write_many(struct store *s, const char *owner, const char *key, write_many many, void *args,
                              struct error *err);
-/* In a transaction of their own: it may wait for locks. */
+/* In a transaction of their own, which has locked nothing. */
 enum status store_write_many_apart(struct store *s, const char *key, write_many many, void *args,
                                    struct error *err);
 /* Of a document, where store_write_for needs him; else, or when there is no such document, "". */
@@ -218,8 +219,7 @@ void merge_patch(json_t *target, const json_t *patch);
 struct leasing {
     const struct lease_request *request;
     int64_t now_ms;
-    bool waits; /* for owners that are locked: nothing is locked here yet */
-    bool busy;  /* there is a job, but its owner is locked by another transaction */
+    bool busy; /* there is a job, but its owner is locked by another transaction */
     struct job_list list;
     struct rows worker, held; /* what is known of both, to begin with */
     int pool;                 /* index of the pool that it is at; n_pools: that was the last */

@@ -129,12 +129,17 @@ static const char pick_next[] = NEXT("");
 static const char pick_skipping[] = NEXT(OWNERS) " FOR UPDATE OF o SKIP LOCKED";
 static const char pick_waiting[] = NEXT(OWNERS) " FOR UPDATE OF o";
 
-static enum status pick_lanes(struct tx *tx, const char *pool, int wanted, bool waits, struct rows *lanes,
+/* Waits for owners that are locked only where that can be no circle. */
+static enum status pick_lanes(struct tx *tx, const char *pool, int wanted, struct rows *lanes,
                               struct error *err)
 {
     if (!tx->store->driver->locks_rows)
         return SQL(tx->db, lanes, err, pick_next, V(pool), V(wanted));
-    return SQL(tx->db, lanes, err, waits ? pick_waiting : pick_skipping, V(pool), V(wanted));
+    TRY(SQL(tx->db, lanes, err, pick_skipping, V(pool), V(wanted)));
+    if (!lanes->n && !tx->locked)
+        TRY(SQL(tx->db, lanes, err, pick_waiting, V(pool), V(wanted)));
+    tx->locked |= lanes->n > 0;
+    return OK;
 }
 
 /* The lane's best job, after `before` others that are being taken from it. */
@@ -218,7 +223,6 @@ static enum status lease_wave(struct tx *tx, struct leasing *const *asking, size
 static enum status lease_pool(struct tx *tx, struct leasing *const *asking, size_t n, const char *pool,
                               struct error *err)
 {
-    bool waits = asking[0]->waits;
     for (;;) {
         int wanted = 0;
         for (size_t i = 0; i < n; i++)
@@ -226,14 +230,13 @@ static enum status lease_pool(struct tx *tx, struct leasing *const *asking, size
         if (!wanted)
             return OK;
         ROWS lanes = {0};
-        TRY(pick_lanes(tx, pool, wanted, waits, &lanes, err));
+        TRY(pick_lanes(tx, pool, wanted, &lanes, err));
         if (!lanes.n)
             break;
-        waits = false;
         TRY(lease_wave(tx, asking, n, pool, wanted, &lanes, err));
     }
     ROWS locked = {0};
-    if (tx->store->driver->locks_rows)
+    if (tx->locked)
         TRY(SQL(tx->db, &locked, err, pick_next, V(pool), V(1)));
     for (size_t i = 0; i < n; i++)
         asking[i]->busy |= locked.n > 0;
@@ -307,7 +310,6 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
                          WORKER_MAX - 1);
     CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
     TRY(store_write_many(s, NULL, request->worker, lease_many, &l, err));
-    l.waits = true;
     while (!l.list.n && l.busy)
         TRY(store_write_many_apart(s, request->worker, lease_many, &l, err));
     *ret_list = l.list;
