@@ -46,13 +46,24 @@ class TapResult(unittest.TestResult):
             self.trouble(subtest, err)
 
 
+def of_this_database(suite):
+    """The tests, but those whose class or method has an `only_database` that is not the tested one."""
+    database = os.environ.get('ET_TEST_DATABASE', 'sqlite')
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from of_this_database(test)
+        elif {getattr(place, 'only_database', database)
+              for place in (type(test), getattr(test, test.id().rsplit('.', 1)[1], None))} == {database}:
+            yield test
+
+
 def main():
     path = os.path.abspath(sys.argv[1])
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:0] = [os.path.dirname(path), os.path.join(here, 'api'), os.path.join(here, 'fault')]
     suite = unittest.defaultTestLoader.loadTestsFromName(os.path.splitext(os.path.basename(path))[0])
     result = TapResult()
-    suite.run(result)
+    unittest.TestSuite(of_this_database(suite)).run(result)
     print('1..%d' % result.number)
     sys.exit(0 if result.wasSuccessful() else 1)
 

@@ -55,9 +55,9 @@ struct form_value {
 
 struct principal {
     enum scope scope;
-    char owner[160];      /* "user:NAME"; of a worker's token: "" */
-    char token_id[40];    /* "" for Basic */
-    bool lease_over; /* SCOPE_LEASE: the token is the attempt's, but that is not the current one */
+    char owner[160];   /* "user:NAME"; of a worker's token: "" */
+    char token_id[40]; /* "" for Basic */
+    bool lease_over;   /* SCOPE_LEASE: the token is the attempt's, but that is not the current one */
 };
 
 struct request {

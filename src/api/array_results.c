@@ -85,8 +85,8 @@ enum status array_results_get(struct request *r, struct response *response, stru
     TRY(resource_find(r, &resource_array, r->args[0], &array, err));
     TRY(query_int(r, "limit", 1, RESULTS_MAX, RESULTS_MAX, &limit, err));
     TRY(query_int(r, "page_token", 0, INT64_MAX, 0, &next, err));
-    const char *word = request_query(r, "metrics");
-    bool with_metrics = word && !strcmp(word, "true");
+    bool with_metrics;
+    TRY(query_bool(r, "metrics", &with_metrics, err));
     while (next >= 0 && (int64_t)json_array_size(items) < limit && bytes < RESULTS_BYTES) {
         CLEANUP(document_list_release) struct document_list list = {0};
         int64_t left = limit - (int64_t)json_array_size(items);

@@ -93,7 +93,7 @@ static void next_id(struct boss *b, int64_t now_ms, char ret_id[ID_MAX])
 
 static void answer(struct response *response, json_t *json /* taken */)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = json_text_as(json, JSON_COMPACT);
     json_decref(json);
     response_text(response, 200, "application/json; charset=utf-8", text, strlen(text));
 }
@@ -343,7 +343,7 @@ static char *outcome_reason(const json_t *outcome, const char *status)
     const json_t *error = json_object_get(outcome, "error");
     if (json_is_string(error))
         return xstrdup(json_string_value(error));
-    return error ? json_dumps(error, JSON_ENCODE_ANY | JSON_COMPACT) : xasprintf("status %s", status);
+    return error ? json_text_as(error, JSON_COMPACT) : xasprintf("status %s", status);
 }
 
 /* fields: the Outcome as it came. */

@@ -58,7 +58,7 @@ static struct bucket *bucket_of(const struct request *r)
 
 static void answer(struct response *response, json_t *json /* taken */)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = json_text_as(json, JSON_COMPACT);
     json_decref(json);
     response_text(response, 200, "text/plain; charset=utf-8", text, strlen(text));
 }
@@ -231,7 +231,7 @@ struct watching {
 
 static void put_event(json_t *item /* taken */, struct buf *out)
 {
-    CLEANUP(freep) char *text = json_dumps(item, JSON_COMPACT);
+    CLEANUP(freep) char *text = json_text_as(item, JSON_COMPACT);
     json_decref(item);
     buf_puts(out, "data: ");
     buf_puts(out, text);

@@ -120,12 +120,25 @@ static enum status read_since(const struct request *r, struct changes *c, struct
     return query_int(r, "since", 0, INT64_MAX, 0, &c->since, err);
 }
 
+/* What CouchDB would leave out, a client that asked for it must not get. */
+static enum status refuse_filters(const struct request *r, struct error *err)
+{
+    static const char *const filters[] = {"filter", "doc_ids", "view"};
+    bool descending;
+    for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
+        if (request_query(r, filters[i]))
+            return error_set(err, INVALID, "%s is not possible: the feed is unfiltered", filters[i]);
+    TRY(query_bool(r, "descending", &descending, err));
+    return descending ? error_set(err, INVALID, "descending is not possible: the feed is in its order") : OK;
+}
+
 static enum status read_query(const struct request *r, struct changes *c, struct error *err)
 {
-    const char *documents = request_query(r, "include_docs"), *beat = request_query(r, "heartbeat");
+    const char *beat = request_query(r, "heartbeat");
+    TRY(refuse_filters(r, err));
     TRY(read_feed(r, c, err));
     TRY(read_since(r, c, err));
-    c->with_documents = documents && !strcmp(documents, "true");
+    TRY(query_bool(r, "include_docs", &c->with_documents, err));
     c->has_limit = request_query(r, "limit") != NULL;
     TRY(query_int(r, "limit", 0, INT64_MAX, CHANGES_MAX, &c->limit, err));
     c->limit = MAX(c->limit, 1); /* as CouchDB does */

@@ -24,25 +24,6 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}h3 "
     "b{color:#7bf}td{border-color:#333}}";
 
-static void put_text(struct buf *b, const char *s)
-{
-    for (; s && *s; s++) {
-        switch (*s) {
-        case '<':
-            buf_puts(b, "&lt;");
-            break;
-        case '&':
-            buf_puts(b, "&amp;");
-            break;
-        case '"':
-            buf_puts(b, "&quot;");
-            break;
-        default:
-            buf_putc(b, *s);
-        }
-    }
-}
-
 static const char *type_word(const struct field *f)
 {
     static const char *const words[] = {
@@ -63,23 +44,23 @@ static void put_fields(struct buf *b, const struct field *table, const char *pre
             continue;
         CLEANUP(freep) char *name = xasprintf("%s%s", prefix, f->name);
         buf_puts(b, "<tr><td>");
-        put_text(b, name);
+        buf_puts_xml(b, name);
         buf_printf(b, "</td><td>%s%s</td><td>", type_word(f),
                    input && (f->flags & REQUIRED) ? ", required" : "");
-        put_text(b, f->text);
+        buf_puts_xml(b, f->text ? f->text : "");
         if (f->words) {
             buf_puts(b, " One of <code>");
-            put_text(b, f->words);
+            buf_puts_xml(b, f->words);
             buf_puts(b, "</code>.");
         }
         if (f->also) {
             buf_puts(b, " Also spelled <code>");
-            put_text(b, f->also);
+            buf_puts_xml(b, f->also);
             buf_puts(b, "</code>.");
         }
         if (input && f->otherwise) {
             buf_puts(b, " Otherwise <code>");
-            put_text(b, f->otherwise);
+            buf_puts_xml(b, f->otherwise);
             buf_puts(b, "</code>.");
         }
         buf_puts(b, "</td></tr>");
@@ -139,13 +120,13 @@ static const char *body_words(enum body_kind body)
 static void put_route(struct buf *b, const struct route *r)
 {
     buf_printf(b, "<section><h3><b>%s</b> <code>", r->method);
-    put_text(b, r->path);
+    buf_puts_xml(b, r->path);
     buf_puts(b, "</code></h3><p>");
-    put_text(b, r->summary);
+    buf_puts_xml(b, r->summary);
     buf_printf(b, "</p><p>%s%s Answers %d.</p>", scope_words(r->scope), body_words(r->body), r->success);
     for (const char *const *f = r->files; f && *f; f++) {
         buf_puts(b, "<p>Takes a file part <code>");
-        put_text(b, *f);
+        buf_puts_xml(b, *f);
         buf_puts(b, "</code>.</p>");
     }
     put_table(b, "Query", r->query, true);

@@ -121,8 +121,10 @@ static json_t *with_revisions(const struct document *d)
 /* One element of _bulk_get's results. */
 static enum status bulk_one(struct request *r, const json_t *wanted, json_t **ret_result, struct error *err)
 {
+    bool newest, with_all;
+    TRY(query_bool(r, "latest", &newest, err));
+    TRY(query_bool(r, "revs", &with_all, err));
     const char *id = json_get_string(wanted, "id", ""), *text = json_get_string(wanted, "rev", NULL);
-    const char *newest = request_query(r, "latest"), *revisions = request_query(r, "revs");
     CLEANUP(document_release) struct document d = {0};
     int64_t rev = 0;
     enum status status = document_get_any(api_store(r->api), r->who.owner, id, &d, err);
@@ -130,14 +132,11 @@ static enum status bulk_one(struct request *r, const json_t *wanted, json_t **re
         return status;
     bool is_there = status == OK;
     if (is_there && text)
-        is_there = document_rev_read(id, text, &rev, NULL) == OK && rev <= d.rev &&
-                   (rev == d.rev || (newest && !strcmp(newest, "true")));
-    json_t *found =
-        is_there
-            ? json_pack("{s:o}", "ok",
-                        revisions && !strcmp(revisions, "true") ? with_revisions(&d) : document_encode(&d))
-            : json_pack("{s:{s:s, s:s, s:s, s:s}}", "error", "id", id, "rev", text ? text : "undefined",
-                        "error", "not_found", "reason", "missing");
+        is_there = document_rev_read(id, text, &rev, NULL) == OK && rev <= d.rev && (rev == d.rev || newest);
+    json_t *found = is_there
+                        ? json_pack("{s:o}", "ok", with_all ? with_revisions(&d) : document_encode(&d))
+                        : json_pack("{s:{s:s, s:s, s:s, s:s}}", "error", "id", id, "rev",
+                                    text ? text : "undefined", "error", "not_found", "reason", "missing");
     *ret_result = json_pack("{s:s, s:[o]}", "id", id, "docs", found);
     return OK;
 }

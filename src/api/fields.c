@@ -101,7 +101,8 @@ static const char *value_words(const json_t *value, char out[64])
     case JSON_OBJECT:
         return "an object";
     case JSON_ARRAY:
-        return "an array";
+        snprintf(out, 64, "an array of %zu elements", json_array_size(value));
+        return out;
     case JSON_STRING:
         snprintf(out, 64, "the string '%.32s%s'", json_string_value(value),
                  json_string_length(value) > 32 ? "..." : "");
@@ -110,8 +111,7 @@ static const char *value_words(const json_t *value, char out[64])
         snprintf(out, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         return out;
     case JSON_REAL:
-        snprintf(out, 64, "%.17g", json_real_value(value));
-        return out;
+        return real_text(json_real_value(value), out);
     case JSON_TRUE:
         return "true";
     case JSON_FALSE:
@@ -121,17 +121,25 @@ static const char *value_words(const json_t *value, char out[64])
     }
 }
 
+/* A row's bound: 9000000000000000, not 9e+15. */
+static const char *bound_text(double bound, char out[REAL_TEXT_MAX])
+{
+    snprintf(out, REAL_TEXT_MAX, fabs(bound) < 1e16 && bound == floor(bound) ? "%.0f" : "%.15g", bound);
+    return out;
+}
+
 /* What a row takes, in words: "a number from 0 to 100". Returns out. */
 static const char *expected_words(const struct field *f, char out[256])
 {
-    char range[80] = "";
+    char range[80] = "", least[REAL_TEXT_MAX], most[REAL_TEXT_MAX];
     bool limited = f->min != 0 || f->max != 0;
     bool sized = f->type == FIELD_STRING || f->type == FIELD_URL || f->type == FIELD_ARRAY;
     const char *unit = !sized ? "" : f->type == FIELD_ARRAY ? " elements" : " bytes";
     if (limited && f->max == 0)
-        snprintf(range, sizeof(range), " of at least %.15g%s", f->min, unit);
+        snprintf(range, sizeof(range), " of at least %s%s", bound_text(f->min, least), unit);
     else if (limited)
-        snprintf(range, sizeof(range), "%s %.15g to %.15g%s", sized ? " of" : " from", f->min, f->max, unit);
+        snprintf(range, sizeof(range), "%s %s to %s%s", sized ? " of" : " from", bound_text(f->min, least),
+                 bound_text(f->max, most), unit);
     switch (f->type) {
     case FIELD_STRING:
         if (f->words)
@@ -235,11 +243,11 @@ static enum status value_decode(struct decoding *d, const struct field *f, const
         return wrong(d, at, "is %s: expected %s%s", value_words(value, found), expected_words(f, expected),
                      f->flags & NULLABLE ? ", or null" : "");
     if (f->type == FIELD_NUMERIC && json_is_number(value)) {
-        char number[32];
+        char number[REAL_TEXT_MAX];
         if (json_is_integer(value))
             snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         else
-            snprintf(number, sizeof(number), "%.17g", json_real_value(value));
+            real_text(json_real_value(value), number);
         return *ret_out = json_string(number), OK;
     }
     if (f->type == FIELD_OBJECT && f->fields)

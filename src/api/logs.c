@@ -108,8 +108,9 @@ enum status resource_logs(struct request *r, struct response *response, struct e
     struct store *store = api_store(r->api);
     CLEANUP(document_release) struct document document = {0};
     TRY(resource_find(r, resource_of_request(r), r->args[0], &document, err));
-    const char *follows = request_query(r, "follow");
-    if (follows && strcmp(follows, "0") && strcmp(follows, "false"))
+    bool follows;
+    TRY(query_bool(r, "follow", &follows, err));
+    if (follows)
         return follow(r, response, document.id, err);
     int64_t size, offset = 0, length;
     TRY(log_size(store, document.id, LOG_STDERR, &size, err));

@@ -1,13 +1,13 @@
 /*
- * moves.c - reordering one's jobs that have not begun.
+ * moves.c - reordering one's jobs that have not begun, alone or by the array.
  */
 #include <string.h>
 
 #include "api/resource.h"
 
 static const struct field move_in[] = {
-    {"before", FIELD_STRING, 0, "first, last, or the id of one's job in the same pool to precede.", .min = 1,
-     .max = 32},
+    {"before", FIELD_STRING, 0, "first, last, or the id of one's job or array in the same pool to precede.",
+     .min = 1, .max = 32},
     {"priority", FIELD_INT, 0, "Or: a new priority.", .min = -1000, .max = 1000},
     {NULL},
 };
@@ -46,17 +46,18 @@ static enum status job_move(struct request *r, struct response *response, struct
     return OK;
 }
 
-#define MOVE(collection)                                                                                     \
+#define MOVE(collection, what)                                                                               \
     {                                                                                                        \
         "POST", "/" collection "/{id}/move", job_move, SCOPE_USER, BODY_JSON,                                \
-            "Move a job that has not begun to another place among one's own.", move_in, .success = 200       \
+            "Move " what " to another place among one's own.", move_in, .success = 200                       \
     }
 const struct route move_routes[] = {
-    MOVE("training-jobs"),
-    MOVE("classify-jobs"),
-    MOVE("datafiles"),
-    MOVE("datasets"),
-    MOVE("jobs"),
-    MOVE("orders"),
+    MOVE("training-jobs", "a job that has not begun"),
+    MOVE("classify-jobs", "a job that has not begun"),
+    MOVE("datafiles", "a job that has not begun"),
+    MOVE("datasets", "a job that has not begun"),
+    MOVE("jobs", "a job that has not begun"),
+    MOVE("orders", "a job that has not begun"),
+    MOVE("arrays", "an array's jobs that have not begun, in their order,"),
     {NULL},
 };

@@ -208,6 +208,16 @@ enum status query_int(const struct request *r, const char *name, int64_t min, in
     return OK;
 }
 
+enum status query_bool(const struct request *r, const char *name, bool *ret_value, struct error *err)
+{
+    const char *text = request_query(r, name);
+    bool is_true = text && (!strcmp(text, "true") || !strcmp(text, "1"));
+    if (text && !is_true && strcmp(text, "false") != 0 && strcmp(text, "0") != 0)
+        return error_set(err, INVALID, "%s must be true or false, not '%.40s'", name, text);
+    *ret_value = is_true;
+    return OK;
+}
+
 enum status resource_list(struct request *r, struct response *response, struct error *err)
 {
     const struct resource *resource = resource_of_request(r);

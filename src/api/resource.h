@@ -113,6 +113,9 @@ enum status user_of_path(const struct request *r, char ret_owner[OWNER_MAX], str
 enum status query_int(const struct request *r, const char *name, int64_t min, int64_t max, int64_t otherwise,
                       int64_t *ret_value, struct error *err);
 
+/* true (or 1) or false (or 0) in the query.  Errors: INVALID for anything else; absent: false. */
+enum status query_bool(const struct request *r, const char *name, bool *ret_value, struct error *err);
+
 /*
  * Is this a URL that the service may fetch?  http or https with a host; and
  * unless private ones are allowed, no literal address that is not public.

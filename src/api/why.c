@@ -81,6 +81,8 @@ static void say_ready(struct buf *out, const struct job *job, const struct why *
         buf_printf(out, ", which gives it %d %s", pool->gpus, pool->gpus == 1 ? "GPU" : "GPUs");
     if (!w->workers) {
         buf_puts(out, "; no worker serves that pool now");
+        if (w->drained)
+            buf_printf(out, ": %d %s drained", w->drained, w->drained == 1 ? "is" : "are");
         return;
     }
     if (w->max_running && w->running >= w->max_running) {

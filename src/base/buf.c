@@ -66,8 +66,12 @@ void buf_puts_xml(struct buf *b, const char *s)
     for (; *s; s++) {
         if (*s == '<')
             buf_puts(b, "&lt;");
+        else if (*s == '>')
+            buf_puts(b, "&gt;");
         else if (*s == '&')
             buf_puts(b, "&amp;");
+        else if (*s == '"')
+            buf_puts(b, "&quot;");
         else if ((unsigned char)*s >= ' ')
             buf_putc(b, *s);
     }

@@ -24,7 +24,7 @@ void buf_clear(struct buf *b);
 
 void buf_append(struct buf *b, const void *bytes, size_t size);
 void buf_puts(struct buf *b, const char *s);
-/* As text of XML: < and & escaped, control characters left out. */
+/* As text or a quoted attribute of XML or HTML: < > & " escaped, control characters left out. */
 void buf_puts_xml(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

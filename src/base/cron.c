@@ -83,7 +83,7 @@ static enum status read_part(const struct part *p, const char *text, size_t size
         more = *at == ',';
         if (!range || at > end || (!more && at != end))
             return error_set(err, INVALID,
-                             "cron: '%.*s' is no %s: numbers from %d to %d, such as *, 5, 1-5, */2 "
+                             "'%.*s' is no %s: numbers from %d to %d, such as *, 5, 1-5, */2 "
                              "or 1,3",
                              (int)(size < 40 ? size : 40), text, p->name, p->min, p->max);
         bits |= range;
@@ -117,7 +117,7 @@ enum status cron_read(const char *text, struct cron *ret_cron, struct error *err
         size_t size = strcspn(at, " \t");
         if (!size)
             return error_set(err, INVALID,
-                             "cron: '%.64s' has %d fields; five are wanted: minute, hour, day of the "
+                             "'%.64s' has %d fields; five are wanted: minute, hour, day of the "
                              "month, month, day of the week",
                              text, i);
         TRY(read_part(&parts[i], at, size, &bits[i], err));
@@ -125,13 +125,13 @@ enum status cron_read(const char *text, struct cron *ret_cron, struct error *err
         at += size;
     }
     if (at[strspn(at, " \t")])
-        return error_set(err, INVALID, "cron: '%.64s' has more than five fields", text);
+        return error_set(err, INVALID, "'%.64s' has more than five fields", text);
     if (bits[WEEKDAY] >> 7 & 1)
         bits[WEEKDAY] |= 1;
     struct cron c = {bits[MINUTE], bits[HOUR],    bits[DAY],
                      bits[MONTH],  bits[WEEKDAY], !starred[DAY] && !starred[WEEKDAY]};
     if (!ever_comes(&c))
-        return error_set(err, INVALID, "cron: '%.64s' never comes", text);
+        return error_set(err, INVALID, "'%.64s' never comes", text);
     *ret_cron = c;
     return OK;
 }

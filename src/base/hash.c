@@ -1,6 +1,7 @@
 #include "base/hash.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +75,17 @@ void random_hex(size_t n_bytes, char *ret_hex)
 
 void id_new(char ret_id[ID_MAX])
 {
-    snprintf(ret_id, ID_MAX, "%012llx", (unsigned long long)clock_now_ms());
-    random_hex(10, ret_id + 12);
+    static atomic_ullong last; /* 48 bits of time, 16 that count from anywhere in the lower half */
+    unsigned char start[2];
+    if (getrandom(start, sizeof(start), 0) != sizeof(start))
+        abort();
+    unsigned long long now = (unsigned long long)clock_now_ms() << 16 | (start[0] & 127u) << 8 | start[1];
+    unsigned long long before = atomic_load(&last), mine;
+    do
+        mine = MAX(now, before + 1);
+    while (!atomic_compare_exchange_weak(&last, &before, mine));
+    snprintf(ret_id, ID_MAX, "%016llx", mine);
+    random_hex(8, ret_id + 16);
 }
 
 bool id_is_valid(const char *s)

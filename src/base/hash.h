@@ -22,7 +22,7 @@ void hash_bytes(enum hash_kind kind, const void *bytes, size_t size, char ret_he
 #define ID_MAX 33
 /*
  * A new document id: 32 hex digits, the first 12 the time in milliseconds,
- * so that ids sort by age; the rest random.
+ * so that ids sort by age, those of one process exactly; the rest random.
  */
 void id_new(char ret_id[ID_MAX]);
 bool id_is_valid(const char *s); /* exactly 32 lower-case hex digits */

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,12 +51,66 @@ enum status json_read(const char *text, size_t size, json_t **ret_json, struct e
     return OK;
 }
 
-char *json_text(const json_t *json)
+const char *real_text(double value, char out[REAL_TEXT_MAX])
 {
-    char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(out, REAL_TEXT_MAX, "%.*g", digits, value);
+        if (strtod(out, NULL) == value)
+            break;
+    }
+    return out;
+}
+
+/* Writes the real at the beginning of text again, never longer, and tells its new size. */
+static size_t shorten_real(const char *text, size_t size, char *out)
+{
+    char number[REAL_TEXT_MAX];
+    real_text(strtod(text, NULL), number);
+    bool is_whole = !number[strcspn(number, ".e")];
+    size_t n = strlen(number) + (is_whole ? 2 : 0);
+    memmove(out, n < size ? number : text, n < size ? strlen(number) : size);
+    if (n < size && is_whole)
+        memcpy(out + n - 2, ".0", 2);
+    return MIN(n, size);
+}
+
+/* jansson writes every real with 17 digits, or all with fewer. */
+static void shorten_reals(char *text)
+{
+    char *out = text;
+    for (const char *in = text; *in;) {
+        size_t n = 1;
+        if (*in == '"') {
+            while (in[n] != '"')
+                n += in[n] == '\\' ? 2 : 1;
+            n++;
+        } else if (*in == '-' || (*in >= '0' && *in <= '9')) {
+            n = strspn(in, "-+.eE0123456789");
+            if (memchr(in, '.', n) || memchr(in, 'e', n)) {
+                out += shorten_real(in, n, out);
+                in += n;
+                continue;
+            }
+        }
+        memmove(out, in, n);
+        out += n;
+        in += n;
+    }
+    *out = '\0';
+}
+
+char *json_text_as(const json_t *json, size_t flags)
+{
+    char *text = json_dumps(json, flags | JSON_ENCODE_ANY);
     if (!text)
         abort();
+    shorten_reals(text);
     return text;
+}
+
+char *json_text(const json_t *json)
+{
+    return json_text_as(json, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
 const char *json_get_string(const json_t *object, const char *key, const char *otherwise)

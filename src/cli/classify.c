@@ -137,8 +137,7 @@ static void add_flags(struct form *form, const json_t *flags)
         if (json_is_array(value))
             continue;
         CLEANUP(freep)
-        char *text =
-            json_is_string(value) ? xstrdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY);
+        char *text = json_is_string(value) ? xstrdup(json_string_value(value)) : json_text(value);
         form_value(form, key, text);
     }
 }

@@ -290,8 +290,8 @@ enum status form_send(struct form *f, struct client *c, const char *path, json_t
 void client_print(const struct client *c, const json_t *document, const char *format, ...)
 {
     if (c->as_json) {
-        json_dumpf(document, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-        putchar('\n');
+        CLEANUP(freep) char *text = json_text_as(document, JSON_INDENT(2) | JSON_SORT_KEYS);
+        puts(text);
         return;
     }
     va_list args;

@@ -236,25 +236,6 @@ static enum status make_graph(struct picture *p, struct error *err)
 
 /* ---- SVG ---- */
 
-static void put_text(struct buf *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            buf_puts(out, "&lt;");
-            break;
-        case '>':
-            buf_puts(out, "&gt;");
-            break;
-        case '&':
-            buf_puts(out, "&amp;");
-            break;
-        default:
-            buf_putc(out, (unsigned char)*text < ' ' ? '?' : *text);
-        }
-    }
-}
-
 /* Fill and line of a box: data, what learns, pooling, losses and their like, the rest. */
 static void box_colours(const struct layer_def *layer, const char **ret_fill, const char **ret_line)
 {
@@ -289,7 +270,7 @@ static void put_box(struct buf *out, const struct picture *p, int index, int64_t
                    i == 0        ? " class=\"n\""
                    : is_in_place ? " class=\"i\""
                                  : "");
-        put_text(out, box->lines[i]);
+        buf_puts_xml(out, box->lines[i]);
         buf_puts(out, "</text>\n");
     }
     double share = most_operations ? (double)box->operations / (double)most_operations : 0;
@@ -329,7 +310,7 @@ static void put_title(struct buf *out, const struct netdef *def)
         operations += def->layers[i].operations;
     }
     buf_printf(out, "<text x=\"%d\" y=\"%d\" class=\"t\">", MARGIN, MARGIN);
-    put_text(out, *def->name ? def->name : "net");
+    buf_puts_xml(out, *def->name ? def->name : "net");
     buf_printf(
         out, "</text>\n<text x=\"%d\" y=\"%d\" class=\"s\">%s parameters, %s, %s operations a pass</text>\n",
         MARGIN, MARGIN + 20, count_text(parameters, a),

@@ -52,6 +52,13 @@ static enum status download_file(struct client *c, const char *path, const char 
 }
 
 /* Prints to the output, or to standard output. */
+static void print_line(char *text /* taken */, FILE *out)
+{
+    fputs(text, out);
+    putc('\n', out);
+    free(text);
+}
+
 static enum status print_json(const json_t *json, bool lines, const char *output, struct error *err)
 {
     size_t i;
@@ -63,11 +70,10 @@ static enum status print_json(const json_t *json, bool lines, const char *output
         return error_set(err, status_from_errno(errno), "cannot create '%s': %s", output, strerror(errno));
     if (lines)
         json_array_foreach((json_t *)(uintptr_t)json, i, one) {
-            json_dumpf(one, out, JSON_COMPACT | JSON_SORT_KEYS);
-            putc('\n', out);
+            print_line(json_text(one), out);
         }
-    else if (json_dumpf(json, out, JSON_INDENT(2) | JSON_SORT_KEYS) == 0)
-        putc('\n', out);
+    else
+        print_line(json_text_as(json, JSON_INDENT(2) | JSON_SORT_KEYS), out);
     if (fflush(out) || ferror(out))
         return error_set(err, FAILED, "cannot write: %s", strerror(errno));
     return OK;

@@ -83,8 +83,9 @@ int job_flags_take(struct job_flags *f, const char *command, int option, const c
             f->sets = json_array();
         return parameters_cross(f->sets, value, &err) == OK ? -1 : command_usage(command, "%s", err.message);
     case JOB_FLAG_ARRAY:
-        json_decref(f->sets);
-        f->sets = NULL;
+        if (f->sets)
+            return command_usage(command, "--array %s: it comes once, and before all that is crossed with it",
+                                 value);
         return parameters_read(value, &f->sets, &err) == OK ? -1 : command_fail(&err);
     default:
         return take_number(f->job, command, option - JOB_FLAG_NUMBERS, value);

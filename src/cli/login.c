@@ -12,13 +12,14 @@
 #include "cli/commands.h"
 
 static const char help[] =
-    "usage: et login [--server URL] [--user NAME] [--register EMAIL]\n\n"
+    "usage: et login [options] [URL]\n\n"
+    "Logs in to the server at URL (as --server does: http://127.0.0.1:8080 when not given).\n"
     "Asks for the password (or reads it from --password-file, or from standard input\n"
     "when that is no terminal), gets a token and keeps it in ~/.config/et/login.json.\n\n"
     "      --user NAME            your name (default: $USER)\n"
     "      --register EMAIL       make the account first\n"
     "      --password-file FILE   first line is the password\n" CLIENT_OPTIONS_HELP "\nexample:\n"
-    "  et login --server http://trainer:8080 --user ada --register ada@example.org\n";
+    "  et login http://trainer:8080 --user ada --register ada@example.org\n";
 
 /* Reads one line without showing it on a terminal. */
 static enum status read_password(const char *path, char **ret_password, struct error *err)
@@ -145,8 +146,16 @@ int command_login(int argc, char **argv)
         else if (!client_option(option, optarg, &settings))
             return EXIT_USAGE;
     }
+    const char *url = optind < argc ? argv[optind++] : NULL;
     if (optind < argc)
         return command_usage("login", "'%s' is one argument too many", argv[optind]);
+    if (url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return command_usage("login", "'%s' is no URL of a server, such as http://trainer:8080", url);
+    if (url && settings.server)
+        return command_usage("login", "the server is named twice: '%s' and --server '%s'", url,
+                             settings.server);
+    if (url)
+        settings.server = url;
     if (!user || !*user)
         return command_usage("login", "--user NAME is needed");
     struct error err = {0};

@@ -10,7 +10,8 @@ static const char help[] =
     "usage: et move [options] ID first|last|OTHER-ID\n"
     "       et move --priority N [options] ID\n\n"
     "Moves a job that has not begun to another place among your own of the same pool:\n"
-    "to the front, to the end, or before another, whose priority it then has.\n\n"
+    "to the front, to the end, or before another, whose priority it then has.  Of an\n"
+    "array all jobs that have not begun are moved, in their order.\n\n"
     "      --priority N       or give it this priority, -1000 to 1000\n" CLIENT_OPTIONS_HELP "\nexample:\n"
     "  et move 019a3f0c1d2e4b5a69788796a5b4c3d2 first\n";
 
@@ -20,11 +21,15 @@ static enum status move(struct client *c, const char *id, json_t *body, struct e
     CLEANUP(json_decrefp) json_t *moved = NULL;
     TRY(client_document(c, id, &document, err));
     const char *collection = client_collection(json_get_string(document, "type", ""));
-    if (!collection || !json_object_get(document, "processing-state"))
-        return error_set(err, INVALID, "'%s' is no job", id);
+    bool is_array = collection && !strcmp(collection, "arrays");
+    if (!collection || !(is_array || json_object_get(document, "processing-state")))
+        return error_set(err, INVALID, "'%s' is neither a job nor an array", id);
     CLEANUP(freep) char *path = xasprintf("/%s/%s/move", collection, id);
     TRY(client_json(c, "POST", path, body, &moved, err));
-    client_print(c, moved, "moved; its priority is %lld", (long long)json_get_int(moved, "priority", 0));
+    if (is_array)
+        client_print(c, moved, "moved, all of it that has not begun");
+    else
+        client_print(c, moved, "moved; its priority is %lld", (long long)json_get_int(moved, "priority", 0));
     return OK;
 }
 

@@ -1,4 +1,5 @@
 /* plot.c - `et plot`: a job's curves in the terminal, or as SVG. */
+#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
@@ -84,9 +85,9 @@ static enum status write_svg(const char *path, const struct buf *svg, struct err
     CLEANUP(file_closep) FILE *file = to_stdout ? NULL : fopen(path, "wbe");
     FILE *out = to_stdout ? stdout : file;
     if (!out)
-        return error_set(err, FAILED, "cannot create '%s'", path);
+        return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
     if (fwrite(svg->data, 1, svg->size, out) != svg->size || fflush(out))
-        return error_set(err, FAILED, "cannot write '%s'", path);
+        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", path, strerror(errno));
     return OK;
 }
 
@@ -107,6 +108,9 @@ static enum status show_layers(struct client *c, const struct options *o, const 
     struct terminal terminal;
     CLEANUP(buf_release) struct buf out;
     buf_init(&out, OUT_MAX);
+    if (!times)
+        return error_set(err, INVALID, "'%s' is no training job: only these have times of their layers",
+                         o->id);
     if (!json_array_size(times))
         return error_set(err, NOT_FOUND, "'%s' has no times of its layers: they come when it is finished",
                          o->id);

@@ -133,6 +133,14 @@ static bool take_option(struct run *run, int option, const char *value)
     }
 }
 
+static const char *option_takes(int option)
+{
+    return option == 'p'      ? "-p, --param takes NAME=VALUE, such as trees=100"
+           : option == MEMORY ? "--memory takes bytes, as 16G, 512M or 1000"
+           : option == CPU    ? "--cpu takes a whole number of processors"
+                              : "--gpu takes a whole number of GPUs";
+}
+
 /* ---- sending ---- */
 
 static enum status send_script(struct client *c, const struct run *run, json_t **ret_job, struct error *err)
@@ -207,7 +215,7 @@ int command_run_script(int argc, char **argv)
                 return command_fail(&err);
         } else if (option == 'p' || option == 'i' || option == 'w' || (option > 0 && option <= NETWORK)) {
             if (!take_option(&run, option, optarg))
-                return command_usage("run", "'%s' is not what its option takes", optarg);
+                return command_usage("run", "'%s': %s", optarg, option_takes(option));
         } else if (option >= JOB_FLAG_AFTER && option < JOB_FLAG_END) {
             int end = job_flags_take(&run.flags, "run", option, optarg);
             if (end >= 0)

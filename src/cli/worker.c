@@ -214,6 +214,9 @@ static int read_settings(int argc, char **argv, struct settings *s)
         return command_usage("worker", "'%s' is one word too many", argv[optind]);
     if (!s->worker.server || !*s->worker.server)
         return command_usage("worker", "worker needs --server");
+    if (strncmp(s->worker.server, "http://", 7) != 0 && strncmp(s->worker.server, "https://", 8) != 0)
+        return command_usage("worker", "'%s' is no URL of a server, such as http://trainer:8080",
+                             s->worker.server);
     long n_slots = 1, gib = 64;
     int end = slots ? read_number("--slots", slots, MAX_SLOTS, &n_slots) : -1;
     if (end < 0 && max_fetch)

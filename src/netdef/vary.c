@@ -30,7 +30,7 @@ static enum status write_value(const ProtobufCFieldDescriptor *field, const json
         return error_set(err, INVALID, "'%s' takes %s", field->name,
                          field->type == PROTOBUF_C_TYPE_MESSAGE ? "no value of its own"
                                                                 : "a number, a word, true or false");
-    CLEANUP(freep) char *text = json_dumps(value, JSON_ENCODE_ANY);
+    CLEANUP(freep) char *text = json_text(value);
     bool bare = word && field->type == PROTOBUF_C_TYPE_ENUM;
     if (bare && (!*word || strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") != strlen(word)))
         return error_set(err, INVALID, "'%s' takes a word such as those in solver.prototxt, not '%.64s'",

@@ -137,14 +137,16 @@ enum status queue_kill(struct store *s, const char *owner, const char *id, const
 
 struct job_move {
     enum { MOVE_NOT, MOVE_FIRST, MOVE_LAST, MOVE_BEFORE } where;
-    const char *before; /* MOVE_BEFORE: a job of the same owner and pool */
-    int priority;       /* MOVE_NOT: the new priority */
+    const char *
+        before; /* MOVE_BEFORE: a job of the same owner and pool, or an array: its first that has not begun */
+    int priority; /* MOVE_NOT: the new priority */
 };
 /*
  * Reorders an owner's jobs that have not begun, in their pool.  The job moved
- * takes the priority of its new neighbours; its document says it.
+ * takes the priority of its new neighbours; its document says it.  Of an array
+ * all that have not begun are moved, in their order.
  * Errors: NOT_FOUND; CONFLICT when it, or the one it should precede, has
- * begun, ended, or is of another pool.
+ * begun, ended, or is of another pool, or an array that is still being made.
  */
 enum status queue_move(struct store *s, const char *owner, const char *id, const struct job_move *move,
                        int64_t now_ms, struct document *ret_document, struct error *err);

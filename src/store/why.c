@@ -96,7 +96,10 @@ static enum status read_workers(struct store *s, const struct job *job, int64_t 
     TRY(workers_list(s, &list, err));
     for (int i = 0; i < list.n; i++) {
         const struct worker_info *worker = &list.workers[i];
-        if (worker->drained || now_ms - worker->seen_ms > WORKER_ALIVE_MS || !serves(worker, job->pool))
+        if (now_ms - worker->seen_ms > WORKER_ALIVE_MS || !serves(worker, job->pool))
+            continue;
+        w->drained += worker->drained;
+        if (worker->drained)
             continue;
         w->workers++;
         w->slots += worker->slots;

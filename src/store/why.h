@@ -16,6 +16,7 @@ struct why {
     int running, max_running; /* of its owner in its pool; max_running 0: no limit */
     int64_t place, ready;     /* in its pool by the real order, from 1, of so many; 0: it is not ready */
     int workers, slots, busy; /* of its pool: those alive and not drained */
+    int drained;              /* workers of its pool that are alive, and drained */
     int64_t usual_ms;         /* mean of the pool's latest good attempts; 0: there are none */
     int64_t start_ms;         /* estimate of its start; 0: none */
     char *last_reason;        /* how its last attempt ended; "" */

@@ -50,6 +50,7 @@ struct job {
     atomic_bool stop;     /* ending is not GOES_ON */
     atomic_bool over;     /* ABANDONED or LOST: no more exchanges */
     atomic_bool finished; /* the heart ends */
+    atomic_bool telling;  /* the outcome is on its way: beats find nothing out any more */
     int wake;             /* eventfd, raised with `stop` */
 
     pthread_mutex_t lock;
@@ -553,6 +554,8 @@ static bool beat(struct job *job)
         return true;
     enum status status =
         lease_send(job->http[HEART], job->host->server_url, &job->lease, &post, &answer, &err);
+    if (job->telling)
+        return status != UNAVAILABLE;
     if (status == CONFLICT || status == DENIED || status == NOT_FOUND)
         job_end(job, JOB_LOST);
     else if (status == OK && json_get_bool(answer, "cancel", false))
@@ -687,11 +690,12 @@ void job_finish(struct job *job, const char *outcome, const char *reason, json_t
         if (put_file(job, OWN, stream_files[i], stream_files[i], &err) != OK)
             log_event("worker.log-refused", "job=%s attempt=%d stream=%s reason=%s", job->lease.job,
                       job->lease.attempt, stream_names[i], log_value(err.message, text));
-    /* Its next beat would meet a finished attempt.  Once the outcome is sent again and again, the lease may
-     * lapse: the server extends it when it comes back. */
-    stop_heart(job);
+    /* A finish may take longer than the lease, so the heart beats until it is answered; a beat may then meet
+     * the finished attempt. */
+    job->telling = true;
     if (!job->over)
         send_outcome(job, outcome, reason, result);
+    stop_heart(job);
 }
 
 void job_free(struct job *job)

@@ -25,9 +25,11 @@ class Job:
         self.lease.update(more)
         self.logs = {"stdout": b"", "stderr": b""}
         self.points, self.progress, self.blobs, self.puts = {}, None, {}, []
-        self.heartbeats = 0
+        self.heartbeats = self.late_beats = 0
         self.cancel = self.gone = False
+        self.slow_finish = False  # answered after two beats, and one that met the finished attempt
         self.finish = None
+        self.answered = False
 
 
 class Server:
@@ -147,6 +149,8 @@ class Server:
             data = job.inputs.get(what[len("inputs/"):])
             return (200, data) if data is not None else (404, {})
         if job.gone or (job.finish and what != "finish"):
+            job.late_beats += what == "heartbeat"
+            self.changed.notify_all()
             return 409, {"title": "over"}
         if what == "heartbeat":
             job.heartbeats += 1
@@ -172,7 +176,14 @@ class Server:
             job.puts.append(what[len("blobs/"):])
             return 200, {"sha256": digest, "size": len(body)}
         if what == "finish":
+            if job.slow_finish:
+                beats = job.heartbeats
+                if not self.changed.wait_for(lambda: job.heartbeats >= beats + 2, DEADLINE):
+                    return 400, {"title": "no heart beats"}
             job.finish = job.finish or json.loads(body)
+            if job.slow_finish and not self.changed.wait_for(lambda: job.late_beats, DEADLINE):
+                return 400, {"title": "no heart beats"}
+            job.answered = True
             return 200, {}
         return 404, {}
 

@@ -345,7 +345,6 @@ class OurWorker(Case):
         self.assertEqual(self.run_script("echo.py")["status"], "completed")
 
     @unittest.skipUnless(importlib.util.find_spec("sklearn"), "python3-sklearn is missing")
-    @unittest.skipIf(harness.DATABASE == "postgres", "it takes its time, and says nothing of a database")
     def test_the_wine_regression_of_the_examples_runs(self):
         example = os.path.join(harness.ROOT, "examples", "boss")
         shutil.copy(os.path.join(example, "scripts", "wine.py"), self.folder)
@@ -358,6 +357,8 @@ class OurWorker(Case):
         self.assertLess(outcome["loss"], outcome["variance"])
         order = self.ended(self.post("/job/create", {**job, "depedentVariable": "con_lot"})["_id"])
         self.assertIn("there is no column 'con_lot'", order["error"])
+
+    test_the_wine_regression_of_the_examples_runs.only_database = "sqlite"  # it takes its time
 
     def test_a_job_without_a_script_fails(self):
         order = self.ended(self.post("/job/create", {"projectName": "p"})["_id"])

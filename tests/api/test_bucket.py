@@ -21,11 +21,8 @@ BUCKET = "/cats-request"
 LABEL = "[WORKER - ACK] it's a 'cat'!"
 
 
-FILES = unittest.skipIf(harness.DATABASE == "postgres", "items are files of the server, whatever its database")
-
-
-@FILES
 class Case(unittest.TestCase):
+    only_database = "sqlite"  # items are files of the server, whatever its database
     arguments = ["--bucket", "cats-request:cats", "--allow-private-urls"]
     more = []
 
@@ -411,8 +408,9 @@ class OwnClassifier(unittest.TestCase):
             harness.Server(["--bucket", "pets:foo:nothing"])
 
 
-@FILES
 class Guard(unittest.TestCase):
+    only_database = "sqlite"
+
     def test_private_addresses_are_refused_unless_allowed(self):
         with harness.Server(["--bucket", "b:u"]) as server:
             for host in ["127.0.0.1", "localhost", "10.0.0.1", "[::1]", "169.254.169.254"]:

@@ -260,6 +260,18 @@ class Arrays(Queue):
                                          "cancelled": 0})
         self.assertEqual((shown["made"], shown["ended"]), (3, False))
 
+    def test_an_array_is_moved_whole(self):
+        solver = self.ready_solver()
+        first = self.chain.training_job(solver)["id"]
+        array = self.make(solver, [{"base_lr": 0.1}, {"base_lr": 0.2}])["id"]
+        last = self.chain.training_job(solver, priority=1)["id"]
+        moved = self.client.post(f"/arrays/{array}/move", {"before": "first"})
+        self.assertEqual((moved.status, moved.json["id"]), (200, array))
+        self.assertEqual([j["priority"] for j in self.jobs(array)], [1, 1])
+        self.assertEqual(self.names_of_leases(4), [j["id"] for j in self.jobs(array)] + [last, first])
+        self.refuse(self.client.post(f"/arrays/{array}/move", {"before": "last"}), 409, "all of array", "has begun")
+        self.refuse(self.new_user().post(f"/arrays/{array}/move", {"before": "first"}), 404)
+
     def test_a_wrong_parameter_is_told_with_its_place_and_nothing_is_made(self):
         solver = self.ready_solver()
         for parameters, words in (
@@ -482,6 +494,12 @@ class Schedules(Queue):
         reply = self.client.post("/schedules", parts=[("script", "a.py", b"pass"), ("document", json.dumps(
             {"cron": "@daily", "job": {"solver-id": self.chain.solver()["id"]}}))])
         self.refuse(reply, 400, "takes no script")
+
+    def test_a_wrong_time_is_told_once(self):
+        body = {"cron": "61 * * * *", "type": "job", "job": {"script": "a"}}
+        reply = self.client.post("/schedules", body)
+        self.assertEqual(reply.json["detail"], "cron: '61' is no minute: numbers from 0 to 59, such as *, 5, 1-5, */2 "
+                         "or 1,3")
 
     def test_what_cannot_be_repeated_says_why(self):
         solver = self.ready_solver()

@@ -101,12 +101,15 @@ class Feeds(Case):
         self.assertEqual((1, 3), (page["last_seq"], page["pending"]))
 
     def test_bad_queries_are_refused(self):
-        for query in ("feed=x", "feed=continuous&since=x", "heartbeat=x", "heartbeat=-5", "limit=-1"):
+        for query in ("feed=x", "feed=continuous&since=x", "heartbeat=x", "heartbeat=-5", "limit=-1", "include_docs=maybe",
+                      "filter=_doc_ids", "doc_ids=%5B%5D", "view=x", "descending=true"):
             self.assertEqual(400, self.client.get("/elastic-thought/_changes?" + query).status, query)
         for query in ("types=x", "since=x", "since=1/", "since=1/2/3", "since=1/2/3:", "since=-1", "heartbeat=1",
                       "log=" + ",".join("0" * 32 for _ in range(7))):
             self.assertIn(self.client.get("/events?" + query).status, (400, 404), query)
         self.assertEqual(404, self.client.get("/events?log=" + "0" * 32).status)
+        made = self.chain.make("/datafiles", {"url": "http://192.0.2.1/1.zip"})["id"]
+        self.assertEqual(400, self.client.get(f"/datafiles/{made}/logs?follow=perhaps").status)
         self.assertEqual(400, self.client.get("/events", headers={"Last-Event-ID": "junk"}).status)
 
     def test_the_database_tells_its_size_with_and_without_a_slash(self):

@@ -374,6 +374,20 @@ def a_lost_job_is_killed_and_forgotten():
         expect("failed", finish_of(server, Job("fetch", {})))
 
 
+def the_heart_beats_until_a_slow_finish_is_answered():
+    with running() as (server, worker):
+        server.files["/files/x"] = (200, {}, b"abc", 3)
+        job = Job("fetch", {"url": server.url + "/files/x", "name": "x"})
+        job.slow_finish = True
+        server.offer(job)
+        server.wait("answer to the finish", lambda: job.answered)
+        expect("done", job.finish)
+        expect("failed", finish_of(server, Job("fetch", {})))
+        assert worker.stop() == 0
+        said = "".join(worker.said())
+        assert "outcome=done" in said and "outcome=lost" not in said, said
+
+
 def a_stopped_worker_gives_its_jobs_back_and_they_go_on():
     with running("--slots", "2") as (server, worker):
         jobs = [server.offer(train_job(ENDLESS)), server.offer(train_job(ENDLESS))]

@@ -41,6 +41,8 @@ class Workers(Case):
         self.admin.post(f"/workers/{self.worker.name}/drain")
         made = self.chain.make("/datafiles", {"url": "http://192.0.2.1/1.zip"})
         self.assertEqual(self.worker.ask().status, 204)
+        self.assertRegex(self.client.get(f"/datafiles/{made['id']}/why").json["why"],
+                         "no worker serves that pool now: [0-9]+ (is|are) drained$")
         waiting = self.in_background(lambda: self.worker.ask(wait_ms=30000))
         self.admin.post(f"/workers/{self.worker.name}/resume")
         self.assertEqual(waiting().json["jobs"][0]["job"], made["id"])

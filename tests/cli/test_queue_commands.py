@@ -43,6 +43,27 @@ class Commands(unittest.TestCase):
     def parameters(self, array):
         return [j["parameters"] for j in self.client.get(f"/arrays/{array}/jobs").json["items"]]
 
+    def test_the_server_to_log_in_to_is_an_argument_or_an_option(self):
+        password = os.path.join(self.folder, "password")
+        with open(password, "w") as file:
+            file.write("a-long-password\n")
+        environment = {"PATH": os.environ["PATH"], "XDG_CONFIG_HOME": os.path.join(self.folder, "config")}
+
+        def et(*arguments):
+            done = subprocess.run([harness.ET, *arguments], capture_output=True, text=True, env=environment)
+            return done.returncode, (done.stdout or done.stderr).strip()
+
+        login = ["login", "--user", "grace", "--password-file", password]
+        self.assertEqual(et(*login, "--register", "grace@example.org", self.server.url + "/"),
+                         (0, f"logged in to {self.server.url} as grace"))
+        self.assertEqual(et(*login, "--server", self.server.url), (0, f"logged in to {self.server.url} as grace"))
+        self.assertIn("no jobs under way", et("ps")[1])
+        for wrong, words in ((["trainer:8080"], "no URL of a server"), ([self.server.url, "x"], "one argument too many"),
+                             (["--server", self.server.url, self.server.url], "named twice")):
+            status, said = et(*login, *wrong)
+            self.assertEqual(status, 2)
+            self.assertIn(words, said)
+
     def test_parameters_are_crossed(self):
         array = self.et("submit", "--param", "base_lr=0.1,1", "--param", "lr_policy=fixed,step", self.folder)
         self.assertEqual(self.parameters(array), [
@@ -111,6 +132,8 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.parameters(array), [{"n": 1, "on": True}, {"n": 2, "on": True}, {"n": 1, "on": "x"},
                                                   {"n": 2, "on": "x"}])
         self.assertEqual(self.et("status", array), f"array {array}: 4 jobs  4 ready")
+        self.assertEqual(self.et("move", array, "first"), "moved, all of it that has not begun")
+        self.assertEqual(self.et("move", "--priority", "3", array), "moved, all of it that has not begun")
         results = [json.loads(line) for line in self.et("get", array).splitlines()]
         self.assertEqual([(r["index"], r["state"]) for r in results], [(n, "ready") for n in range(4)])
         self.assertIn("its jobs have logs", self.et("logs", array, status=1))
@@ -119,6 +142,19 @@ class Commands(unittest.TestCase):
                             ("a\n", "no parameter sets")):
             self.assertIn(words, self.et("run", "--array", self.write("bad.csv", text), script, status=1))
         self.et("cancel", array)
+
+    def test_a_file_of_sets_is_crossed_with_values_and_never_forgotten(self):
+        script, sets = self.write("d.py", "pass"), self.write("d.jsonl", '{"a": 1}\n{"a": 2}\n')
+        array = self.et("run", "--array", sets, "--sweep", "b=0.3,x", script)
+        self.assertEqual(self.parameters(array), [{"a": a, "b": b} for b in (0.3, "x") for a in (1, 2)])
+        self.et("cancel", array)
+        self.assertIn("it comes once", self.et("run", "--sweep", "b=1", "--array", sets, script, status=2))
+
+    def test_what_has_no_layers_and_what_is_no_server_are_told(self):
+        job = self.et("run", self.write("e.py", "pass"))
+        self.assertIn("is no training job", self.et("plot", "--layers", job, status=1))
+        self.assertIn("no URL of a server", self.et("worker", "--server", "trainer:8080", status=2))
+        self.et("cancel", job)
 
     def test_all_jobs_are_listed_together_and_an_array_in_one_line(self):
         script = self.write("b.py", "pass")

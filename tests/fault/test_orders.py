@@ -20,7 +20,7 @@ import tempfile
 import threading
 import unittest
 
-from service import DATABASE, Gone, Service, picture
+from service import Gone, Service, picture
 from test_scripts import sandbox_works
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'api'))
@@ -362,9 +362,10 @@ class Taker(threading.Thread):
             self.boss.repeat('POST', BUCKET + '/queue', dict(item, progress=100, value=value))
 
 
-@unittest.skipIf(DATABASE == 'postgres', 'items are files of the server, whatever its database')
 class Items(unittest.TestCase):
-    """A bucket's items."""
+    """A bucket's items: files of the server, whatever its database."""
+
+    only_database = 'sqlite'
 
     def begin(self, *more, **faults):
         self.origin = Origin()

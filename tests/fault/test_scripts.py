@@ -307,9 +307,11 @@ sys.exit(n == 3)
         self.assertIn('not all jobs of the array', self.et('run', '-w', '--sweep', 'n=2,3', script, status=1))
 
     def test_wrong_usage_is_told(self):
-        for arguments in (['run'], ['run', '-p', 'x', 'a.py'], ['run', '--memory', 'much', 'a.py'],
-                          ['run', '--cpu', 'x', 'a.py'], ['run', '--odd', 'a.py']):
-            self.et(*arguments, status=2)
+        for arguments, words in ((['run'], 'one script'), (['run', '-p', 'x', 'a.py'], "'x': -p, --param takes NAME=VALUE"),
+                                 (['run', '--memory', 'much', 'a.py'], "'much': --memory takes bytes, as 16G"),
+                                 (['run', '--cpu', 'x', 'a.py'], "'x': --cpu takes a whole number"),
+                                 (['run', '--odd', 'a.py'], 'odd')):
+            self.assertIn(words, self.et(*arguments, status=2))
         self.assertIn("cannot open 'none.py'", self.et('run', 'none.py', status=1))
         self.assertIn('no pool of workers', self.et('run', '--gpu', '7', self.write('b.py', ''), status=1))
 

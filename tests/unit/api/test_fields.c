@@ -75,7 +75,7 @@ static void a_body_that_does_not_fit_is_refused_with_its_place(void **state)
     static const struct {
         const char *in, *pointer, *message;
     } rows[] = {
-        {"[]", "", "the body is an array: expected an object"},
+        {"[]", "", "the body is an array of 0 elements: expected an object"},
         {"{}", "/name", "'name' is missing: expected a string of 1 to 8 bytes"},
         {"{\"name\":\"\"}", "/name", "'name' is the string '': expected a string of 1 to 8 bytes"},
         {"{\"name\":7}", "/name", "'name' is 7: expected a string of 1 to 8 bytes"},
@@ -95,7 +95,7 @@ static void a_body_that_does_not_fit_is_refused_with_its_place(void **state)
         {"{\"name\":\"a\",\"labels\":[\"x\",5]}", "/labels/1",
          "'labels/1' is 5: expected a string of 0 to 5 bytes"},
         {"{\"name\":\"a\",\"labels\":[\"x\",\"y\",\"z\"]}", "/labels",
-         "'labels' is an array: expected an array of 0 to 2 elements, or null"},
+         "'labels' is an array of 3 elements: expected an array of 0 to 2 elements, or null"},
         {"{\"name\":\"a\",\"counts\":{\"a/b~\":\"1\"}}", "/counts/a~1b~0",
          "'counts/a~1b~0' is the string '1': expected an integer"},
         {"{\"name\":\"a\",\"test\":{\"datafile-id\":\"xyz\"}}", "/test/datafile-id",

@@ -38,8 +38,8 @@ static void text_of_xml_is_escaped_and_loses_control_characters(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 100);
-    buf_puts_xml(&b, "a<b & c\x1b[m>\n\xc3\xa9");
-    assert_string_equal(b.data, "a&lt;b &amp; c[m>\xc3\xa9");
+    buf_puts_xml(&b, "a<b & \"c\"\x1b[m]]>\n\xc3\xa9");
+    assert_string_equal(b.data, "a&lt;b &amp; &quot;c&quot;[m]]&gt;\xc3\xa9");
     buf_release(&b);
 }
 

@@ -27,11 +27,25 @@ static void ids_are_valid_and_differ(void **state)
     assert_false(id_is_valid(a));
 }
 
+static void ids_of_a_process_sort_by_age_within_a_millisecond_too(void **state)
+{
+    (void)state;
+    char before[ID_MAX], id[ID_MAX];
+    id_new(before);
+    for (int i = 0; i < 100000; i++) { /* hundreds a millisecond */
+        id_new(id);
+        assert_true(id_is_valid(id));
+        assert_true(strcmp(before, id) < 0);
+        memcpy(before, id, ID_MAX);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_agree_with_the_standard),
         cmocka_unit_test(ids_are_valid_and_differ),
+        cmocka_unit_test(ids_of_a_process_sort_by_age_within_a_millisecond_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

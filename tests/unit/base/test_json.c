@@ -1,5 +1,7 @@
 #include "../test.h"
 
+#include <math.h>
+
 #include "base/json.h"
 
 static void what_is_not_strict_json_is_refused_with_its_place(void **state)
@@ -57,6 +59,59 @@ static void text_is_compact_and_sorted(void **state)
     assert_int_equal(json_get_int(json, "a", 5), 5);
 }
 
+/* What Python's repr() says of the same doubles. */
+static void reals_have_the_fewest_digits_that_read_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"0.3", "0.3"},
+        {"-0.1", "-0.1"},
+        {"0.30000000000000004", "0.30000000000000004"},
+        {"5e-324", "4.94065645841247e-324"},
+        {"1.7976931348623157e308", "1.7976931348623157e308"},
+        {"3.0", "3.0"},
+        {"-0.0", "-0.0"},
+        {"9007199254740993", "9007199254740993"},
+        {"1e22", "1e22"},
+        {"123456789012345680.0", "1.2345678901234568e17"},
+        {"[0.1,{\"0.29999999999999999\":[-2.5,7]},\"a\\\\\",0.7]",
+         "[0.1,{\"0.29999999999999999\":[-2.5,7]},\"a\\\\\",0.7]"},
+        {"[\"\\\"0.29999999999999999\\\"\",0.29999999999999999]", "[\"\\\"0.29999999999999999\\\"\",0.3]"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct error err = {0};
+        CLEANUP(json_decrefp) json_t *json = NULL;
+        assert_ok(json_read(cases[i].in, strlen(cases[i].in), &json, &err));
+        CLEANUP(freep) char *text = json_text(json);
+        assert_string_equal(text, cases[i].out);
+    }
+    char out[REAL_TEXT_MAX];
+    assert_string_equal(real_text(255, out), "255");
+    assert_string_equal(real_text(0.99609375, out), "0.99609375");
+}
+
+static void every_real_reads_back_as_itself(void **state)
+{
+    (void)state;
+    uint64_t bits = 1;
+    for (int i = 0; i < 20000; i++) {
+        bits = bits * 6364136223846793005u + 1442695040888963407u;
+        double value, back;
+        memcpy(&value, &bits, sizeof(value));
+        if (!isfinite(value))
+            continue;
+        struct error err = {0};
+        CLEANUP(json_decrefp) json_t *json = json_pack("[f]", value);
+        CLEANUP(freep) char *text = json_text(json);
+        CLEANUP(json_decrefp) json_t *again = NULL;
+        assert_ok(json_read(text, strlen(text), &again, &err));
+        back = json_real_value(json_array_get(again, 0));
+        assert_memory_equal(&back, &value, sizeof(value));
+    }
+}
+
 static void bytes_that_are_no_utf8_become_replacement_characters(void **state)
 {
     (void)state;
@@ -87,6 +142,8 @@ int main(void)
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(brackets_in_strings_do_not_nest),
         cmocka_unit_test(text_is_compact_and_sorted),
+        cmocka_unit_test(reals_have_the_fewest_digits_that_read_back),
+        cmocka_unit_test(every_real_reads_back_as_itself),
         cmocka_unit_test(bytes_that_are_no_utf8_become_replacement_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

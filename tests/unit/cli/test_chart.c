@@ -60,7 +60,7 @@ static void names_cannot_leave_their_place(void **state)
     CLEANUP(buf_release) struct buf out;
     buf_init(&out, 1 << 16);
     chart_svg(&(struct curve){"<b>&\x1b", 2, ramp_x, ramp_y, 0}, 1, "a<script>", &out);
-    assert_non_null(strstr(out.data, ">&lt;b>&amp;</text>"));
+    assert_non_null(strstr(out.data, ">&lt;b&gt;&amp;</text>"));
     assert_null(strstr(out.data, "<script>"));
     buf_clear(&out);
     terminal_put(&out, "a\x1b[31m\nb", 0);

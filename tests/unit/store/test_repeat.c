@@ -61,6 +61,97 @@ static void an_element_is_the_template_with_its_patch_under_its_own_id(void **st
     }
 }
 
+/* Leases one job: 100 and more are elements of the array, by their number; the rest as they are numbered. */
+static int lease_any(struct store *s)
+{
+    struct error err;
+    CLEANUP(job_list_release) struct job_list jobs = {0};
+    const char *pool = "cpu";
+    char request[33];
+    random_hex(16, request);
+    struct lease_request r = {
+        .request_id = request, .worker = "w", .pools = &pool, .n_pools = 1, .slots = 1, .lease_ms = LEASE_MS};
+    assert_ok(queue_lease(s, &r, T0, &jobs, &err));
+    if (!jobs.n)
+        return 0;
+    int64_t seed = json_get_int(json_object_get(jobs.jobs[0].spec, "spec"), "seed", -1);
+    return seed >= 0 ? 100 + (int)seed : (int)strtol(jobs.jobs[0].id, NULL, 16);
+}
+
+/* Jobs 1 and 2 of priority 4, the array of three (100, 101, 102) of the same, jobs 3 and 4 of 4 and 1. */
+static void an_array_is_moved_whole_and_keeps_its_order(void **state)
+{
+    (void)state;
+    enum { ALL = -1 }; /* for the array's id */
+    static const struct {
+        const char *what;
+        int moved, where, before, priority;
+        int leased_before; /* of jobs, before the move */
+        int expected[8];
+        int told; /* the priority in an element's document */
+    } cases[] = {
+        {"first", ALL, MOVE_FIRST, 0, 0, 0, {100, 101, 102, 1, 2, 3, 4}, 4},
+        {"last", ALL, MOVE_LAST, 0, 0, 0, {1, 2, 3, 4, 100, 101, 102}, 1},
+        {"before one", ALL, MOVE_BEFORE, 2, 0, 0, {1, 100, 101, 102, 2, 3, 4}, 4},
+        {"before one of another priority", ALL, MOVE_BEFORE, 4, 0, 0, {1, 2, 3, 100, 101, 102, 4}, 1},
+        {"before itself", ALL, MOVE_BEFORE, ALL, 0, 0, {1, 2, 100, 101, 102, 3, 4}, 4},
+        {"a new priority", ALL, MOVE_NOT, 0, 9, 0, {100, 101, 102, 1, 2, 3, 4}, 9},
+        {"one before the array", 4, MOVE_BEFORE, ALL, 0, 0, {1, 2, 4, 100, 101, 102, 3}, 4},
+        {"what has begun stays", ALL, MOVE_LAST, 0, 0, 3, {1, 2, 100, 3, 4, 101, 102}, 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *fixture = NULL;
+        struct error err;
+        fixture_setup(&fixture);
+        struct store *s = ((struct fixture *)fixture)->store;
+        CLEANUP(document_release) struct document d = {0};
+        CLEANUP(document_list_release) struct document_list list = {0};
+        int64_t next;
+        enqueue(s, ALICE, 1, (struct enqueue){.priority = 4});
+        enqueue(s, ALICE, 2, (struct enqueue){.priority = 4});
+        assert_ok(make_array(s, ALICE, numbered(3), &err));
+        assert_ok(try_enqueue(s, ALICE, 3, (struct enqueue){.priority = 4}, T0 + 1, &err));
+        assert_ok(try_enqueue(s, ALICE, 4, (struct enqueue){.priority = 1}, T0 + 1, &err));
+        for (int n = 0; n < cases[i].leased_before; n++)
+            assert_int_equal(lease_any(s), cases[i].expected[n]);
+        struct job_move move = {.where = cases[i].where, .priority = cases[i].priority};
+        if (cases[i].before)
+            move.before = id_of(cases[i].before == ALL ? ARRAY : cases[i].before);
+        if (queue_move(s, ALICE, id_of(cases[i].moved == ALL ? ARRAY : cases[i].moved), &move, T0 + 2, &d,
+                       &err) != OK)
+            fail_msg("%s: %s", cases[i].what, err.message);
+        for (int n = cases[i].leased_before; n < 8; n++) {
+            int got = lease_any(s);
+            if (got != cases[i].expected[n])
+                fail_msg("%s: lease %d gave %d, not %d", cases[i].what, n + 1, got, cases[i].expected[n]);
+        }
+        assert_ok(members_list(s, id_of(ARRAY), 0, 10, &list, &next, &err));
+        if (json_get_int(list.documents[2].body, "priority", 4) != cases[i].told)
+            fail_msg("%s: the document does not tell the priority", cases[i].what);
+        fixture_teardown(&fixture);
+    }
+}
+
+static void a_large_array_is_moved_where_there_is_no_room(void **state)
+{
+    struct store *s = ((struct fixture *)*state)->store;
+    struct error err;
+    CLEANUP(document_release) struct document d = {0};
+    enqueue(s, ALICE, 1, (struct enqueue){0}); /* both at one time: no room between them */
+    enqueue(s, ALICE, 2, (struct enqueue){0});
+    assert_ok(make_array(s, ALICE, numbered(600), &err));
+    struct job_move move = {.where = MOVE_BEFORE, .before = id_of(2)};
+    assert_ok(queue_move(s, ALICE, id_of(ARRAY), &move, T0 + 1, &d, &err));
+    assert_int_equal(lease_any(s), 1);
+    for (int n = 0; n < 600; n++)
+        assert_int_equal(lease_any(s), 100 + n);
+    assert_int_equal(lease_any(s), 2);
+    move.where = MOVE_FIRST;
+    assert_int_equal(queue_move(s, ALICE, id_of(ARRAY), &move, T0 + 1, &d, &err), CONFLICT);
+    assert_non_null(strstr(err.message, "all of array"));
+    assert_int_equal(queue_move(s, BOB, id_of(ARRAY), &move, T0 + 1, &d, &err), NOT_FOUND);
+}
+
 static void elements_are_leased_in_order_and_counted_by_state(void **state)
 {
     struct store *s = ((struct fixture *)*state)->store;
@@ -354,6 +445,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(an_element_is_the_template_with_its_patch_under_its_own_id),
         T(a_job_without_a_spec_is_repeated_and_a_patch_may_name_the_element),
+        cmocka_unit_test(an_array_is_moved_whole_and_keeps_its_order),
+        T(a_large_array_is_moved_where_there_is_no_room),
         T(elements_are_leased_in_order_and_counted_by_state),
         T(a_job_after_an_array_waits_for_all_of_it),
         T(a_job_after_an_array_fails_with_one_of_it),
