@@ -152,6 +152,27 @@ class Check(unittest.TestCase):
             peak = self.peak_of('test', '--model=' + net, '--weights=s_iter_2.caffemodel', '--iterations=1')
             self.assertAlmostEqual(found['inference-peak-bytes'] / peak, 1, delta=0.1, msg=name)
 
+    @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
+    def test_a_snapshot_and_its_reading_take_no_more_than_one_parameter_more(self):
+        layers = ''.join('layer { name: "ip%d" type: "InnerProduct" bottom: "x%d" top: "x%d"\n'
+                         '  inner_product_param { num_output: 2048 weight_filler { type: "constant" } } }\n'
+                         % (i, i, i + 1) for i in range(4))
+        self.write('net.prototxt', 'layer { name: "in" type: "DummyData" top: "x0" top: "y"\n'
+                                   '  dummy_data_param { shape { dim: 4 dim: 2048 } shape { dim: 4 dim: 2048 } } }\n'
+                                   '%slayer { name: "loss" type: "EuclideanLoss" bottom: "x4" bottom: "y" }' % layers)
+        solver = 'net: "net.prototxt" base_lr: 0.01 momentum: 0.9 lr_policy: "fixed" max_iter: %d %s\n'
+        self.write('none.prototxt', solver % (2, 'snapshot_after_train: false'))
+        without = self.peak_of('train', '--solver=none.prototxt')
+        parameter = 2048 * 2048 * 4
+        slack = 6 << 20  # code that is touched for it, that of HDF5 among it; each parameter has 16 MiB
+        for form, extension in (('BINARYPROTO', ''), ('HDF5', '.h5')):
+            self.write('s.prototxt', solver % (2, 'snapshot_prefix: "s" snapshot_format: %s' % form))
+            peak = self.peak_of('train', '--solver=s.prototxt')
+            self.assertLess(peak - without, parameter + slack, form)
+            self.write('more.prototxt', solver % (3, 'snapshot_after_train: false'))
+            peak = self.peak_of('train', '--solver=more.prototxt', '--snapshot=s_iter_2.solverstate' + extension)
+            self.assertLess(peak - without, 2 * parameter + slack, form)
+
 
 if __name__ == '__main__':
     unittest.main()
