@@ -76,10 +76,10 @@ static bool writes_snapshots(const Caffe__SolverParameter *solver)
 
 /* The states of all nets of the solver, planned together: test nets share the parameters of the train net. */
 static enum status training_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                                 struct input_shapes *inputs, int threads, int64_t *ret_bytes,
-                                 int64_t *ret_layer_bytes, struct error *err)
+                                 struct input_shapes *inputs, const struct peak_options *how,
+                                 int64_t *ret_bytes, int64_t *ret_layer_bytes, struct error *err)
 {
-    struct net_options options = {.threads = threads, .plan_only = true};
+    struct net_options options = {.threads = how->threads, .precision = how->precision, .plan_only = true};
     CLEANUP(net_freep) struct net *train = NULL;
     CLEANUP(net_state_release) struct net_state state = {0};
     solver_state_of(net, solver, -1, &state);
@@ -110,10 +110,11 @@ static enum status training_peak(const Caffe__NetParameter *net, const Caffe__So
  * which may be more than the net for predictions has.
  */
 static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                                  struct input_shapes *inputs, int threads, int64_t trained_layer_bytes,
-                                  int64_t *ret_bytes, struct error *err)
+                                  struct input_shapes *inputs, const struct peak_options *how,
+                                  int64_t trained_layer_bytes, int64_t *ret_bytes, struct error *err)
 {
-    const struct net_options options = {.threads = threads, .plan_only = true, .inference = true};
+    const struct net_options options = {
+        .threads = how->threads, .precision = how->precision, .plan_only = true, .inference = true};
     CLEANUP(net_freep) struct net *test = NULL;
     CLEANUP(net_state_release) struct net_state state = {0};
     solver_state_of(net, solver, 0, &state);
@@ -125,12 +126,13 @@ static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__S
 }
 
 enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                          struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err)
+                          struct input_shapes *inputs, const struct peak_options *how, struct peak *ret_peak,
+                          struct error *err)
 {
     struct peak peak = {-1, -1};
     int64_t layer_bytes;
-    TRY(training_peak(net, solver, inputs, threads, &peak.training, &layer_bytes, err));
-    TRY(inference_peak(net, solver, inputs, threads, layer_bytes, &peak.inference, err));
+    TRY(training_peak(net, solver, inputs, how, &peak.training, &layer_bytes, err));
+    TRY(inference_peak(net, solver, inputs, how, layer_bytes, &peak.inference, err));
     *ret_peak = peak;
     return OK;
 }

@@ -32,6 +32,11 @@ layer { name: "f" type: "Python" bottom: "d" top: "f" }
 '''
 
 
+def processor_has_bf16():
+    with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
+        return any('avx512_bf16' in line.split() for line in file if line.startswith('flags'))
+
+
 class Check(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix='et-check-')
@@ -115,6 +120,7 @@ class Check(unittest.TestCase):
                             (['net.prototxt', '--input=data=4,x'], 'as in data=64,1,28,28'),
                             (['net.prototxt', '--input=data=0,3'], 'as in data=64,1,28,28'),
                             (['net.prototxt', '--phase=BOTH'], 'TRAIN or TEST'),
+                            (['net.prototxt', '--precision=f16'], "--precision is 'f16'; it must be f32 or bf16"),
                             (['net.prototxt', '--threads=-1'], '--threads')):
             result = self.check(*args)
             self.assertEqual(result.returncode, 2, args)
@@ -136,9 +142,8 @@ class Check(unittest.TestCase):
         self.assertEqual(process.returncode, 0, command)
         return usage.ru_maxrss * 1024
 
-    @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
-    def test_peaks_are_within_a_tenth_of_what_a_run_takes(self):
-        for name in ('lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50'):
+    def expect_peaks(self, names, *flags):
+        for name in names:
             net = os.path.join(NETS, name + '.prototxt')
             if name in ('googlenet', 'resnet50'):  # their memory is known for any batch; two images are quick
                 with open(net) as file:
@@ -146,12 +151,31 @@ class Check(unittest.TestCase):
                 net = os.path.join(self.folder, name + '.prototxt')
             self.write('solver.prototxt', 'net: "%s" base_lr: 0.0001 momentum: 0.9 lr_policy: "fixed"\n'
                                           'max_iter: 2 random_seed: 1 snapshot_prefix: "s"\n' % net)
-            status, found = self.check_json(net, '--solver=solver.prototxt', '--threads=1')
+            status, found = self.check_json(net, '--solver=solver.prototxt', '--threads=1', *flags)
             self.assertEqual(status, 0)
-            peak = self.peak_of('train', '--solver=solver.prototxt')
+            peak = self.peak_of('train', '--solver=solver.prototxt', *flags)
             self.assertAlmostEqual(found['training-peak-bytes'] / peak, 1, delta=0.1, msg=name)
-            peak = self.peak_of('test', '--model=' + net, '--weights=s_iter_2.caffemodel', '--iterations=1')
+            peak = self.peak_of('test', '--model=' + net, '--weights=s_iter_2.caffemodel', '--iterations=1', *flags)
             self.assertAlmostEqual(found['inference-peak-bytes'] / peak, 1, delta=0.1, msg=name)
+
+    @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
+    def test_peaks_are_within_a_tenth_of_what_a_run_takes(self):
+        self.expect_peaks(('lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50'))
+
+    @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
+    @unittest.skipUnless(processor_has_bf16(), 'this processor has no avx512_bf16')
+    def test_so_are_those_in_bf16(self):
+        self.expect_peaks(('lenet', 'cifar10_quick', 'googlenet'), '--precision=bf16')
+
+    def test_bf16_is_refused_with_the_reason_where_the_processor_has_none(self):
+        self.write('net.prototxt', NET)
+        result = subprocess.run([ET, 'check', 'net.prototxt', '--input=data=4,3,6,6', '--precision=bf16'],
+                                cwd=self.folder, capture_output=True, text=True, timeout=120,
+                                env={**os.environ, 'ONEDNN_MAX_CPU_ISA': 'AVX2'})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('error: precision bf16 needs the instructions avx512_bf16, which ONEDNN_MAX_CPU_ISA=AVX2 '
+                      'does not allow', result.stderr)
+        self.assertIn('peak memory of training: not known', result.stdout)
 
     @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
     def test_a_snapshot_and_its_reading_take_no_more_than_one_parameter_more(self):
