@@ -60,7 +60,7 @@ static int64_t largest_parameter_bytes(const struct netdef *def)
 static int64_t running_bytes(const struct net *net)
 {
     struct net_memory m = net_memory(net);
-    return m.blobs + m.params + m.scratch + m.ahead + (int64_t)net_def(net)->n_layers * LAYER_BYTES;
+    return m.blobs + m.params + m.scratch + m.ahead + m.n_layers * LAYER_BYTES;
 }
 
 static int n_histories(const Caffe__SolverParameter *solver)

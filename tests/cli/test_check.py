@@ -3,9 +3,11 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
+import zlib
 
 ET = os.environ['ET']
 NETS = os.environ['ET_BENCH_NETS']
@@ -30,6 +32,31 @@ layer { name: "d" type: "Convolution" bottom: "data" top: "d"
 layer { name: "e" type: "ReLU" bottom: "d" top: "c" }
 layer { name: "f" type: "Python" bottom: "d" top: "f" }
 '''
+
+
+# The numbers in the list of images choose what passes the Filter.
+FILTERED = '''layer { name: "in" type: "ImageData" top: "data" top: "which"
+  image_data_param { source: "list.txt" batch_size: 32 } }
+layer { name: "conv0" type: "Convolution" bottom: "data" top: "c0"
+  convolution_param { num_output: 16 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "filter" type: "Filter" bottom: "c0" bottom: "which" bottom: "which" top: "few" top: "label"
+  propagate_down: true propagate_down: false propagate_down: false }
+layer { name: "conv" type: "Convolution" bottom: "few" top: "h"
+  convolution_param { num_output: 32 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "h" top: "h" }
+layer { name: "pool" type: "Pooling" bottom: "h" top: "p" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "ip" type: "InnerProduct" bottom: "p" top: "y" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "loss" propagate_down: true
+  propagate_down: false }
+'''
+
+
+def png(size):
+    """A black image of so many pixels a side."""
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', size, size, 8, 2, 0, 0, 0)) +
+            chunk(b'IDAT', zlib.compress((b'\0' + bytes(3 * size)) * size)) + chunk(b'IEND', b''))
 
 
 def processor_has_bf16():
@@ -161,6 +188,20 @@ class Check(unittest.TestCase):
     @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
     def test_peaks_are_within_a_tenth_of_what_a_run_takes(self):
         self.expect_peaks(('lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50'))
+
+    @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
+    def test_what_is_behind_a_filter_is_counted_for_each_number_that_passes(self):
+        with open(os.path.join(self.folder, 'a.png'), 'wb') as file:
+            file.write(png(64))
+        passing = range(31, 21, -1)  # of 32 images in each batch
+        self.write('list.txt', ''.join('a.png %d\n' % (i < n) for n in passing for i in range(32)))
+        self.write('net.prototxt', FILTERED)
+        self.write('solver.prototxt', 'net: "net.prototxt" base_lr: 0.0001 momentum: 0.9 lr_policy: "fixed"\n'
+                                      'max_iter: %d snapshot_after_train: false\n' % len(passing))
+        status, found = self.check_json('net.prototxt', '--solver=solver.prototxt', '--threads=1')
+        self.assertEqual(status, 0)
+        peak = self.peak_of('train', '--solver=solver.prototxt')
+        self.assertAlmostEqual(found['training-peak-bytes'] / peak, 1, delta=0.1)
 
     @unittest.skipIf(SANITIZED, 'a sanitizer takes memory of its own')
     @unittest.skipUnless(processor_has_bf16(), 'this processor has no avx512_bf16')
