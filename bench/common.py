@@ -75,7 +75,7 @@ def prepare_digits(folder):
 class Server:
     """et serve in a temporary folder, with one user."""
 
-    def __init__(self, workers=1, more=()):
+    def __init__(self, workers=1, more=(), knows_user=False):
         self.folder = tempfile.mkdtemp(prefix='et-bench-')
         self.log = open(os.path.join(self.folder, 'log'), 'w+')
         self.process = subprocess.Popen(
@@ -87,7 +87,8 @@ class Server:
             sys.exit('the server did not start: ' + self.log.read())
         self.address = line.split('//')[1].strip()
         self.authorization = 'Basic ' + base64.b64encode(b'bench:bench-password').decode()
-        self.json('POST', '/users', {'username': 'bench', 'email': 'b@example.org', 'password': 'bench-password'})
+        if not knows_user:
+            self.json('POST', '/users', {'username': 'bench', 'email': 'b@example.org', 'password': 'bench-password'})
 
     def __enter__(self):
         return self

@@ -4,9 +4,9 @@
     CAFFE=/path/to/caffe bench/nets_run.py [rounds] [--nets a,b] [--threads 1,2] [--batch N] [--batches 1,32]
         [--processor]
 
-A step is a whole one: data, forward, backward, momentum update.  Times are the least of interleaved rounds: for et and
-Caffe the difference of a longer and a shorter process, so that starting does not count; PyTorch and OpenCV measure
-their own loop.  --processor counts processor time instead of wall time, for a machine that others use too (one thread
+A step is a whole one: data, forward, backward, momentum update.  Rounds are interleaved.  For et and Caffe a time is the
+difference of a longer and a shorter process, the fastest of each over the rounds, so that starting does not count;
+PyTorch and OpenCV measure their own loop, and the fastest counts.  --processor counts processor time instead of wall time, for a machine that others use too (one thread
 only: waiting threads spin).  --batch is that of the big nets in training, --batches are those of predictions.  Memory
 is the peak of the resident set.
 """
@@ -21,7 +21,7 @@ import common
 
 PYTHON = '/usr/bin/python3'
 NETS = ['lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50']
-STEPS = {'lenet': 60, 'cifar10_quick': 20}  # of a run; 2 otherwise
+STEPS = {'lenet': 200, 'cifar10_quick': 40}  # of a run; 2 otherwise
 BIG = ['googlenet', 'resnet50']
 SOLVER = ('net: "%s" base_lr: 0.0001 momentum: 0.9 weight_decay: 0.0005 lr_policy: "fixed" display: 0 max_iter: %d '
           'random_seed: 1 snapshot_prefix: "%s" snapshot_after_train: %s test_initialization: false\n')
@@ -64,9 +64,9 @@ class Bench:
         return path
 
     def difference(self, command, steps, threads):
-        """Seconds a step and MiB; command(n) runs n steps."""
+        """Of a run of one step and of one of 1 + steps, by command(n); the steps between; MiB."""
         short, long = (run(command(n), self.folder, threads) for n in (1, 1 + steps))
-        return (long[self.column] - short[self.column]) / steps, long[2]
+        return short[self.column], long[self.column], steps, long[2]
 
     def training(self, peer, net, steps, threads):
         if peer == 'PyTorch':
@@ -93,7 +93,7 @@ class Bench:
 
     def own_loop(self, command, threads):
         result = run(command, self.folder, threads)
-        return float(result[3].split()[-2:][self.column]), result[2]
+        return 0, float(result[3].split()[-2:][self.column]), 1, result[2]
 
     def prepare(self, net):
         """The nets of each batch, and weights that fit them."""
@@ -106,12 +106,13 @@ class Bench:
                   os.path.join(self.folder, net + '.caffemodel'))
 
     def interleaved(self, peers, measure):
-        """peer: (least seconds, MiB)."""
+        """peer: (seconds a step, MiB)."""
         results = {peer: [] for peer in peers}
         for _ in range(self.args.rounds):
             for peer in peers:
                 results[peer].append(measure(peer))
-        return {peer: (min(r[0] for r in rows), max(r[1] for r in rows)) for peer, rows in results.items()}
+        return {peer: ((min(r[1] for r in rows) - min(r[0] for r in rows)) / rows[0][2], max(r[3] for r in rows))
+                for peer, rows in results.items()}
 
 
 def row(name, threads, results):

@@ -2,10 +2,11 @@
  * queue.c - rates of one queue: jobs taken in, then jobs leased and finished.
  *
  *   bench_queue store URL BLOBS     our store, in this process
+ *   bench_queue raw URL BLOBS       the store's statements in batches of 64 a transaction, on one connection
  *   bench_queue http ADDR:PORT TOKEN_FILE   our server, through its API
  *   bench_queue beanstalkd ADDR:PORT
  * with --clients N --seconds S, and for a store --finished N ended jobs first (then no measurement when
- * --seconds is 0).  Prints "enqueues cycles" a second.
+ * --seconds is 0) and --owners N, whose jobs they are.  Prints "enqueues cycles" a second.
  */
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -20,18 +21,18 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "store/sql.h"
-#include "store/store.h"
+#include "store/internal.h"
 
-#define OWNERS      100
 #define CLIENTS_MAX 256
+#define BATCH       64
+#define POOL        "bench" /* a server on the same database gives others */
 
 struct client;
 
 struct queue {
     void (*open)(struct client *c);
-    bool (*enqueue)(struct client *c);
-    bool (*cycle)(struct client *c); /* false: no job is left */
+    int (*enqueue)(struct client *c); /* both: how many were done */
+    int (*cycle)(struct client *c);   /* 0: no job is left */
     void (*close)(struct client *c);
 };
 
@@ -39,9 +40,9 @@ struct client {
     const struct queue *queue;
     const char *where, *token_file;
     struct store *store;
-    int index, n;
+    int index, n, owners;
     int64_t end_ms, done;
-    bool (*work)(struct client *c);
+    int (*work)(struct client *c);
     pthread_t thread;
     CURL *curl;
     struct buf answer;
@@ -67,25 +68,31 @@ static void store_client_open(struct client *c)
     (void)c;
 }
 
-static bool store_enqueue(struct client *c)
+/* Clients begin at different ones. */
+static void next_owner(struct client *c, char ret_owner[32])
+{
+    snprintf(ret_owner, 32, "user:bench%d", (7 * c->index + c->n++) % c->owners);
+}
+
+static int store_enqueue(struct client *c)
 {
     struct error err;
     char id[ID_MAX], owner[32];
     id_new(id);
-    snprintf(owner, sizeof(owner), "user:bench%d", (c->index + CLIENTS_MAX * c->n++) % OWNERS);
+    next_owner(c, owner);
     CLEANUP(json_decrefp) json_t *body = json_loads(body_text, 0, NULL);
-    struct new_job job = {.kind = "train"};
+    struct new_job job = {.kind = "train", .pool = POOL};
     struct new_document d = {.id = id, .type = "job", .body = body, .job = &job};
     if (documents_create(c->store, owner, &d, 1, NULL, clock_now_ms(), NULL, &err) != OK)
         die("enqueue", &err);
-    return true;
+    return 1;
 }
 
-static bool store_cycle(struct client *c)
+static int store_cycle(struct client *c)
 {
     struct error err;
     char request[33], worker[24];
-    const char *pool = "cpu";
+    const char *pool = POOL;
     random_hex(16, request);
     snprintf(worker, sizeof(worker), "bench-%d", c->index);
     struct lease_request r = {.request_id = request,
@@ -98,11 +105,11 @@ static bool store_cycle(struct client *c)
     if (queue_lease(c->store, &r, clock_now_ms(), &list, &err) != OK)
         die("lease", &err);
     if (!list.n)
-        return false;
+        return 0;
     struct finish f = {.job = list.jobs[0].id, .attempt = list.jobs[0].attempt, .outcome = OUTCOME_DONE};
     if (queue_finish(c->store, &f, clock_now_ms(), &err) != OK)
         die("finish", &err);
-    return true;
+    return 1;
 }
 
 static void nothing_to_close(struct client *c)
@@ -111,6 +118,95 @@ static void nothing_to_close(struct client *c)
 }
 
 static const struct queue queue_store = {store_client_open, store_enqueue, store_cycle, nothing_to_close};
+
+/* -- its statements without anything around them -- */
+
+static enum status raw_enqueue_batch(struct tx *tx, void *opaque, struct error *err)
+{
+    struct client *c = opaque;
+    CLEANUP(json_decrefp) json_t *body = json_loads(body_text, 0, NULL);
+    struct new_job job = {.kind = "train", .pool = POOL};
+    for (int i = 0; i < BATCH; i++) {
+        char id[ID_MAX], owner[32];
+        id_new(id);
+        next_owner(c, owner);
+        struct new_document d = {.id = id, .type = "job", .body = body, .job = &job};
+        CLEANUP(document_release) struct document made = {0};
+        TRY(limit_check(tx, owner, 1, err));
+        TRY(document_insert(tx, owner, &d, clock_now_ms(), &made, err));
+    }
+    return OK;
+}
+
+static int raw_enqueue(struct client *c)
+{
+    struct error err;
+    if (store_write(c->store, raw_enqueue_batch, c, &err) != OK)
+        die("enqueue", &err);
+    return BATCH;
+}
+
+struct batch {
+    struct leasing leasing[BATCH];
+    struct attempt_end finishing[BATCH];
+    struct finish finish[BATCH];
+    struct write_item items[BATCH], *list[BATCH];
+    int n;
+};
+
+static enum status raw_lease_batch(struct tx *tx, void *opaque, struct error *err)
+{
+    struct batch *b = opaque;
+    return lease_many(tx, b->list, BATCH, err);
+}
+
+static enum status raw_finish_batch(struct tx *tx, void *opaque, struct error *err)
+{
+    struct batch *b = opaque;
+    return finish_many(tx, b->list, (size_t)b->n, err);
+}
+
+static int raw_cycle(struct client *c)
+{
+    struct error err;
+    struct batch b = {0};
+    struct lease_request requests[BATCH];
+    char ids[BATCH][33], workers[BATCH][24];
+    const char *pool = POOL;
+    for (int i = 0; i < BATCH; i++) {
+        random_hex(16, ids[i]);
+        snprintf(workers[i], sizeof(workers[i]), "bench-%d", i);
+        requests[i] = (struct lease_request){.request_id = ids[i],
+                                             .worker = workers[i],
+                                             .pools = &pool,
+                                             .n_pools = 1,
+                                             .slots = 1,
+                                             .lease_ms = 600000};
+        b.leasing[i] = (struct leasing){.request = &requests[i], .now_ms = clock_now_ms()};
+        b.items[i].args = &b.leasing[i];
+        b.list[i] = &b.items[i];
+    }
+    if (store_write(c->store, raw_lease_batch, &b, &err) != OK)
+        die("lease", &err);
+    for (int i = 0; i < BATCH; i++) {
+        if (!b.leasing[i].list.n)
+            continue;
+        const struct job *job = &b.leasing[i].list.jobs[0];
+        b.finish[b.n] = (struct finish){.job = job->id, .attempt = job->attempt, .outcome = OUTCOME_DONE};
+        b.finishing[b.n] = (struct attempt_end){.finish = &b.finish[b.n], .now_ms = clock_now_ms()};
+        b.items[b.n].args = &b.finishing[b.n];
+        b.n++;
+    }
+    if (b.n && store_write(c->store, raw_finish_batch, &b, &err) != OK)
+        die("finish", &err);
+    for (int i = 0; i < BATCH; i++) {
+        leasing_release(&b.leasing[i]);
+        attempt_end_release(&b.finishing[i]);
+    }
+    return b.n;
+}
+
+static const struct queue queue_raw = {store_client_open, raw_enqueue, raw_cycle, nothing_to_close};
 
 /* -- our server -- */
 
@@ -154,14 +250,14 @@ static long post(struct client *c, const char *path, const char *bearer, const c
 }
 
 /* A datafile to be fetched: a document with a job that waits for nothing. */
-static bool http_enqueue(struct client *c)
+static int http_enqueue(struct client *c)
 {
     if (post(c, "/datafiles", NULL, "{\"url\": \"http://192.0.2.1/pictures.tar.gz\"}") != 201)
         die(c->answer.data, NULL);
-    return true;
+    return 1;
 }
 
-static bool http_cycle(struct client *c)
+static int http_cycle(struct client *c)
 {
     char request[33];
     random_hex(16, request);
@@ -171,7 +267,7 @@ static bool http_cycle(struct client *c)
                              request, c->index);
     long status = post(c, "/leases", c->token, wanted);
     if (status == 204)
-        return false;
+        return 0;
     CLEANUP(json_decrefp) json_t *answer = json_loads(c->answer.data, 0, NULL);
     json_t *job = json_array_get(json_object_get(answer, "jobs"), 0);
     const char *id = json_string_value(json_object_get(job, "job"));
@@ -181,7 +277,7 @@ static bool http_cycle(struct client *c)
     if (post(c, path, json_get_string(job, "token", ""), "{\"outcome\": \"failed\", \"reason\": \"\"}") !=
         200)
         die(c->answer.data, NULL);
-    return true;
+    return 1;
 }
 
 static void http_close(struct client *c)
@@ -216,7 +312,7 @@ static void ask(struct client *c, char answer[128])
         die("beanstalkd", NULL);
 }
 
-static bool beanstalkd_put(struct client *c)
+static int beanstalkd_put(struct client *c)
 {
     char answer[128];
     fseek(c->line, 0, SEEK_CUR);
@@ -225,7 +321,7 @@ static bool beanstalkd_put(struct client *c)
     return strncmp(answer, "INSERTED", 8) == 0;
 }
 
-static bool beanstalkd_cycle(struct client *c)
+static int beanstalkd_cycle(struct client *c)
 {
     char answer[128], body[sizeof(body_text) + 2];
     fseek(c->line, 0, SEEK_CUR);
@@ -233,13 +329,13 @@ static bool beanstalkd_cycle(struct client *c)
     ask(c, answer);
     long long id = 0;
     if (sscanf(answer, "RESERVED %lld", &id) != 1)
-        return false;
+        return 0;
     if (fread(body, 1, sizeof(body_text) + 1, c->line) != sizeof(body_text) + 1)
         die("beanstalkd", NULL);
     fseek(c->line, 0, SEEK_CUR);
     fprintf(c->line, "delete %lld\r\n", id);
     ask(c, answer);
-    return true;
+    return 1;
 }
 
 static void beanstalkd_close(struct client *c)
@@ -255,12 +351,12 @@ static const struct queue queue_beanstalkd = {beanstalkd_open, beanstalkd_put, b
 static void *run_client(void *opaque)
 {
     struct client *c = opaque;
-    while (clock_monotonic_ms() < c->end_ms && c->work(c))
-        c->done++;
+    for (int done = 1; done && clock_monotonic_ms() < c->end_ms; c->done += done)
+        done = c->work(c);
     return NULL;
 }
 
-static double rate(struct client *clients, int n, bool (*work)(struct client *), double seconds)
+static double rate(struct client *clients, int n, int (*work)(struct client *), double seconds)
 {
     int64_t start_ms = clock_monotonic_ms(), done = 0;
     for (int i = 0; i < n; i++) {
@@ -307,8 +403,9 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"clients", required_argument, NULL, 'c'},
                                             {"seconds", required_argument, NULL, 's'},
                                             {"finished", required_argument, NULL, 'f'},
+                                            {"owners", required_argument, NULL, 'o'},
                                             {NULL}};
-    int n_clients = 8;
+    int n_clients = 8, owners = 100;
     double seconds = 2;
     int64_t finished = 0;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -316,17 +413,20 @@ int main(int argc, char **argv)
             n_clients = (int)MIN(MAX(strtol(optarg, NULL, 10), 1), CLIENTS_MAX);
         else if (o == 's')
             seconds = strtod(optarg, NULL);
+        else if (o == 'o')
+            owners = (int)MAX(strtol(optarg, NULL, 10), 1);
         else if (o == 'f')
             finished = strtoll(optarg, NULL, 10);
         else
             return 2;
     }
     char **rest = argv + optind;
-    bool is_store = argc - optind == 3 && !strcmp(rest[0], "store");
+    bool is_raw = argc - optind == 3 && !strcmp(rest[0], "raw");
+    bool is_store = is_raw || (argc - optind == 3 && !strcmp(rest[0], "store"));
     bool is_http = argc - optind == 3 && !strcmp(rest[0], "http");
     if (!is_store && !is_http && (argc - optind != 2 || strcmp(rest[0], "beanstalkd")))
         return fputs(
-                   "usage: bench_queue store URL BLOBS | http ADDR:PORT TOKEN_FILE | beanstalkd ADDR:PORT\n",
+                   "usage: bench_queue store|raw URL BLOBS | http ADDR:PORT TOKEN_FILE | beanstalkd ADDR:PORT\n",
                    stderr),
                2;
 
@@ -341,13 +441,15 @@ int main(int argc, char **argv)
         add_finished(rest[1], finished);
     if (seconds > 0) {
         for (int i = 0; i < n_clients; i++) {
-            clients[i] = (struct client){.queue = is_store  ? &queue_store
-                                                  : is_http ? &queue_http
-                                                            : &queue_beanstalkd,
+            clients[i] = (struct client){.queue = is_raw     ? &queue_raw
+                                                  : is_store ? &queue_store
+                                                  : is_http  ? &queue_http
+                                                             : &queue_beanstalkd,
                                          .where = rest[1],
                                          .token_file = is_http ? rest[2] : NULL,
                                          .store = store,
-                                         .index = i};
+                                         .index = i,
+                                         .owners = owners};
             clients[i].queue->open(&clients[i]);
         }
         double enqueues = rate(clients, n_clients, clients[0].queue->enqueue, seconds);

@@ -57,7 +57,7 @@ struct principal {
     enum scope scope;
     char owner[160];      /* "user:NAME"; of a worker's token: "" */
     char token_id[40];    /* "" for Basic */
-    char lease_token[80]; /* SCOPE_LEASE: as sent */
+    bool lease_over; /* SCOPE_LEASE: the token is the attempt's, but that is not the current one */
 };
 
 struct request {

@@ -72,8 +72,8 @@ static enum status by_lease(struct exchange *x, const char *secret, struct error
     if (!job || number < 1 || number > INT32_MAX || *end)
         return error_set(err, NOT_FOUND, "there is no such lease");
     who->scope = SCOPE_LEASE;
-    snprintf(who->lease_token, sizeof(who->lease_token), "%s", secret);
     enum status status = queue_check_lease(x->api->store, job, (int)number, secret, err);
+    who->lease_over = status == CONFLICT;
     if (status == DENIED || status == NOT_FOUND)
         return unauthorized(x, err, "the token is not that of this attempt");
     enum body_kind kind = x->match.route->body;

@@ -194,6 +194,15 @@ static int read_pools(const json_t *list, const char *pools[POOLS_MAX])
     return n;
 }
 
+/* Whoever is woken for a job and does not take it wakes the next. */
+static void stir_pools(struct request *r, const struct lease_request *wanted)
+{
+    for (int i = 0; i < wanted->n_pools; i++) {
+        CLEANUP(freep) char *topic = xasprintf("pool:%s", wanted->pools[i]);
+        api_stir(r->api, topic);
+    }
+}
+
 static enum status leases_create(struct request *r, struct response *response, struct error *err)
 {
     const char *pools[POOLS_MAX] = {"cpu"}, *all[POOLS_MAX];
@@ -213,6 +222,7 @@ static enum status leases_create(struct request *r, struct response *response, s
         return problem_at(response, "/request_id", err, INVALID,
                           "request_id must be 32 lower-case hex digits");
     if (request_client_gone(r)) {
+        stir_pools(r, &wanted);
         response_empty(response, 204);
         return OK;
     }
@@ -227,18 +237,15 @@ static enum status leases_create(struct request *r, struct response *response, s
         else
             job_return(r, &leased.jobs[i], &why);
     }
-    bool drained = false;
-    if (!json_array_size(jobs) && json_get_bool(r->body, "tell_drained", false))
-        TRY(worker_is_drained(api_store(r->api), wanted.worker, &drained, err));
     int64_t deadline_ms = r->arrived_ms + json_get_int(r->body, "wait_ms", 0);
     if (json_array_size(jobs)) {
         response_json(response, 200, json_pack("{s:O}", "jobs", jobs));
-    } else if (drained) {
+    } else if (leased.drained && json_get_bool(r->body, "tell_drained", false)) {
         response_json(response, 200, json_pack("{s:[], s:b}", "jobs", "drained", 1));
     } else if (clock_monotonic_ms() < deadline_ms) {
         CLEANUP(freep) char *called = xasprintf("worker:%s", wanted.worker);
         response_wait(response, called, deadline_ms);
-        for (int i = 0; i < wanted.n_pools; i++) {
+        for (int i = 0; i < wanted.n_pools && !leased.drained; i++) {
             CLEANUP(freep) char *topic = xasprintf("pool:%s", pools[i]);
             response_wait(response, topic, deadline_ms);
         }
@@ -258,13 +265,14 @@ static int path_attempt(const struct request *r)
     return *end || errno || attempt < 1 || attempt > INT32_MAX ? 0 : (int)attempt;
 }
 
-/* The path's job and attempt, when the request's token is theirs and they are current. */
+/* The path's attempt, whose token the request has, when it was the current one on arrival. */
 static enum status lease_check(const struct request *r, int *ret_attempt, struct error *err)
 {
     int attempt = path_attempt(r);
     if (!attempt)
         return error_set(err, NOT_FOUND, "no attempt '%.40s'", r->args[1]);
-    TRY(queue_check_lease(api_store(r->api), r->args[0], attempt, r->who.lease_token, err));
+    if (r->who.lease_over)
+        return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, r->args[0]);
     *ret_attempt = attempt;
     return OK;
 }
@@ -509,13 +517,10 @@ static enum status lease_finish(struct request *r, struct response *response, st
 {
     int attempt = path_attempt(r);
     struct store *store = api_store(r->api);
-    enum status status = queue_check_lease(store, r->args[0], attempt, r->who.lease_token, err);
-    if (status != OK && status != CONFLICT) /* the end, told again, finds the attempt over */
-        return status;
     enum outcome outcome = outcome_of(json_get_string(r->body, "outcome", ""));
     CLEANUP(json_decrefp) json_t *patch = NULL;
     CLEANUP(job_release) struct job job = {0};
-    if (status == OK) {
+    if (!r->who.lease_over) { /* else this is the end, told again */
         TRY(queue_job(store, r->args[0], &job, err));
         if (outcome == OUTCOME_DONE)
             TRY(check_done(store, &job, err));
@@ -524,6 +529,7 @@ static enum status lease_finish(struct request *r, struct response *response, st
     }
     struct finish finish = {
         .job = r->args[0],
+        .owner = r->who.lease_over ? NULL : job.owner,
         .attempt = attempt,
         .outcome = outcome,
         .reason = json_get_string(r->body, "reason", ""),

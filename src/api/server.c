@@ -9,6 +9,12 @@
 #define LEASE_MS        20000
 #define HANDLER_THREADS 16
 
+/* Of a pool's thousand workers one is woken: the lease that takes a job stirs again if there is another. */
+void api_stir(struct api *api, const char *topic)
+{
+    (strncmp(topic, "pool:", 5) ? waits_stir : waits_stir_one)(api->waits, topic);
+}
+
 static void on_change(void *context, const char *topic)
 {
     struct api *api = context;
@@ -19,7 +25,7 @@ static void on_change(void *context, const char *topic)
     else if (!strcmp(topic, "everything"))
         sender_wake(api->sender), waits_stir_all(api->waits);
     else
-        waits_stir(api->waits, topic);
+        api_stir(api, topic);
 }
 
 static void options_copy(struct api_options *to, const struct api_options *from)
@@ -117,11 +123,6 @@ bool api_stop(struct api *api, int64_t grace_ms)
     bool ended = http_stop(api->http, grace_ms);
     sender_stop(api->sender);
     return ended;
-}
-
-void api_stir(struct api *api, const char *topic)
-{
-    waits_stir(api->waits, topic);
 }
 
 struct store *api_store(struct api *api)

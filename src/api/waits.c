@@ -192,7 +192,7 @@ bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)
     return true;
 }
 
-void waits_stir(struct waits *w, const char *topic)
+static void stir(struct waits *w, const char *topic, bool one)
 {
     uint64_t hash = topic_hash(topic);
     pthread_mutex_lock(&w->lock);
@@ -208,8 +208,20 @@ void waits_stir(struct waits *w, const char *topic)
         while (t && t->waiter == waiter) /* its topics in one bucket are neighbours, and all go */
             t = t->next;
         wake(waiter);
+        if (one)
+            break;
     }
     pthread_mutex_unlock(&w->lock);
+}
+
+void waits_stir(struct waits *w, const char *topic)
+{
+    stir(w, topic, false);
+}
+
+void waits_stir_one(struct waits *w, const char *topic)
+{
+    stir(w, topic, true);
 }
 
 static void wake_all(struct waits *w)

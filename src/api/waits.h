@@ -48,6 +48,8 @@ void waiter_topic_add(struct waiter *waiter, const char *topic);
 bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp);
 
 void waits_stir(struct waits *w, const char *topic);
+/* Wakes one of its waiters, who stirs it again when there is something for another one. */
+void waits_stir_one(struct waits *w, const char *topic);
 void waits_stir_all(struct waits *w); /* every topic */
 /* From here on nobody waits. */
 void waits_end(struct waits *w);

@@ -26,44 +26,57 @@ struct held {
     int64_t backoff_ms, max_ms;
 };
 
-/* The leased job of this attempt.  Errors: CONFLICT when it is not the current one. */
-static enum status find_held(struct tx *tx, const char *job, int attempt, struct held *ret_held,
-                             struct error *err)
+static enum status held_ask(struct tx *tx, const char *job, int attempt, struct rows *rows, struct error *err)
+{
+    return SQL_SEND(
+        tx->db, rows, err,
+        "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
+        " retry_failed, backoff_ms, max_ms FROM jobs"
+        " WHERE id = $1 AND attempt = $2 AND state = 2",
+        V(job), V(attempt));
+}
+
+static void held_read(const struct rows *rows, struct held *ret_held)
+{
+    struct held h = {
+        .leased_ms = row_int(rows, 0, 3),
+        .expires_ms = row_int(rows, 0, 4),
+        .counted = (int)row_int(rows, 0, 5),
+        .max_attempts = (int)row_int(rows, 0, 6),
+        .cancel = row_int(rows, 0, 7) != 0,
+        .retry_failed = row_int(rows, 0, 9) != 0,
+        .backoff_ms = row_int(rows, 0, 10),
+        .max_ms = row_int(rows, 0, 11),
+    };
+    copy_text(h.owner, sizeof(h.owner), row_text(rows, 0, 0));
+    copy_text(h.pool, sizeof(h.pool), row_text(rows, 0, 1));
+    copy_text(h.worker, sizeof(h.worker), row_text(rows, 0, 2));
+    copy_text(h.cancelled_by, sizeof(h.cancelled_by), row_text(rows, 0, 8));
+    *ret_held = h;
+}
+
+/* The leased job of this attempt; *ret_found false when it is not the current one. */
+static enum status find_held(struct tx *tx, const char *job, int attempt, bool *ret_found,
+                             struct held *ret_held, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
-            " retry_failed, backoff_ms, max_ms FROM jobs"
-            " WHERE id = $1 AND attempt = $2 AND state = 2",
-            V(job), V(attempt)));
-    if (!rows.n)
-        return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
-    struct held h = {
-        .leased_ms = row_int(&rows, 0, 3),
-        .expires_ms = row_int(&rows, 0, 4),
-        .counted = (int)row_int(&rows, 0, 5),
-        .max_attempts = (int)row_int(&rows, 0, 6),
-        .cancel = row_int(&rows, 0, 7) != 0,
-        .retry_failed = row_int(&rows, 0, 9) != 0,
-        .backoff_ms = row_int(&rows, 0, 10),
-        .max_ms = row_int(&rows, 0, 11),
-    };
-    copy_text(h.owner, sizeof(h.owner), row_text(&rows, 0, 0));
-    copy_text(h.pool, sizeof(h.pool), row_text(&rows, 0, 1));
-    copy_text(h.worker, sizeof(h.worker), row_text(&rows, 0, 2));
-    copy_text(h.cancelled_by, sizeof(h.cancelled_by), row_text(&rows, 0, 8));
-    *ret_held = h;
+    TRY(held_ask(tx, job, attempt, &rows, err));
+    TRY(sql_settle(tx->db, err));
+    *ret_found = rows.n > 0;
+    if (rows.n)
+        held_read(&rows, ret_held);
     return OK;
 }
 
 static enum status end_job(struct tx *tx, const struct finish *f, const struct held *h,
-                           enum document_state state, const char *reason, int64_t now_ms, struct error *err)
+                           const struct rows *ended, enum document_state state, const char *reason,
+                           int64_t now_ms, struct error *err)
 {
     TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(f->job)));
     TRY(lane_update(tx, h->pool, h->owner, -1, err));
     struct ending e = {
         .id = f->job, .owner = h->owner, .state = state, .reason = reason, .result = f->result};
-    return queue_end(tx, &e, now_ms, err);
+    return queue_end(tx, &e, ended, now_ms, err);
 }
 
 /* Back to the queue: ready at once, or waiting until not_before_ms. */
@@ -81,8 +94,9 @@ static enum status requeue(struct tx *tx, const struct finish *f, const struct h
     return lane_update(tx, h->pool, h->owner, -1, err);
 }
 
-static enum status end_attempt(struct tx *tx, const struct finish *f, const struct held *h, int64_t now_ms,
-                               struct error *err)
+/* ended: what ending_ask found, or NULL. */
+static enum status end_attempt(struct tx *tx, const struct finish *f, const struct held *h,
+                               const struct rows *ended, int64_t now_ms, struct error *err)
 {
     const char *reason = f->reason ? f->reason : "";
     TRY(SQL(tx->db, NULL, err,
@@ -94,37 +108,27 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
         TRY(blob_refer(tx, f->job, f->blobs[i].name, f->blobs[i].sha256, now_ms, err));
 
     if (f->outcome == OUTCOME_DONE)
-        return end_job(tx, f, h, STATE_FINISHED, reason, now_ms, err);
+        return end_job(tx, f, h, ended, STATE_FINISHED, reason, now_ms, err);
     if (f->outcome == OUTCOME_CANCELLED || h->cancel) {
         CLEANUP(freep)
         char *by = xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
-        return end_job(tx, f, h, STATE_CANCELLED, by, now_ms, err);
+        return end_job(tx, f, h, ended, STATE_CANCELLED, by, now_ms, err);
     }
     if (f->outcome == OUTCOME_FAILED && (!h->retry_failed || h->max_attempts <= 1))
-        return end_job(tx, f, h, STATE_FAILED, reason, now_ms, err);
+        return end_job(tx, f, h, ended, STATE_FAILED, reason, now_ms, err);
     if (f->outcome == OUTCOME_RELEASED)
         return requeue(tx, f, h, h->counted, 0, now_ms, err);
     if (h->counted + 1 >= h->max_attempts) {
         CLEANUP(freep) char *last = xasprintf("%s (given up after %d attempts)", reason, h->counted + 1);
-        return end_job(tx, f, h, STATE_FAILED, last, now_ms, err);
+        return end_job(tx, f, h, ended, STATE_FAILED, last, now_ms, err);
     }
     int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->backoff_ms, h->counted + 1);
     return requeue(tx, f, h, h->counted + 1, again_ms, now_ms, err);
 }
 
-struct finishing {
-    const struct finish *finish;
-    int64_t now_ms;
-};
-
-enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err)
+/* The attempt is over already: fine, if it ended like this. */
+static enum status finish_again(struct tx *tx, const struct finish *f, struct error *err)
 {
-    struct held held;
-    enum status status = find_held(tx, f->job, f->attempt, &held, err);
-    if (status == OK)
-        return end_attempt(tx, f, &held, now_ms, err);
-    if (connection_failed(tx->db))
-        return status;
     ROWS rows = {0};
     TRY(SQL(tx->db, &rows, err, "SELECT outcome FROM attempts WHERE job = $1 AND attempt = $2", V(f->job),
             V(f->attempt)));
@@ -135,10 +139,50 @@ enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms
                      rows.n ? outcome_word((enum outcome)row_int(&rows, 0, 0)) : "");
 }
 
-static enum status finish(struct tx *tx, void *opaque, struct error *err)
+enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err)
 {
-    const struct finishing *args = opaque;
-    return attempt_finish(tx, args->finish, args->now_ms, err);
+    struct held held;
+    bool found = false;
+    TRY(find_held(tx, f->job, f->attempt, &found, &held, err));
+    return found ? end_attempt(tx, f, &held, NULL, now_ms, err) : finish_again(tx, f, err);
+}
+
+void attempt_end_release(struct attempt_end *f)
+{
+    rows_release(&f->held);
+    rows_release(&f->ended);
+}
+
+/*
+ * What is asked of all before any is ended stays true: a leased job waits for
+ * nothing, so the end of another one does not touch it.
+ */
+enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct attempt_end *f = items[i]->args;
+        TRY(held_ask(tx, f->finish->job, f->finish->attempt, &f->held, err));
+        TRY(ending_ask(tx, f->finish->job, &f->ended, err));
+    }
+    TRY(sql_settle(tx->db, err));
+    CLEANUP(lane_changes_release) struct lane_changes lanes = {.tx = tx};
+    tx->lanes = &lanes;
+    for (size_t i = 0; i < n; i++) {
+        const struct attempt_end *f = items[i]->args;
+        unsigned long writes = connection_writes(tx->db);
+        struct held held;
+        if (f->held.n) {
+            held_read(&f->held, &held);
+            items[i]->status = end_attempt(tx, f->finish, &held, &f->ended, f->now_ms, &items[i]->err);
+        } else {
+            items[i]->status = finish_again(tx, f->finish, &items[i]->err);
+        }
+        if (connection_failed(tx->db) || (items[i]->status != OK && connection_writes(tx->db) != writes)) {
+            *err = items[i]->err;
+            return items[i]->status;
+        }
+    }
+    return lane_changes_write(&lanes, err);
 }
 
 enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms, struct error *err)
@@ -147,9 +191,13 @@ enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms
         return error_set(err, INVALID, "an attempt ends as done, failed, retry, released or cancelled");
     if (f->result && !json_is_object(f->result))
         return error_set(err, INVALID, "the result of an attempt is an object");
-    char owner[OWNER_MAX];
-    TRY(store_owner(s, f->job, owner, err));
-    return store_write_bare(s, *owner ? owner : NULL, f->job, finish, &(struct finishing){f, now_ms}, err);
+    char owner[OWNER_MAX] = "";
+    if (f->owner)
+        copy_text(owner, sizeof(owner), f->owner);
+    else
+        TRY(store_owner(s, f->job, owner, err));
+    CLEANUP(attempt_end_release) struct attempt_end args = {.finish = f, .now_ms = now_ms};
+    return store_write_many(s, *owner ? owner : NULL, f->job, finish_many, &args, err);
 }
 
 /* -- time -- */
@@ -164,15 +212,13 @@ static enum status lapse(struct tx *tx, void *opaque, struct error *err)
 {
     const struct due_job *d = opaque;
     struct held held;
-    enum status status = find_held(tx, d->id, d->attempt, &held, err);
-    if (status == CONFLICT && !connection_failed(tx->db))
-        return OK; /* ended since it was listed */
-    TRY(status);
-    if (held.expires_ms >= d->now_ms)
-        return OK; /* a heartbeat came */
+    bool found = false;
+    TRY(find_held(tx, d->id, d->attempt, &found, &held, err));
+    if (!found || held.expires_ms >= d->now_ms)
+        return OK; /* ended since it was listed, or a heartbeat came */
     CLEANUP(freep) char *reason = xasprintf("worker '%s' was lost", held.worker);
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_LAPSED, .reason = reason};
-    return end_attempt(tx, &f, &held, d->now_ms, err);
+    return end_attempt(tx, &f, &held, NULL, d->now_ms, err);
 }
 
 /* A worker that is there, but does not end what runs for too long. */
@@ -180,15 +226,15 @@ static enum status overrun(struct tx *tx, void *opaque, struct error *err)
 {
     const struct due_job *d = opaque;
     struct held held;
-    enum status status = find_held(tx, d->id, d->attempt, &held, err);
-    if (status == CONFLICT && !connection_failed(tx->db))
+    bool found = false;
+    TRY(find_held(tx, d->id, d->attempt, &found, &held, err));
+    if (!found)
         return OK;
-    TRY(status);
     CLEANUP(freep)
     char *reason = xasprintf("ran longer than its limit of %lld s, and its worker did not end it",
                              (long long)(held.max_ms / 1000));
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_FAILED, .reason = reason};
-    return end_attempt(tx, &f, &held, d->now_ms, err);
+    return end_attempt(tx, &f, &held, NULL, d->now_ms, err);
 }
 
 static enum status wake(struct tx *tx, void *opaque, struct error *err)

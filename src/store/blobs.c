@@ -274,7 +274,7 @@ static enum status refer(struct tx *tx, void *opaque, struct error *err)
     const struct referring *r = opaque;
     CLEANUP(document_release) struct document d = {0};
     if (r->attempt)
-        TRY(lease_require(tx, r->document, r->attempt, err));
+        TRY(lease_check(tx, r->document, r->attempt, err));
     else
         TRY(document_find(tx->db, r->owner, r->document, &d, err));
     return blob_refer(tx, r->document, r->name, r->sha256, r->now_ms, err);
@@ -285,7 +285,8 @@ enum status blob_ref_set(struct store *s, const char *job, int attempt, const ch
 {
     if (attempt < 1)
         return error_set(err, CONFLICT, "attempt %d at job '%.64s' is over", attempt, job);
-    return store_write_job(s, job, refer, &(struct referring){NULL, job, attempt, name, sha256, now_ms}, err);
+    return store_write_about(s, NULL, job, refer,
+                             &(struct referring){NULL, job, attempt, name, sha256, now_ms}, err);
 }
 
 enum status blob_ref_set_for(struct store *s, const char *owner, const char *document, const char *name,

@@ -31,7 +31,7 @@ enum status cancel_within(struct tx *tx, const char *owner, const char *id, cons
     TRY(SQL(tx->db, &rows, err, "DELETE FROM jobs WHERE id = $1 AND state IN (0, 1) RETURNING pool", V(id)));
     CLEANUP(freep) char *reason = xasprintf("cancelled by %s", who);
     struct ending e = {.id = id, .owner = d.owner, .state = *ret_state = STATE_CANCELLED, .reason = reason};
-    TRY(queue_end(tx, &e, now_ms, err));
+    TRY(queue_end(tx, &e, NULL, now_ms, err));
     return rows.n ? lane_update(tx, row_text(&rows, 0, 0), d.owner, 0, err) : OK;
 }
 

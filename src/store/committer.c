@@ -10,12 +10,11 @@
 
 struct write_request {
     const char *owner; /* NULL: unknown, or nobody */
+    const char *key;   /* of work for many */
     write_function work;
-    void *args;
-    bool alone; /* its transaction is its own */
-    bool bare;  /* without a savepoint */
-    struct error err;
-    enum status status;
+    write_many many; /* instead of work */
+    bool apart;      /* its transaction is its own, or that of those for the same work for many */
+    struct write_item item;
     bool done;
     pthread_cond_t answered;
     struct write_request *next;
@@ -124,71 +123,6 @@ static enum status commit(struct tx *tx, struct error *err)
     return OK;
 }
 
-/*
- * The one lock.  Taken before anything of the owner's is read or written, and
- * of several owners in the order of their names, so that transactions wait for
- * each other but never in a circle.
- */
-static enum status lock_owner(struct committer *c, const char *owner, struct error *err)
-{
-    if (!c->locks_owners || !owner)
-        return OK;
-    return SQL(c->db, NULL, err, "SELECT owner FROM owners WHERE owner = $1 FOR UPDATE", V(owner));
-}
-
-static void run_once(struct committer *c, struct write_request *r)
-{
-    CLEANUP(tx_release) struct tx tx = {.store = c->store, .db = c->db, .due_ms = INT64_MAX};
-    r->status = connection_begin(c->db, &r->err);
-    if (r->status == OK)
-        r->status = lock_owner(c, r->owner, &r->err);
-    if (r->status == OK)
-        r->status = r->work(&tx, r->args, &r->err);
-    if (r->status == OK)
-        r->status = commit(&tx, &r->err);
-    if (r->status == OK)
-        tx_tell(&tx);
-    else
-        connection_rollback(c->db);
-}
-
-/* One request in a transaction of its own; again when the database says that it may work now. */
-static void run_alone(struct committer *c, struct write_request *r)
-{
-    for (int i = 0; i < TRIES_MAX; i++) {
-        run_once(c, r);
-        if (r->status == OK || !connection_may_repeat(c->db))
-            return;
-    }
-}
-
-static enum status run_bare(struct tx *tx, struct write_request *r, struct error *err)
-{
-    size_t n_topics = tx->topics.n;
-    unsigned long writes = connection_writes(tx->db);
-    r->status = r->work(tx, r->args, &r->err);
-    if (connection_failed(tx->db) || (r->status != OK && connection_writes(tx->db) != writes))
-        return error_set(err, FAILED, "a request failed after it had begun to write");
-    if (r->status != OK)
-        topics_cut(&tx->topics, n_topics);
-    return OK;
-}
-
-/* One request of several, behind a savepoint: an answer of "no" undoes its own part only. */
-static enum status run_gathered(struct tx *tx, struct write_request *r, struct error *err)
-{
-    size_t n_topics = tx->topics.n;
-    TRY(SQL(tx->db, NULL, err, "SAVEPOINT request"));
-    r->status = r->work(tx, r->args, &r->err);
-    if (connection_failed(tx->db))
-        return error_set(err, FAILED, "a statement failed");
-    if (r->status != OK) {
-        topics_cut(&tx->topics, n_topics);
-        TRY(SQL(tx->db, NULL, err, "ROLLBACK TO SAVEPOINT request"));
-    }
-    return SQL(tx->db, NULL, err, "RELEASE SAVEPOINT request");
-}
-
 /* Owners in order, one that is unknown last: those requests skip what is locked. */
 static int compare_owners(const void *a, const void *b)
 {
@@ -199,27 +133,109 @@ static int compare_owners(const void *a, const void *b)
     return strcmp(left, right);
 }
 
-static enum status lock_owners(struct committer *c, struct write_request **requests, size_t n,
+/*
+ * The one lock.  Taken before anything of the owner's is read or written, and
+ * of several owners in the order of their names, so that transactions wait for
+ * each other but never in a circle.
+ */
+static enum status lock_owners(struct committer *c, struct tx *tx, struct write_request **requests, size_t n,
                                struct error *err)
 {
     if (!c->locks_owners)
         return OK;
     qsort(requests, n, sizeof(*requests), compare_owners);
+    tx->locked = requests[0]->owner != NULL;
     for (size_t i = 0; i < n && requests[i]->owner; i++)
         if (i == 0 || strcmp(requests[i]->owner, requests[i - 1]->owner) != 0)
-            TRY(lock_owner(c, requests[i]->owner, err));
+            TRY(SQL(c->db, NULL, err, "SELECT owner FROM owners WHERE owner = $1 FOR UPDATE",
+                    V(requests[i]->owner)));
     return OK;
 }
 
+/* One request of several, behind a savepoint: an answer of "no" undoes its own part only. */
+static enum status run_gathered(struct tx *tx, struct write_request *r, struct error *err)
+{
+    struct write_item *item = &r->item;
+    size_t n_topics = tx->topics.n;
+    TRY(SQL(tx->db, NULL, err, "SAVEPOINT request"));
+    item->status = r->work(tx, item->args, &item->err);
+    if (connection_failed(tx->db))
+        return error_set(err, FAILED, "a statement failed");
+    if (item->status != OK) {
+        topics_cut(&tx->topics, n_topics);
+        TRY(SQL(tx->db, NULL, err, "ROLLBACK TO SAVEPOINT request"));
+    }
+    return SQL(tx->db, NULL, err, "RELEASE SAVEPOINT request");
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct write_request *left = *(struct write_request *const *)a;
+    const struct write_request *right = *(struct write_request *const *)b;
+    return strcmp(left->key, right->key);
+}
+
+/* Those for one work for many, in the order of their keys; of one key, one after the other. */
+static enum status run_many(struct tx *tx, struct write_request **requests, size_t n, struct error *err)
+{
+    write_many many = requests[0]->many;
+    qsort(requests, n, sizeof(*requests), compare_keys);
+    while (n) {
+        struct write_item *items[BATCH_MAX];
+        const char *last = NULL;
+        size_t n_items = 0, n_later = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (last && strcmp(requests[i]->key, last) == 0) {
+                requests[n_later++] = requests[i];
+                continue;
+            }
+            last = requests[i]->key;
+            requests[i]->item.status = OK;
+            items[n_items++] = &requests[i]->item;
+        }
+        TRY(many(tx, items, n_items, err));
+        n = n_later;
+    }
+    return OK;
+}
+
+/* First what is asked one by one, then what is done for many together. */
+static enum status run_all(struct tx *tx, struct write_request *const *requests, size_t n, struct error *err)
+{
+    struct write_request *left[BATCH_MAX], *same[BATCH_MAX];
+    size_t n_left = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (requests[i]->many)
+            left[n_left++] = requests[i];
+        else if (n > 1)
+            TRY(run_gathered(tx, requests[i], err));
+        else
+            TRY(requests[i]->work(tx, requests[i]->item.args, err));
+    }
+    while (n_left) {
+        write_many many = left[0]->many;
+        size_t n_same = 0, n_others = 0;
+        for (size_t i = 0; i < n_left; i++)
+            if (left[i]->many == many)
+                same[n_same++] = left[i];
+            else
+                left[n_others++] = left[i];
+        TRY(run_many(tx, same, n_same, err));
+        n_left = n_others;
+    }
+    return OK;
+}
+
+/* All in one transaction, which is nothing unless it is OK. */
 static enum status run_together(struct committer *c, struct write_request **requests, size_t n,
                                 struct error *err)
 {
     CLEANUP(tx_release) struct tx tx = {.store = c->store, .db = c->db, .due_ms = INT64_MAX};
     enum status status = connection_begin(c->db, err);
     if (status == OK)
-        status = lock_owners(c, requests, n, err);
-    for (size_t i = 0; i < n && status == OK; i++)
-        status = (requests[i]->bare ? run_bare : run_gathered)(&tx, requests[i], err);
+        status = lock_owners(c, &tx, requests, n, err);
+    if (status == OK)
+        status = run_all(&tx, requests, n, err);
     if (status == OK)
         status = commit(&tx, err);
     if (status == OK)
@@ -229,34 +245,62 @@ static enum status run_together(struct committer *c, struct write_request **requ
     return status;
 }
 
-/* Requests that may not have been done for all we know: each is told, for doing them again may do them twice.
- */
+/* One request in a transaction of its own; again when the database says that it may work now. */
+static void run_alone(struct committer *c, struct write_request *r)
+{
+    struct write_item *item = &r->item;
+    for (int i = 0; i < TRIES_MAX; i++) {
+        struct error err;
+        item->status = OK;
+        enum status status = run_together(c, &r, 1, &err);
+        if (status != OK) {
+            item->status = status;
+            item->err = err;
+        }
+        if (status == OK || !connection_may_repeat(c->db))
+            return;
+    }
+}
+
+/* Requests that may have been done for all we know: each is told, for doing them again may do them twice. */
 static void give_up(struct write_request **requests, size_t n, const struct error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        requests[i]->status = err->status;
-        requests[i]->err = *err;
+        requests[i]->item.status = err->status;
+        requests[i]->item.err = *err;
     }
+}
+
+/* In one transaction if that can be, else in one each: then only the culprit fails. */
+static void run(struct committer *c, struct write_request **requests, size_t n)
+{
+    struct error err;
+    enum status status = n > 1 ? run_together(c, requests, n, &err) : FAILED;
+    if (status == OK)
+        return;
+    if (n > 1 && connection_is_unsure(c->db)) {
+        give_up(requests, n, &err);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        run_alone(c, requests[i]);
 }
 
 static void run_batch(struct committer *c, struct write_request *first)
 {
-    struct write_request *together[BATCH_MAX], *alone[BATCH_MAX];
-    size_t n_together = 0, n_alone = 0;
-    struct error err;
+    struct write_request *together[BATCH_MAX], *apart[BATCH_MAX];
+    size_t n_together = 0, n_apart = 0;
     for (struct write_request *r = first; r; r = r->next)
-        if (r->alone)
-            alone[n_alone++] = r;
+        if (r->apart)
+            apart[n_apart++] = r;
         else
             together[n_together++] = r;
-    enum status status = n_together > 1 ? run_together(c, together, n_together, &err) : OK;
-    if (status != OK && connection_is_unsure(c->db))
-        give_up(together, n_together, &err);
-    else if (status != OK || n_together == 1)
-        for (size_t i = 0; i < n_together; i++)
-            run_alone(c, together[i]);
-    for (size_t i = 0; i < n_alone; i++)
-        run_alone(c, alone[i]);
+    run(c, together, n_together);
+    for (size_t i = 0, n; i < n_apart; i += n) {
+        for (n = 1; i + n < n_apart && apart[i]->many && apart[i + n]->many == apart[i]->many; n++)
+            ;
+        run(c, &apart[i], n);
+    }
 }
 
 /* Takes up to BATCH_MAX requests off the queue; waits for one; NULL when stopping. */
@@ -340,36 +384,40 @@ static enum status write_on(struct committer *c, struct write_request *r, struct
         pthread_cond_wait(&r->answered, &c->lock);
     pthread_mutex_unlock(&c->lock);
     pthread_cond_destroy(&r->answered);
-    if (r->status != OK && err)
-        *err = r->err;
-    return r->status;
+    if (r->item.status != OK && err)
+        *err = r->item.err;
+    return r->item.status;
 }
 
-/* FNV-1a, 32 bits: the writes of an owner or job go one way, so that committers seldom wait for each other.
+/*
+ * Where there are several, the first does what has no owner, leases above all,
+ * and the last only heartbeats.  Of the others each has its owners (FNV-1a, 32
+ * bits), so that committers seldom wait for each other.
  */
-static struct committer *committer_of(struct store *s, const char *key)
+static struct committer *committer_of(struct store *s, const char *owner)
 {
+    if (s->n_committers < 3 || !owner)
+        return s->committers[0];
     uint32_t h = 2166136261u;
-    for (; *key; key++)
-        h = (h ^ (unsigned char)*key) * 16777619u;
-    return s->committers[h % (uint32_t)MAX(s->n_committers - 1, 1)];
+    for (; *owner; owner++)
+        h = (h ^ (unsigned char)*owner) * 16777619u;
+    return s->committers[1 + h % (uint32_t)(s->n_committers - 2)];
 }
 
-/* The last one, where there are several, has nothing else to do. */
 enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err)
 {
-    return write_on(s->committers[s->n_committers - 1], &(struct write_request){.work = work, .args = args},
-                    err);
+    return write_on(s->committers[s->n_committers - 1],
+                    &(struct write_request){.work = work, .item.args = args}, err);
 }
 
 enum status store_write(struct store *s, write_function work, void *args, struct error *err)
 {
-    return write_on(s->committers[0], &(struct write_request){.work = work, .args = args}, err);
+    return write_on(s->committers[0], &(struct write_request){.work = work, .item.args = args}, err);
 }
 
-enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err)
+enum status store_write_apart(struct store *s, write_function work, void *args, struct error *err)
 {
-    return write_on(s->committers[0], &(struct write_request){.work = work, .args = args, .alone = true},
+    return write_on(s->committers[0], &(struct write_request){.work = work, .item.args = args, .apart = true},
                     err);
 }
 
@@ -377,13 +425,7 @@ enum status store_write_for(struct store *s, const char *owner, write_function w
                             struct error *err)
 {
     return write_on(committer_of(s, owner),
-                    &(struct write_request){.owner = owner, .work = work, .args = args}, err);
-}
-
-enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
-                            struct error *err)
-{
-    return write_on(committer_of(s, job), &(struct write_request){.work = work, .args = args}, err);
+                    &(struct write_request){.owner = owner, .work = work, .item.args = args}, err);
 }
 
 enum status store_owner(struct store *s, const char *document, char ret_owner[OWNER_MAX], struct error *err)
@@ -408,12 +450,21 @@ enum status store_write_about(struct store *s, const char *owner, const char *do
         TRY(store_owner(s, document, found, err));
     if (!owner && *found)
         owner = found;
-    return owner ? store_write_for(s, owner, work, args, err) : store_write_job(s, document, work, args, err);
+    return write_on(committer_of(s, owner),
+                    &(struct write_request){.owner = owner, .work = work, .item.args = args}, err);
 }
 
-enum status store_write_bare(struct store *s, const char *owner, const char *key, write_function work,
-                             void *args, struct error *err)
+enum status store_write_many(struct store *s, const char *owner, const char *key, write_many many, void *args,
+                             struct error *err)
 {
-    return write_on(committer_of(s, owner ? owner : key),
-                    &(struct write_request){.owner = owner, .work = work, .args = args, .bare = true}, err);
+    return write_on(committer_of(s, owner),
+                    &(struct write_request){.owner = owner, .key = key, .many = many, .item.args = args},
+                    err);
+}
+
+enum status store_write_many_apart(struct store *s, const char *key, write_many many, void *args,
+                                   struct error *err)
+{
+    return write_on(s->committers[0],
+                    &(struct write_request){.key = key, .many = many, .apart = true, .item.args = args}, err);
 }

@@ -37,7 +37,7 @@ static enum status conclude(struct tx *tx, void *opaque, struct error *err)
         .reason = f.reason ? f.reason : "",
         .result = f.result,
     };
-    TRY(queue_end(tx, &e, c->now_ms, err));
+    TRY(queue_end(tx, &e, NULL, c->now_ms, err));
     return lane_update(tx, row_text(&gone, 0, 0), d.owner, 0, err);
 }
 

@@ -33,6 +33,8 @@ enum trouble {
     TROUBLE_LOST,  /* the link is dead: disconnect, and connect anew */
 };
 
+#define ANSWERS_MAX 64
+
 struct driver {
     const char *name; /* "sqlite" */
 
@@ -65,6 +67,14 @@ struct driver {
      * latest the commit, tells its failure.  NULL: step it.
      */
     enum status (*run)(void *link, void *statement, struct error *err);
+
+    /*
+     * Within a transaction, instead of the first step, for statements that are
+     * asked at once and answered together: send after bind, and reset; later receive, in the order of
+     * sending, then step.  At most ANSWERS_MAX are sent and not received.  NULL: step it.
+     */
+    enum status (*send)(void *link, void *statement, struct error *err);
+    enum status (*receive)(void *link, void *statement, struct error *err);
 
     enum status (*begin)(void *link, struct error *err);
     enum status (*commit)(void *link, struct error *err);

@@ -69,6 +69,20 @@ static enum status faulty_run(void *opaque, void *statement, struct error *err)
     return link->f->inner->run(link->inner, statement, err);
 }
 
+static enum status faulty_send(void *opaque, void *statement, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "send", err));
+    return link->f->inner->send(link->inner, statement, err);
+}
+
+static enum status faulty_receive(void *opaque, void *statement, struct error *err)
+{
+    struct faulty_link *link = opaque;
+    TRY(count(link->f, "receive", err));
+    return link->f->inner->receive(link->inner, statement, err);
+}
+
 static enum trouble faulty_trouble(void *opaque)
 {
     struct faulty_link *link = opaque;
@@ -136,6 +150,8 @@ void driver_faulty_init(struct driver_faulty *f, const struct driver *inner)
         .column = inner->column,
         .reset = faulty_reset,
         .run = inner->run ? faulty_run : NULL,
+        .send = inner->send ? faulty_send : NULL,
+        .receive = inner->receive ? faulty_receive : NULL,
         .begin = faulty_begin,
         .commit = faulty_commit,
         .rollback = faulty_rollback,

@@ -31,9 +31,15 @@ struct postgres_link {
     bool patient; /* the schema is changing: no statement takes too long */
     bool read_only;
     int unread;
-    unsigned read;                    /* answers so far */
-    const char *sent[2 * UNREAD_MAX]; /* texts of the unread ones, as a ring that begins at read */
-    bool failed;                      /* skipping up to the next sync, because of: */
+    unsigned read; /* answers so far */
+    struct {
+        const char *text;
+        bool wanted;               /* by receive */
+    } sent[2 * UNREAD_MAX];        /* the unread ones, as a ring that begins at read */
+    PGresult *wanted[ANSWERS_MAX]; /* read and not received, as a ring; NULL: failed */
+    unsigned received;
+    int n_wanted;
+    bool failed; /* skipping up to the next sync, because of: */
     struct error failure;
     enum trouble trouble;
     unsigned names; /* of statements, so far */
@@ -113,9 +119,29 @@ static void result_clearp(PGresult **result)
     PQclear(*result);
 }
 
-static void count_sent(struct postgres_link *link, const char *what)
+static void count_sent(struct postgres_link *link, const char *what, bool wanted)
 {
-    link->sent[(link->read + (unsigned)link->unread++) % ARRAY_SIZE(link->sent)] = what;
+    size_t i = (link->read + (unsigned)link->unread++) % ARRAY_SIZE(link->sent);
+    link->sent[i].text = what;
+    link->sent[i].wanted = wanted;
+}
+
+static void keep_wanted(struct postgres_link *link, PGresult *result)
+{
+    link->wanted[(link->received + (unsigned)link->n_wanted++) % ARRAY_SIZE(link->wanted)] = result;
+}
+
+static PGresult *take_wanted(struct postgres_link *link)
+{
+    link->n_wanted--;
+    return link->wanted[link->received++ % ARRAY_SIZE(link->wanted)];
+}
+
+static enum status the_failure(const struct postgres_link *link, struct error *err)
+{
+    if (err)
+        *err = link->failure;
+    return link->failure.status;
 }
 
 /* The next command's answer.  A failure is kept until the next sync. */
@@ -124,14 +150,18 @@ static enum status read_answer(struct postgres_link *link, PGresult **ret_result
     CLEANUP(result_clearp) PGresult *result = NULL;
     if (!wait_for_answer(link) || !(result = PQgetResult(link->db)))
         return lost(link, err);
-    const char *what = link->sent[link->read++ % ARRAY_SIZE(link->sent)];
+    size_t i = link->read++ % ARRAY_SIZE(link->sent);
+    const char *what = link->sent[i].text;
+    bool wanted = link->sent[i].wanted;
     link->unread--;
     for (PGresult *end; wait_for_answer(link) && (end = PQgetResult(link->db)); PQclear(end))
         ;
     switch (PQresultStatus(result)) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
-        if (ret_result)
+        if (wanted)
+            keep_wanted(link, TAKE(result));
+        else if (ret_result)
             *ret_result = TAKE(result);
         return OK;
     case PGRES_PIPELINE_ABORTED:
@@ -142,9 +172,9 @@ static enum status read_answer(struct postgres_link *link, PGresult **ret_result
         fail(link, result, what, &link->failure);
         link->failed = true;
     }
-    if (err)
-        *err = link->failure;
-    return link->failure.status;
+    if (wanted)
+        keep_wanted(link, NULL);
+    return the_failure(link, err);
 }
 
 /* What was sent before and not read; its failures are kept for later. */
@@ -198,7 +228,7 @@ static enum status send_text(struct postgres_link *link, const char *sql, struct
 {
     if (!PQsendQueryParams(link->db, sql, 0, NULL, NULL, NULL, NULL, 1))
         return lost(link, err);
-    count_sent(link, sql);
+    count_sent(link, sql, false);
     return OK;
 }
 
@@ -209,9 +239,16 @@ static void ignore_notice(void *context, const PGresult *result)
     (void)context, (void)result;
 }
 
+static void drop_wanted(struct postgres_link *link)
+{
+    while (link->n_wanted)
+        PQclear(take_wanted(link));
+}
+
 static void postgres_disconnect(void *opaque)
 {
     struct postgres_link *link = opaque;
+    drop_wanted(link);
     PQfinish(link->db);
     free(link);
 }
@@ -405,19 +442,17 @@ static enum status prepare_on_server(struct postgres_link *link, struct postgres
     CLEANUP(result_clearp) PGresult *result = NULL;
     if (!PQsendPrepare(link->db, s->name, s->sql, s->n, s->types))
         return lost(link, err);
-    count_sent(link, s->sql);
+    count_sent(link, s->sql, false);
     TRY(answer_of_last(link, &result, err));
     s->prepared = true;
     return OK;
 }
 
-static enum status send_statement(struct postgres_link *link, struct postgres_statement *s, struct error *err)
+static enum status send_statement(struct postgres_link *link, struct postgres_statement *s, bool wanted,
+                                  struct error *err)
 {
-    if (link->failed) {
-        if (err)
-            *err = link->failure;
-        return link->failure.status;
-    }
+    if (link->failed)
+        return the_failure(link, err);
     if (!s->prepared)
         TRY(prepare_on_server(link, s, err));
     const char *bytes[PARAMETERS_MAX];
@@ -429,7 +464,7 @@ static enum status send_statement(struct postgres_link *link, struct postgres_st
     }
     if (!PQsendQueryPrepared(link->db, s->name, s->n, bytes, sizes, formats, 1))
         return lost(link, err);
-    count_sent(link, s->sql);
+    count_sent(link, s->sql, wanted);
     s->sent = true;
     return OK;
 }
@@ -439,7 +474,7 @@ static enum status postgres_step(void *opaque, void *statement, bool *ret_row, s
     struct postgres_link *link = opaque;
     struct postgres_statement *s = statement;
     if (!s->sent) {
-        TRY(send_statement(link, s, err));
+        TRY(send_statement(link, s, false, err));
         TRY(answer_of_last(link, &s->result, err));
         s->row = -1;
     }
@@ -447,22 +482,45 @@ static enum status postgres_step(void *opaque, void *statement, bool *ret_row, s
     return OK;
 }
 
-static enum status postgres_run(void *opaque, void *statement, struct error *err)
+/* What has been sent so far; the first failure of it. */
+static enum status read_all(struct postgres_link *link, struct error *err)
 {
-    struct postgres_link *link = opaque;
-    struct postgres_statement *s = statement;
-    TRY(send_statement(link, s, err));
-    if (!link->open)
-        return answer_of_last(link, &s->result, err);
-    if (link->unread < UNREAD_MAX)
-        return OK;
     TRY(flush(link, err));
     read_unread(link, 0);
     if (postgres_trouble(link) == TROUBLE_LOST)
         return lost(link, err);
-    if (link->failed && err)
-        *err = link->failure;
-    return link->failed ? link->failure.status : OK;
+    return link->failed ? the_failure(link, err) : OK;
+}
+
+static enum status postgres_run(void *opaque, void *statement, struct error *err)
+{
+    struct postgres_link *link = opaque;
+    struct postgres_statement *s = statement;
+    TRY(send_statement(link, s, false, err));
+    if (!link->open)
+        return answer_of_last(link, &s->result, err);
+    return link->unread < UNREAD_MAX ? OK : read_all(link, err);
+}
+
+static enum status postgres_send(void *opaque, void *statement, struct error *err)
+{
+    struct postgres_link *link = opaque;
+    TRY(send_statement(link, statement, true, err));
+    return link->unread < UNREAD_MAX ? OK : read_all(link, err);
+}
+
+static enum status postgres_receive(void *opaque, void *statement, struct error *err)
+{
+    struct postgres_link *link = opaque;
+    struct postgres_statement *s = statement;
+    if (!link->n_wanted)
+        TRY(read_all(link, err));
+    s->result = take_wanted(link);
+    if (!s->result)
+        return the_failure(link, err);
+    s->sent = true;
+    s->row = -1;
+    return OK;
 }
 
 static int postgres_columns(void *statement)
@@ -488,6 +546,7 @@ static enum status postgres_begin(void *opaque, struct error *err)
     link->trouble = TROUBLE_NONE;
     link->failed = false;
     link->open = true;
+    drop_wanted(link);
     return send_text(link, "BEGIN", err);
 }
 
@@ -498,11 +557,8 @@ static enum status postgres_commit(void *opaque, struct error *err)
     if (!PQpipelineSync(link->db))
         return lost(link, err);
     TRY(read_sync(link, err));
-    if (link->failed) {
-        if (err)
-            *err = link->failure;
-        return link->failure.status;
-    }
+    if (link->failed)
+        return the_failure(link, err);
     link->open = link->patient = false;
     return OK;
 }
@@ -581,6 +637,8 @@ const struct driver driver_postgres = {
     .column = postgres_column,
     .reset = postgres_reset,
     .run = postgres_run,
+    .send = postgres_send,
+    .receive = postgres_receive,
     .begin = postgres_begin,
     .commit = postgres_commit,
     .rollback = postgres_rollback,

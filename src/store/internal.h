@@ -62,8 +62,10 @@ struct tx {
         size_t n, allocated;
         char **names;
     } topics;
-    struct topics pools; /* whose lanes have changed */
-    int64_t due_ms;      /* the earliest time that this transaction made due; INT64_MAX: none */
+    struct topics pools;        /* whose lanes have changed */
+    bool locked;                /* owners are: it may not wait for another one */
+    struct lane_changes *lanes; /* not NULL: lane_update collects them here */
+    int64_t due_ms;             /* the earliest time that this transaction made due; INT64_MAX: none */
 };
 /* Stirs a topic after the commit. */
 void tx_stir(struct tx *tx, const char *kind, const char *name);
@@ -86,24 +88,33 @@ enum status store_write_for(struct store *s, const char *owner, write_function w
 /* The same for the owner of a document or job, when he is not known (NULL). */
 enum status store_write_about(struct store *s, const char *owner, const char *document, write_function work,
                               void *args, struct error *err);
-/* For work on a leased job's own log, references or lease: lease_require keeps it. */
-enum status store_write_job(struct store *s, const char *job, write_function work, void *args,
-                            struct error *err);
 /* For heartbeats: they never wait for what takes long, or leases would lapse of which the worker lives. */
 enum status store_write_beat(struct store *s, write_function work, void *args, struct error *err);
 /* For work that changes no owner's documents or jobs, or locks the owners itself without waiting. */
 enum status store_write(struct store *s, write_function work, void *args, struct error *err);
 /*
- * For work that refuses before it writes, if at all: beside others it has no
- * savepoint, and a late refusal makes all of them be done one by one.
- * owner: NULL is nobody; what has one key is done in turn.
+ * Work that is done for several requests at once, after the others of their
+ * transaction.  Each item says whether it was done (its status is OK before); what was refused has changed
+ * nothing.  When many fails, all of the transaction is rolled back, and each
+ * request gets one of its own: then many's error is the request's.
+ * owner: NULL is nobody.  Items of one call have different keys, in order.
  */
-enum status store_write_bare(struct store *s, const char *owner, const char *key, write_function work,
-                             void *args, struct error *err);
+struct write_item {
+    void *args;
+    enum status status;
+    struct error err;
+};
+typedef enum status (*write_many)(struct tx *tx, struct write_item *const *items, size_t n,
+                                  struct error *err);
+enum status store_write_many(struct store *s, const char *owner, const char *key, write_many many, void *args,
+                             struct error *err);
+/* In a transaction of their own, which has locked nothing. */
+enum status store_write_many_apart(struct store *s, const char *key, write_many many, void *args,
+                                   struct error *err);
 /* Of a document, where store_write_for needs him; else, or when there is no such document, "". */
 enum status store_owner(struct store *s, const char *document, char ret_owner[OWNER_MAX], struct error *err);
 /* In a transaction of its own: it may wait for locks. */
-enum status store_write_alone(struct store *s, write_function work, void *args, struct error *err);
+enum status store_write_apart(struct store *s, write_function work, void *args, struct error *err);
 
 /* -- reading: readers.c -- */
 enum status readers_new(struct store *s, struct readers **ret_readers, struct error *err);
@@ -181,18 +192,42 @@ struct ending {
     const json_t *result; /* merge patch, or NULL */
 };
 /* The job's row is gone: writes the document's end and frees or fails those that depend on it. */
-enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err);
+enum status queue_end(struct tx *tx, const struct ending *e, const struct rows *known, int64_t now_ms,
+                      struct error *err);
+/* SQL_SEND of what queue_end has to know; known: NULL when it shall ask itself. */
+enum status ending_ask(struct tx *tx, const char *id, struct rows *rows, struct error *err);
 /* Recomputes a lane's head after adding `change` to its running jobs; stirs the pool when a job is there. */
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err);
+/*
+ * While tx->lanes is not NULL, lane_update only adds up what it is told, so
+ * that each lane is written once.  The release makes it NULL.
+ */
+struct lane_changes {
+    struct tx *tx;
+    int n;
+    struct lane_change *lanes;
+};
+enum status lane_changes_write(struct lane_changes *l, struct error *err);
+void lane_changes_release(struct lane_changes *l);
 /* Before the attempt after `counted` failed ones. */
 int64_t queue_backoff_ms(int64_t first_ms, int counted);
 /* RFC 7396; patch's nested values are copied. */
 void merge_patch(json_t *target, const json_t *patch);
 
 /* -- queue.c -- */
-/* Errors: CONFLICT unless the attempt is the current one, which it stays until the commit. */
-enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err);
-/* The same where the owner is locked, which keeps it too: heartbeats do not wait for this transaction. */
+/* queue_lease within a write, for store_write_many: an item's args. */
+struct leasing {
+    const struct lease_request *request;
+    int64_t now_ms;
+    bool busy; /* there is a job, but its owner is locked by another transaction */
+    struct job_list list;
+    struct rows worker, held; /* what is known of both, to begin with */
+    int pool;                 /* index of the pool that it is at; n_pools: that was the last */
+};
+void leasing_release(struct leasing *l);
+enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err);
+
+/* Errors: CONFLICT unless the attempt is the current one, which it stays while its owner is locked. */
 enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err);
 
 /* A job's row as job_read_row reads it. */
@@ -206,8 +241,11 @@ enum status job_read_row(const struct rows *rows, int i, struct job *ret_job, st
  * Within a lease: the worker that asks is known from now on, and its row is
  * locked: what it asks for at several servers at once, they answer in turn.
  */
-enum status worker_note(struct tx *tx, const struct lease_request *request, int64_t now_ms, bool *ret_drained,
-                        struct error *err);
+enum status worker_ask(struct tx *tx, const struct lease_request *request, struct rows *rows,
+                       struct error *err); /* SQL_SEND */
+enum status worker_note(struct tx *tx, const struct lease_request *request, const struct rows *known,
+                        int64_t now_ms, struct error *err);
+bool worker_is_drained(const struct rows *known);
 /* Forgets those that are long gone. */
 enum status workers_expire(struct store *s, int64_t now_ms, struct error *err);
 
@@ -220,7 +258,15 @@ enum status arrays_tick(struct store *s, int64_t now_ms, struct error *err);
 enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms, struct error *err);
 
 /* -- attempt.c -- */
-/* queue_finish within a write. */
+/* queue_finish within a write, for store_write_many: an item's args. */
+struct attempt_end {
+    const struct finish *finish;
+    int64_t now_ms;
+    struct rows held, ended;
+};
+void attempt_end_release(struct attempt_end *f);
+enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err);
+/* The same for one. */
 enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err);
 /* At start: extends all leases by their lease time and counts the lanes anew. */
 enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err);

@@ -41,7 +41,7 @@ static enum status stored_length(struct tx *tx, const struct appending *a, int64
 static enum status append(struct tx *tx, void *opaque, struct error *err)
 {
     struct appending *a = opaque;
-    TRY(lease_require(tx, a->job, a->attempt, err));
+    TRY(lease_check(tx, a->job, a->attempt, err));
     TRY(stored_length(tx, a, &a->length, err));
     if (a->offset > a->length || a->length - a->offset >= (int64_t)a->size)
         return OK;
@@ -64,7 +64,7 @@ enum status log_append(struct store *s, const char *job, int attempt, enum log_s
     if (size > LOG_CHUNK_MAX)
         return error_set(err, TOO_LARGE, "%zu bytes of log at once; at most %d", size, LOG_CHUNK_MAX);
     struct appending a = {job, attempt, stream, offset, bytes, size, 0};
-    TRY(store_write_job(s, job, append, &a, err));
+    TRY(store_write_about(s, NULL, job, append, &a, err));
     *ret_length = a.length;
     return OK;
 }

@@ -91,13 +91,17 @@ static enum status no_lease(const char *job, int attempt, struct error *err)
 
 /* -- lease -- */
 
-struct leasing {
-    const struct lease_request *request;
-    int64_t now_ms;
-    bool waits; /* for owners that are locked: nothing is locked here yet */
-    bool busy;  /* there is a job, but its owner is locked by another transaction */
-    struct job_list list;
-};
+void leasing_release(struct leasing *l)
+{
+    job_list_release(&l->list);
+    rows_release(&l->worker);
+    rows_release(&l->held);
+}
+
+static int wanted_by(const struct leasing *l)
+{
+    return l->pool < l->request->n_pools ? MAX(l->request->slots - l->list.n, 0) : 0;
+}
 
 static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows *rows, struct error *err)
 {
@@ -113,89 +117,189 @@ static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows 
 }
 
 /*
- * The owner whose job of the pool is next.  Where rows are locked he is locked
- * with it, or skipped when another transaction has him: TAKE looks again.
+ * The lanes of the pool whose turn is next, with their owners.  Where rows are
+ * locked these are locked, or skipped when another transaction has them: TAKE_JOB looks again.
  */
 #define NEXT(from)                                                                                           \
-    "SELECT l.owner FROM lanes l" from " WHERE l.pool = $1 AND l.head_job IS NOT NULL AND"                   \
-    " l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_position, l.head_job LIMIT 1"
+    "SELECT l.owner, l.running FROM lanes l" from " WHERE l.pool = $1 AND l.head_job IS NOT NULL AND"        \
+    " l.running < l.max_running ORDER BY l.running, l.head_priority DESC, l.head_position, l.head_job"       \
+    " LIMIT $2"
 #define OWNERS " JOIN owners o ON o.owner = l.owner"
 static const char pick_next[] = NEXT("");
 static const char pick_skipping[] = NEXT(OWNERS) " FOR UPDATE OF o SKIP LOCKED";
 static const char pick_waiting[] = NEXT(OWNERS) " FOR UPDATE OF o";
 
-static enum status pick_owner(struct tx *tx, struct leasing *l, const char *pool, struct rows *picked,
+/* Waits for owners that are locked only where that can be no circle. */
+static enum status pick_lanes(struct tx *tx, const char *pool, int wanted, struct rows *lanes,
                               struct error *err)
 {
     if (!tx->store->driver->locks_rows)
-        return SQL(tx->db, picked, err, pick_next, V(pool));
-    TRY(SQL(tx->db, picked, err, l->waits && !l->list.n ? pick_waiting : pick_skipping, V(pool)));
-    if (picked->n || l->list.n || l->busy)
-        return OK;
-    ROWS locked = {0};
-    TRY(SQL(tx->db, &locked, err, pick_next, V(pool)));
-    l->busy = locked.n > 0;
+        return SQL(tx->db, lanes, err, pick_next, V(pool), V(wanted));
+    TRY(SQL(tx->db, lanes, err, pick_skipping, V(pool), V(wanted)));
+    if (!lanes->n && !tx->locked)
+        TRY(SQL(tx->db, lanes, err, pick_waiting, V(pool), V(wanted)));
+    tx->locked |= lanes->n > 0;
     return OK;
 }
 
-/* One job of the pool for the request; *ret_found false when there is none. */
-static enum status lease_next(struct tx *tx, struct leasing *l, const char *pool, bool *ret_found,
-                              struct error *err)
+/* The lane's best job, after `before` others that are being taken from it. */
+#define TAKE_JOB                                                                                             \
+    "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"              \
+    " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"                         \
+    " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"                                        \
+    " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"                          \
+    " AND running + $9 < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS  \
+    ", ends"
+
+static enum status take_job(struct tx *tx, const struct leasing *l, const char *pool, const char *owner,
+                            int before, struct rows *rows, struct error *err)
 {
     const struct lease_request *r = l->request;
-    ROWS picked = {0};
-    *ret_found = false;
-    TRY(pick_owner(tx, l, pool, &picked, err));
-    if (!picked.n)
-        return OK;
-    *ret_found = true;
-    const char *owner = row_text(&picked, 0, 0);
-    int64_t expires = l->now_ms + r->lease_ms;
-    ROWS taken = {0};
-    TRY(SQL(tx->db, &taken, err,
-            "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"
-            " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"
-            " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"
-            " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"
-            " AND running < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS
-            ", ends",
-            V(r->worker), V(r->request_id), V(l->now_ms), V(expires), V(r->lease_ms),
-            V(l->now_ms + OVER_LIMIT_MS), V(pool), V(owner)));
-    TRY(lane_update(tx, pool, owner, taken.n, err));
-    if (!taken.n)
-        return OK;
-    TRY(document_set_state(tx, owner, row_text(&taken, 0, 0), STATE_PROCESSING, l->now_ms, err));
-    tx_due(tx, expires + 1);
-    if (!row_is_null(&taken, 0, 16))
-        tx_due(tx, row_int(&taken, 0, 16));
-    return add_rows(tx, l, &taken, err);
+    return SQL_SEND(tx->db, rows, err, TAKE_JOB, V(r->worker), V(r->request_id), V(l->now_ms),
+                    V(l->now_ms + r->lease_ms), V(r->lease_ms), V(l->now_ms + OVER_LIMIT_MS), V(pool),
+                    V(owner), V(before));
 }
 
-static enum status lease(struct tx *tx, void *opaque, struct error *err)
+static enum status note_taken(struct tx *tx, struct leasing *l, const char *owner, const struct rows *taken,
+                              struct error *err)
 {
-    struct leasing *l = opaque;
-    const struct lease_request *r = l->request;
-    job_list_release(&l->list);
-    l->busy = false;
-    bool drained = false;
-    TRY(worker_note(tx, r, l->now_ms, &drained, err));
-    ROWS held = {0};
-    TRY(SQL(tx->db, &held, err,
-            "SELECT " JOB_COLUMNS " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
-            V(r->request_id), V(r->worker)));
-    if (held.n)
-        return add_rows(tx, l, &held, err);
-    for (int i = 0; i < r->n_pools; i++) {
-        bool found = !drained;
-        while (found && l->list.n < r->slots)
-            TRY(lease_next(tx, l, r->pools[i], &found, err));
+    TRY(document_set_state(tx, owner, row_text(taken, 0, 0), STATE_PROCESSING, l->now_ms, err));
+    tx_due(tx, l->now_ms + l->request->lease_ms + 1);
+    if (!row_is_null(taken, 0, 16))
+        tx_due(tx, row_int(taken, 0, 16));
+    return add_rows(tx, l, taken, err);
+}
+
+#define WAVE_MAX ANSWERS_MAX
+
+struct wave {
+    int n;
+    struct rows jobs[WAVE_MAX];
+    struct leasing *to[WAVE_MAX];
+};
+
+static void wave_release(struct wave *w)
+{
+    for (int i = 0; i < w->n; i++)
+        rows_release(&w->jobs[i]);
+}
+
+/*
+ * One job each from the lanes that have the least running; from a single one,
+ * as many as keep its turn before the next lane's.
+ */
+static enum status lease_wave(struct tx *tx, struct leasing *const *asking, size_t n, const char *pool,
+                              int wanted, const struct rows *lanes, struct error *err)
+{
+    int n_lanes = 1, each = 1;
+    while (n_lanes < lanes->n && row_int(lanes, n_lanes, 1) == row_int(lanes, 0, 1))
+        n_lanes++;
+    if (n_lanes == 1)
+        each = lanes->n > 1 ? (int)MIN(row_int(lanes, 1, 1) - row_int(lanes, 0, 1), wanted) : wanted;
+    int total = MIN(MIN(n_lanes * each, wanted), WAVE_MAX), given = 0;
+    CLEANUP(wave_release) struct wave w = {0};
+    for (size_t i = 0; i < n; i++) {
+        for (int k = wanted_by(asking[i]); k > 0 && w.n < total; k--) {
+            int lane = w.n % n_lanes;
+            w.jobs[w.n] = (struct rows){0};
+            w.to[w.n++] = asking[i];
+            TRY(take_job(tx, asking[i], pool, row_text(lanes, lane, 0), n_lanes == 1 ? w.n - 1 : 0,
+                         &w.jobs[w.n - 1], err));
+        }
+    }
+    TRY(sql_settle(tx->db, err));
+    for (int lane = 0; lane < n_lanes && lane < w.n; lane++, given = 0) {
+        for (int i = lane; i < w.n; i += n_lanes)
+            given += w.jobs[i].n;
+        TRY(lane_update(tx, pool, row_text(lanes, lane, 0), given, err));
+        for (int i = lane; i < w.n; i += n_lanes)
+            if (w.jobs[i].n)
+                TRY(note_taken(tx, w.to[i], row_text(lanes, lane, 0), &w.jobs[i], err));
     }
     return OK;
 }
 
-static void leasing_release(struct leasing *l)
+/* Jobs of the pool for all that ask for it, until there are none. */
+static enum status lease_pool(struct tx *tx, struct leasing *const *asking, size_t n, const char *pool,
+                              struct error *err)
 {
-    job_list_release(&l->list);
+    for (;;) {
+        int wanted = 0;
+        for (size_t i = 0; i < n; i++)
+            wanted += wanted_by(asking[i]);
+        if (!wanted)
+            return OK;
+        ROWS lanes = {0};
+        TRY(pick_lanes(tx, pool, wanted, &lanes, err));
+        if (!lanes.n)
+            break;
+        TRY(lease_wave(tx, asking, n, pool, wanted, &lanes, err));
+    }
+    ROWS locked = {0};
+    if (tx->locked)
+        TRY(SQL(tx->db, &locked, err, pick_next, V(pool), V(1)));
+    for (size_t i = 0; i < n; i++)
+        asking[i]->busy |= locked.n > 0;
+    return OK;
+}
+
+/* Each at the pools that it serves in their order, those that are at one pool together. */
+static enum status lease_pools(struct tx *tx, struct leasing *const *all, size_t n, struct error *err)
+{
+    CLEANUP(freep) struct leasing **asking = xcalloc(n, sizeof(*asking));
+    for (;;) {
+        const char *pool = NULL;
+        size_t n_asking = 0;
+        for (size_t i = 0; i < n; i++) {
+            const char *at = wanted_by(all[i]) ? all[i]->request->pools[all[i]->pool] : NULL;
+            if (!at || (pool && strcmp(at, pool) != 0))
+                continue;
+            pool = at;
+            asking[n_asking++] = all[i];
+        }
+        if (!pool)
+            return OK;
+        TRY(lease_pool(tx, asking, n_asking, pool, err));
+        for (size_t i = 0; i < n_asking; i++)
+            asking[i]->pool++;
+    }
+}
+
+/* What the request got, if it was made before. */
+static enum status ask_held(struct tx *tx, struct leasing *l, struct error *err)
+{
+    return SQL_SEND(tx->db, &l->held, err,
+                    "SELECT " JOB_COLUMNS
+                    " FROM jobs WHERE request = $1 AND worker = $2 AND state = 2 ORDER BY id",
+                    V(l->request->request_id), V(l->request->worker));
+}
+
+enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err)
+{
+    CLEANUP(freep) struct leasing **all = xcalloc(n, sizeof(*all));
+    for (size_t i = 0; i < n; i++) {
+        struct leasing *l = all[i] = items[i]->args;
+        job_list_release(&l->list);
+        l->busy = false;
+        l->pool = 0;
+        TRY(worker_ask(tx, l->request, &l->worker, err));
+        TRY(ask_held(tx, l, err));
+    }
+    TRY(sql_settle(tx->db, err));
+    for (size_t i = 0; i < n; i++) {
+        struct leasing *l = all[i];
+        TRY(worker_note(tx, l->request, &l->worker, l->now_ms, err));
+        if (!l->worker.n) /* there was no row to lock before */
+            TRY(ask_held(tx, l, err));
+    }
+    TRY(sql_settle(tx->db, err));
+    for (size_t i = 0; i < n; i++) {
+        TRY(add_rows(tx, all[i], &all[i]->held, err));
+        all[i]->list.drained = worker_is_drained(&all[i]->worker);
+        if (all[i]->list.drained || all[i]->held.n)
+            all[i]->pool = all[i]->request->n_pools;
+    }
+    return lease_pools(tx, all, n, err);
 }
 
 enum status queue_lease(struct store *s, const struct lease_request *request, int64_t now_ms,
@@ -205,11 +309,9 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
         return error_set(err, INVALID, "a lease needs a request id and a worker's name of at most %d bytes",
                          WORKER_MAX - 1);
     CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
-    TRY(store_write_bare(s, NULL, request->worker, lease, &l, err));
-    if (!l.list.n && l.busy) {
-        l.waits = true;
-        TRY(store_write_alone(s, lease, &l, err));
-    }
+    TRY(store_write_many(s, NULL, request->worker, lease_many, &l, err));
+    while (!l.list.n && l.busy)
+        TRY(store_write_many_apart(s, request->worker, lease_many, &l, err));
     *ret_list = l.list;
     l.list = (struct job_list){0};
     return OK;
@@ -230,19 +332,10 @@ enum status queue_check_lease(struct store *s, const char *job, int attempt, con
     return rows.n ? OK : no_lease(job, attempt, err);
 }
 
-#define HELD "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2"
-
 enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err)
 {
     ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, HELD, V(job), V(attempt)));
-    return rows.n ? OK : no_lease(job, attempt, err);
-}
-
-enum status lease_require(struct tx *tx, const char *job, int attempt, struct error *err)
-{
-    ROWS rows = {0};
-    TRY(SQL(tx->db, &rows, err, tx->store->driver->locks_rows ? HELD " FOR UPDATE" : HELD, V(job),
+    TRY(SQL(tx->db, &rows, err, "SELECT 1 FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2", V(job),
             V(attempt)));
     return rows.n ? OK : no_lease(job, attempt, err);
 }

@@ -68,6 +68,7 @@ void job_release(struct job *j);
 struct job_list {
     int n;
     struct job *jobs;
+    bool drained; /* queue_lease only: the worker gets no new ones */
 };
 void job_list_release(struct job_list *l);
 
@@ -93,6 +94,7 @@ enum status queue_heartbeat(struct store *s, const char *job, int attempt, int64
 
 struct finish {
     const char *job;
+    const char *owner; /* of the job, or NULL: it is looked up */
     int attempt;
     enum outcome outcome;
     const char *reason;           /* NULL: "" */

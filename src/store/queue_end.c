@@ -34,43 +34,51 @@ struct facts {
     bool has_hooks, is_needed, needs, is_worth_packing;
 };
 
-static enum status find_ended(struct tx *tx, const struct ending *e, struct document *d,
-                              struct facts *ret_facts, struct error *err)
+enum status ending_ask(struct tx *tx, const char *id, struct rows *rows, struct error *err)
 {
-    ROWS rows = {0};
+    return SQL_SEND(tx->db, rows, err,
+                    "SELECT " DOCUMENT_COLUMNS ", (SELECT p.body FROM progress p WHERE p.job = documents.id),"
+                    " (SELECT COUNT(*) FROM webhooks w WHERE w.owner = documents.owner AND w.enabled = 1),"
+                    " (SELECT COUNT(*) FROM deps WHERE needs = documents.id),"
+                    " (SELECT COUNT(*) FROM deps WHERE job = documents.id), " PACK_IS_WORTH(
+                        "documents.id") " FROM documents WHERE id = $1 AND state <> 7",
+                    V(id));
+}
+
+static enum status ending_read(const struct ending *e, const struct rows *rows, struct document *d,
+                               struct facts *ret_facts, struct error *err)
+{
     CLEANUP(document_list_release) struct document_list list = {0};
-    TRY(SQL(tx->db, &rows, err,
-            "SELECT " DOCUMENT_COLUMNS ", (SELECT p.body FROM progress p WHERE p.job = documents.id),"
-            " (SELECT COUNT(*) FROM webhooks w WHERE w.owner = documents.owner AND w.enabled = 1),"
-            " (SELECT COUNT(*) FROM deps WHERE needs = documents.id),"
-            " (SELECT COUNT(*) FROM deps WHERE job = documents.id), " PACK_IS_WORTH(
-                "documents.id") " FROM documents WHERE id = $1 AND owner = $2 AND state <> 7",
-            V(e->id), V(e->owner)));
-    if (!rows.n)
+    if (!rows->n)
         return error_set(err, NOT_FOUND, "there is no document '%.64s'", e->id);
-    TRY(document_rows(&rows, 1, &list, err));
+    TRY(document_rows(rows, 1, &list, err));
     *d = list.documents[0];
     list.documents[0].body = NULL;
     *ret_facts = (struct facts){
-        .has_hooks = row_int(&rows, 0, 10) > 0,
-        .is_needed = row_int(&rows, 0, 11) > 0,
-        .needs = row_int(&rows, 0, 12) > 0,
-        .is_worth_packing = row_int(&rows, 0, 13) != 0,
+        .has_hooks = row_int(rows, 0, 10) > 0,
+        .is_needed = row_int(rows, 0, 11) > 0,
+        .needs = row_int(rows, 0, 12) > 0,
+        .is_worth_packing = row_int(rows, 0, 13) != 0,
     };
     copy_text(ret_facts->type, TYPE_MAX, d->type);
-    if (row_is_null(&rows, 0, 9))
+    if (row_is_null(rows, 0, 9))
         return OK;
     json_t *progress = NULL;
-    TRY(json_read(row_text(&rows, 0, 9), strlen(row_text(&rows, 0, 9)), &progress, err));
+    TRY(json_read(row_text(rows, 0, 9), strlen(row_text(rows, 0, 9)), &progress, err));
     json_object_set_new(d->body, "progress", progress);
     return OK;
 }
 
-static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct facts *ret_facts,
-                             struct error *err)
+static enum status write_end(struct tx *tx, const struct ending *e, const struct rows *known, int64_t now_ms,
+                             struct facts *ret_facts, struct error *err)
 {
     CLEANUP(document_release) struct document d = {0};
-    TRY(find_ended(tx, e, &d, ret_facts, err));
+    ROWS rows = {0};
+    if (!known) {
+        TRY(ending_ask(tx, e->id, &rows, err));
+        TRY(sql_settle(tx->db, err));
+    }
+    TRY(ending_read(e, known ? known : &rows, &d, ret_facts, err));
     d.state = e->state;
     if (e->result)
         merge_patch(d.body, e->result);
@@ -81,15 +89,52 @@ static enum status write_end(struct tx *tx, const struct ending *e, int64_t now_
     return ret_facts->has_hooks ? webhooks_tell(tx, &d, now_ms, err) : OK;
 }
 
-enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
+static enum status lane_write(struct tx *tx, const char *pool, const char *owner, int change,
+                              struct error *err)
 {
-    if (change <= 0)
-        tx_pool(tx, pool);
+    tx_pool(tx, pool);
     return SQL(tx->db, NULL, err,
                "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
                " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
                " ORDER BY priority DESC, position, id LIMIT 1) WHERE pool = $2 AND owner = $3",
                V(change), V(pool), V(owner));
+}
+
+struct lane_change {
+    char pool[POOL_MAX], owner[OWNER_MAX];
+    int change;
+};
+
+enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
+{
+    struct lane_changes *l = tx->lanes;
+    if (!l)
+        return lane_write(tx, pool, owner, change, err);
+    struct lane_change *c = l->lanes;
+    while (c < l->lanes + l->n && (strcmp(c->owner, owner) != 0 || strcmp(c->pool, pool) != 0))
+        c++;
+    if (c == l->lanes + l->n) {
+        l->lanes = xrealloc(l->lanes, (size_t)++l->n * sizeof(*l->lanes));
+        c = &l->lanes[l->n - 1];
+        *c = (struct lane_change){0};
+        copy_text(c->pool, sizeof(c->pool), pool);
+        copy_text(c->owner, sizeof(c->owner), owner);
+    }
+    c->change += change;
+    return OK;
+}
+
+void lane_changes_release(struct lane_changes *l)
+{
+    l->tx->lanes = NULL;
+    free(l->lanes);
+}
+
+enum status lane_changes_write(struct lane_changes *l, struct error *err)
+{
+    for (int i = 0; i < l->n; i++)
+        TRY(lane_write(l->tx, l->lanes[i].pool, l->lanes[i].owner, l->lanes[i].change, err));
+    return OK;
 }
 
 /* The job is over: those that waited for nothing else are ready.  Unless it is done, only those behind it. */
@@ -139,16 +184,17 @@ static enum status fail_dependents(struct tx *tx, const struct ending *e, const 
         struct facts facts;
         TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(dependent.id)));
         TRY(SQL(tx->db, NULL, err, "DELETE FROM deps WHERE job = $1", V(dependent.id)));
-        TRY(write_end(tx, &dependent, now_ms, &facts, err));
+        TRY(write_end(tx, &dependent, NULL, now_ms, &facts, err));
         TRY(free_dependents(tx, &dependent, now_ms, err));
     }
     return OK;
 }
 
-enum status queue_end(struct tx *tx, const struct ending *e, int64_t now_ms, struct error *err)
+enum status queue_end(struct tx *tx, const struct ending *e, const struct rows *known, int64_t now_ms,
+                      struct error *err)
 {
     struct facts facts;
-    TRY(write_end(tx, e, now_ms, &facts, err));
+    TRY(write_end(tx, e, known, now_ms, &facts, err));
     if (facts.is_worth_packing)
         TRY(pack_later(tx, e->id, now_ms, err));
     if (facts.needs)

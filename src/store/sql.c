@@ -25,6 +25,11 @@ struct connection {
         const char *text;
         void *statement;
     } statements[STATEMENTS_MAX];
+    struct {
+        void *statement;
+        struct rows *rows;
+    } sent[ANSWERS_MAX]; /* and not settled */
+    int n_sent;
 };
 
 struct rows_block {
@@ -103,6 +108,7 @@ enum status connection_begin(struct connection *c, struct error *err)
 {
     c->failed = c->unsure = false;
     c->trouble = TROUBLE_NONE;
+    c->n_sent = 0;
     enum status status = connect_again(c, err);
     if (status == OK)
         status = c->driver->begin(c->link, err);
@@ -114,6 +120,7 @@ enum status connection_begin(struct connection *c, struct error *err)
 
 enum status connection_commit(struct connection *c, struct error *err)
 {
+    assert(!c->n_sent);
     enum status status = c->driver->commit(c->link, err);
     if (status == OK) {
         c->open = false;
@@ -286,6 +293,15 @@ static enum status find_statement(struct connection *c, const char *text, void *
     return OK;
 }
 
+static enum status keep_trouble(struct connection *c, enum status status)
+{
+    if (status != OK) {
+        c->trouble = trouble_of(c);
+        c->failed = true;
+    }
+    return status;
+}
+
 static enum status run_statement(struct connection *c, struct rows *rows, void *statement, struct error *err)
 {
     for (;;) {
@@ -331,9 +347,48 @@ enum status sql_run(struct connection *c, struct rows *rows, struct error *err, 
             rows_release(rows);
         status = run_once(c, rows, err, text, values, n);
     }
-    if (status != OK) {
-        c->trouble = trouble_of(c);
-        c->failed = true;
+    return keep_trouble(c, status);
+}
+
+static enum status send_once(struct connection *c, struct rows *rows, struct error *err, const char *text,
+                             const struct value *values, int n)
+{
+    void *statement = NULL;
+    TRY(find_statement(c, text, &statement, err));
+    enum status status = c->driver->bind(c->link, statement, values, n, err);
+    if (status == OK)
+        status = c->driver->send(c->link, statement, err);
+    c->driver->reset(c->link, statement);
+    if (status != OK)
+        return status;
+    c->sent[c->n_sent].statement = statement;
+    c->sent[c->n_sent++].rows = rows;
+    return OK;
+}
+
+enum status sql_send(struct connection *c, struct rows *rows, struct error *err, const char *text,
+                     const struct value *values, int n)
+{
+    if (!c->driver->send)
+        return sql_run(c, rows, err, text, values, n);
+    assert(c->open);
+    rows_release(rows);
+    c->writes += strncmp(text, "SELECT", 6) != 0;
+    if (c->n_sent == ANSWERS_MAX)
+        TRY(sql_settle(c, err));
+    return keep_trouble(c, send_once(c, rows, err, text, values, n));
+}
+
+enum status sql_settle(struct connection *c, struct error *err)
+{
+    enum status status = OK;
+    for (int i = 0; i < c->n_sent && status == OK; i++) {
+        void *statement = c->sent[i].statement;
+        status = c->driver->receive(c->link, statement, err);
+        if (status == OK)
+            status = run_statement(c, c->sent[i].rows, statement, err);
+        c->driver->reset(c->link, statement);
     }
-    return status;
+    c->n_sent = 0;
+    return keep_trouble(c, status);
 }

@@ -75,4 +75,16 @@ enum status sql_run(struct connection *c, struct rows *rows, struct error *err, 
     sql_run((c), (rows), (err), (text), (const struct value[]){__VA_ARGS__},                                 \
             (int)(sizeof((const struct value[]){__VA_ARGS__}) / sizeof(struct value)))
 
+/*
+ * The same within a transaction, but the rows are there, at the latest, after
+ * sql_settle: a server that is asked several things is waited for once.  Until
+ * then the rows stay where they are.  A failure may be told only by sql_settle.
+ */
+enum status sql_send(struct connection *c, struct rows *rows, struct error *err, const char *text,
+                     const struct value *values, int n);
+#define SQL_SEND(c, rows, err, text, ...)                                                                    \
+    sql_send((c), (rows), (err), (text), (const struct value[]){__VA_ARGS__},                                \
+             (int)(sizeof((const struct value[]){__VA_ARGS__}) / sizeof(struct value)))
+enum status sql_settle(struct connection *c, struct error *err);
+
 #endif

@@ -83,7 +83,7 @@ static enum status open_parts(struct store *s, const struct store_options *optio
     TRY(readers_new(s, &s->readers, err));
     TRY(blobs_open(s, err));
     s->swept_ms = options->now_ms ? options->now_ms : clock_now_ms();
-    TRY(store_write_alone(s, recover, &(struct recovery){s, s->swept_ms}, err));
+    TRY(store_write_apart(s, recover, &(struct recovery){s, s->swept_ms}, err));
     return options->no_timer ? OK : timer_start(s, err);
 }
 

@@ -28,17 +28,26 @@ static char *join_pools(const struct lease_request *r)
     return all;
 }
 
-enum status worker_note(struct tx *tx, const struct lease_request *r, int64_t now_ms, bool *ret_drained,
-                        struct error *err)
+#define NOTED "SELECT drained, seen, slots, pools FROM workers WHERE name = $1"
+
+enum status worker_ask(struct tx *tx, const struct lease_request *r, struct rows *rows, struct error *err)
 {
-    ROWS rows = {0};
+    bool locks = tx->store->driver->locks_rows;
+    return SQL_SEND(tx->db, rows, err, locks ? NOTED " FOR UPDATE" : NOTED, V(r->worker));
+}
+
+bool worker_is_drained(const struct rows *known)
+{
+    return known->n && row_int(known, 0, 0);
+}
+
+enum status worker_note(struct tx *tx, const struct lease_request *r, const struct rows *known,
+                        int64_t now_ms, struct error *err)
+{
     CLEANUP(freep) char *pools = join_pools(r);
     int slots = MAX(r->slots, r->all_slots);
-#define NOTED "SELECT drained, seen, slots, pools FROM workers WHERE name = $1"
-    TRY(SQL(tx->db, &rows, err, tx->store->driver->locks_rows ? NOTED " FOR UPDATE" : NOTED, V(r->worker)));
-    *ret_drained = rows.n && row_int(&rows, 0, 0);
-    if (rows.n && row_int(&rows, 0, 1) > now_ms - NOTE_EVERY_MS && row_int(&rows, 0, 2) >= slots &&
-        strcmp(row_text(&rows, 0, 3), pools) == 0)
+    if (known->n && row_int(known, 0, 1) > now_ms - NOTE_EVERY_MS && row_int(known, 0, 2) >= slots &&
+        strcmp(row_text(known, 0, 3), pools) == 0)
         return OK;
     return SQL(tx->db, NULL, err,
                "INSERT INTO workers(name, seen, slots, pools) VALUES ($1, $2, $3, $4)"
@@ -68,16 +77,6 @@ enum status workers_list(struct store *s, struct worker_info_list *ret_list, str
         w->drained = row_int(&rows, i, 4) != 0;
     }
     *ret_list = list;
-    return OK;
-}
-
-enum status worker_is_drained(struct store *s, const char *name, bool *ret_drained, struct error *err)
-{
-    READER reader = {0};
-    ROWS rows = {0};
-    TRY(reader_take(s, &reader, err));
-    TRY(SQL(reader.db, &rows, err, "SELECT drained FROM workers WHERE name = $1", V(name)));
-    *ret_drained = rows.n && row_int(&rows, 0, 0);
     return OK;
 }
 

@@ -29,9 +29,6 @@ void worker_info_list_release(struct worker_info_list *l);
 /* Those not yet forgotten (a day after they were last seen), by name. */
 enum status workers_list(struct store *s, struct worker_info_list *ret_list, struct error *err);
 
-/* Is this worker drained?  An unknown one is not. */
-enum status worker_is_drained(struct store *s, const char *name, bool *ret_drained, struct error *err);
-
 /* Drains a worker, or ends that; stirs "worker:NAME".  Again: OK.  Errors: NOT_FOUND. */
 enum status worker_drain(struct store *s, const char *name, bool drained, struct error *err);
 

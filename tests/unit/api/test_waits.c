@@ -65,6 +65,32 @@ static void a_stir_wakes_those_of_its_topic_once(void **state)
     waits_free(w);
 }
 
+static void a_stir_for_one_wakes_one_at_a_time(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct waits *w;
+    struct one workers[3], other;
+    assert_ok(waits_new(&w, &err));
+    uint64_t stamp = waits_stamp(w);
+    one_init(&other, "pool:gpu", FAR);
+    assert_true(waits_add(w, &other.waiter, stamp));
+    for (int i = 0; i < 3; i++) {
+        one_init(&workers[i], "pool:cpu", FAR);
+        assert_true(waits_add(w, &workers[i].waiter, stamp));
+    }
+    for (int n = 1; n <= 3; n++) {
+        waits_stir_one(w, "pool:cpu");
+        int woken = 0;
+        for (int i = 0; i < 3; i++)
+            woken += is_woken(&workers[i]);
+        assert_int_equal(woken, 1);
+    }
+    assert_false(is_woken(&other));
+    waits_end(w);
+    waits_free(w);
+}
+
 static void a_stir_between_looking_and_waiting_is_not_missed(void **state)
 {
     (void)state;
@@ -129,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stir_wakes_those_of_its_topic_once),
+        cmocka_unit_test(a_stir_for_one_wakes_one_at_a_time),
         cmocka_unit_test(a_stir_between_looking_and_waiting_is_not_missed),
         cmocka_unit_test(when_all_topics_stir_all_are_woken_and_none_between_looking_and_waiting_is_missed),
         cmocka_unit_test(a_deadline_a_look_and_a_gone_client_wake),
