@@ -2,16 +2,15 @@
 """Five nets: training steps and predictions of et, BVLC Caffe, PyTorch and OpenCV, time and memory.
 
     CAFFE=/path/to/caffe bench/nets_run.py [rounds] [--nets a,b] [--threads 1,2] [--batch N] [--batches 1,32]
-        [--processor]
 
-A step is a whole one: data, forward, backward, momentum update.  Rounds are interleaved.  For et and Caffe a time is the
-difference of a longer and a shorter process, the fastest of each over the rounds, so that starting does not count;
-PyTorch and OpenCV measure their own loop, and the fastest counts.  --processor counts processor time instead of wall time, for a machine that others use too (one thread
-only: waiting threads spin).  --batch is that of the big nets in training, --batches are those of predictions.  Memory
-is the peak of the resident set.
+A step is a whole one: data, forward, backward, momentum update.  Rounds are interleaved, and the fastest step of all
+counts: for et and Caffe from one line of their log to the next, PyTorch and OpenCV measure their own loop.  --batch is
+that of the big nets in training, --batches are those of predictions.  Memory is the peak of the resident set.
 """
 import argparse
+import datetime
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,14 +20,18 @@ import common
 
 PYTHON = '/usr/bin/python3'
 NETS = ['lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50']
-STEPS = {'lenet': 200, 'cifar10_quick': 40}  # of a run; 2 otherwise
+STEPS = {'lenet': 200, 'cifar10_quick': 40}  # of a run; 3 otherwise
 BIG = ['googlenet', 'resnet50']
-SOLVER = ('net: "%s" base_lr: 0.0001 momentum: 0.9 weight_decay: 0.0005 lr_policy: "fixed" display: 0 max_iter: %d '
+SOLVER = ('net: "%s" base_lr: 0.0001 momentum: 0.9 weight_decay: 0.0005 lr_policy: "fixed" display: 1 max_iter: %d '
           'random_seed: 1 snapshot_prefix: "%s" snapshot_after_train: %s test_initialization: false\n')
 
 
+# A line of the log each step begins with the time, as glog writes it.
+STEP = re.compile(r'^I(?:\d{4})?\d{4} (\d\d:\d\d:\d\d\.\d{6}) .*\] +(?:Iteration|Batch) (\d+)[ ,]', re.MULTILINE)
+
+
 def run(command, folder, threads):
-    """(wall seconds, processor seconds, MiB at the peak, output)."""
+    """(seconds, MiB at the peak, output)."""
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
     start = time.monotonic()
     with tempfile.TemporaryFile() as log:
@@ -40,13 +43,12 @@ def run(command, folder, threads):
         text = log.read().decode('utf-8', 'replace')
     if process.returncode:
         sys.exit('%s: exit status %d\n%s' % (' '.join(command), process.returncode, text[-2000:]))
-    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
+    return took, usage.ru_maxrss / 1024, text
 
 
 class Bench:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
-        self.column = 1 if args.processor else 0
         self.batches = [int(word) for word in args.batches.split(',')]
 
     def generate(self, net, batch, data, name):
@@ -63,19 +65,25 @@ class Bench:
             file.write(SOLVER % (net, iterations, os.path.join(self.folder, 'trained'), str(snapshot).lower()))
         return path
 
-    def difference(self, command, steps, threads):
-        """Of a run of one step and of one of 1 + steps, by command(n); the steps between; MiB."""
-        short, long = (run(command(n), self.folder, threads) for n in (1, 1 + steps))
-        return short[self.column], long[self.column], steps, long[2]
+    def logged_loop(self, command, threads):
+        """Seconds of the fastest step but the first, and MiB."""
+        _, mib, text = run(command, self.folder, threads)
+        at = {int(n): datetime.datetime.strptime(time, '%H:%M:%S.%f') for time, n in STEP.findall(text)}
+        took = [(at[n + 1] - at[n]).total_seconds() % 86400 for n in at if n > 0 and n + 1 in at]
+        return min(took), mib
+
+    def own_loop(self, command, threads):
+        _, mib, text = run(command, self.folder, threads)
+        return float(text.split()[-1]), mib
 
     def training(self, peer, net, steps, threads):
         if peer == 'PyTorch':
             return self.own_loop([PYTHON, os.path.join(common.HERE, 'nets_torch.py'), net, 'train', str(threads),
                                   str(steps)], threads)
+        solver = self.solver(net, 2 + steps)
         if peer == 'et':
-            return self.difference(lambda n: [common.ET, 'train', '--solver=' + self.solver(net, n),
-                                              '--threads=%d' % threads], steps, threads)
-        return self.difference(lambda n: [common.CAFFE, 'train', '-solver=' + self.solver(net, n)], steps, threads)
+            return self.logged_loop([common.ET, 'train', '--solver=' + solver, '--threads=%d' % threads], threads)
+        return self.logged_loop([common.CAFFE, 'train', '-solver=' + solver], threads)
 
     def predicting(self, peer, net, batch, steps, threads):
         plain = os.path.join(self.folder, '%s_%d.prototxt' % (net, batch))
@@ -88,12 +96,8 @@ class Bench:
             return self.own_loop([PYTHON, os.path.join(common.HERE, 'nets_opencv.py'), deployed, weights, str(batch),
                                   str(threads), str(steps)], threads)
         program = [common.ET, 'test', '--threads=%d' % threads] if peer == 'et' else [common.CAFFE, 'test']
-        return self.difference(lambda n: program + ['-model=' + plain, '-weights=' + weights,
-                                                    '-iterations=%d' % n], steps, threads)
-
-    def own_loop(self, command, threads):
-        result = run(command, self.folder, threads)
-        return 0, float(result[3].split()[-2:][self.column]), 1, result[2]
+        return self.logged_loop(program + ['-model=' + plain, '-weights=' + weights, '-iterations=%d' % (2 + steps)],
+                                threads)
 
     def prepare(self, net):
         """The nets of each batch, and weights that fit them."""
@@ -111,8 +115,7 @@ class Bench:
         for _ in range(self.args.rounds):
             for peer in peers:
                 results[peer].append(measure(peer))
-        return {peer: ((min(r[1] for r in rows) - min(r[0] for r in rows)) / rows[0][2], max(r[3] for r in rows))
-                for peer, rows in results.items()}
+        return {peer: (min(r[0] for r in rows), max(r[1] for r in rows)) for peer, rows in results.items()}
 
 
 def row(name, threads, results):
@@ -151,10 +154,8 @@ def main():
     parser.add_argument('--threads', default='1,2')
     parser.add_argument('--batches', default='1,32')
     parser.add_argument('--batch', type=int)
-    parser.add_argument('--processor', action='store_true')
     args = parser.parse_args()
     peers = ['et'] + (['Caffe'] if common.CAFFE else []) + (['PyTorch'] if has('torch') else [])
-    kind = 'processor time' if args.processor else 'wall time'
     nets, threads = args.nets.split(','), [int(n) for n in args.threads.split(',')]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(args, folder)
@@ -165,8 +166,8 @@ def main():
                 path = bench.generate(net, args.batch, 'dummy', 'training.prototxt')
             for n in threads:
                 rows.append(row(net, n, bench.interleaved(
-                    peers, lambda peer: bench.training(peer, path, STEPS.get(net, 2), n))))
-        common.table('A training step, %s, others as times et\'s' % kind,
+                    peers, lambda peer: bench.training(peer, path, STEPS.get(net, 3), n))))
+        common.table('A training step, others as times et\'s',
                      ('net', 'threads', 'et', 'memory', '', ''), rows)
         rows = []
         for net in (net for net in nets if net in BIG):
@@ -176,11 +177,10 @@ def main():
                     rows.append(row('%s, batch %d' % (net, batch), n, bench.interleaved(
                         peers + (['OpenCV'] if has('cv2') else []),
                         lambda peer: bench.predicting(peer, net, batch, 10 if batch == 1 else 2, n))))
-        common.table('Predictions of a batch, %s, others as times et\'s' % kind,
+        common.table('Predictions of a batch, others as times et\'s',
                      ('net', 'threads', 'et', 'memory', '', '', ''), rows)
-        if not args.processor:
-            common.table('Two one-thread jobs at once', ('measured', 'wanted'),
-                         [('%.2f times the work of one on two threads' % two_jobs(bench), 'at least 1')])
+        common.table('Two one-thread jobs at once', ('measured', 'wanted'),
+                     [('%.2f times the work of one on two threads' % two_jobs(bench), 'at least 1')])
 
 
 if __name__ == '__main__':

@@ -105,6 +105,8 @@ struct layer_ops {
      * any_representation implies it.
      */
     bool in_place;
+    /* true when the first bottom's gradient at least may lie in the memory of the top's. */
+    bool gradient_in_place;
     /*
      * true when Caffe's backward reads the top.  Where layers behind overwrote
      * it in place, it sees what the last of them wrote.
@@ -134,9 +136,13 @@ struct layer_ops {
      * what their parameters hold: folds says whether this one is, fold
      * applies it to a change that comes before.  The layer that writes the
      * bottom can then do it (plan_take_changes).  Both NULL: never.
+     * learn, for those that may be taken over in training too (plan_take_change),
+     * adds to the parameters' gradients: it gets, for each channel, the sum of
+     * the top's gradient and the sum of that times the bottom.
      */
     bool (*folds)(const struct layer *l);
     void (*fold)(const struct layer *l, float *factor, float *add);
+    void (*learn)(const struct layer *l, const double *sums, const double *products);
     /* Data layers only: where the layer stands, for a snapshot. */
     void (*tell)(struct layer *l, struct source_position *ret_position);
     enum status (*seek)(struct layer *l, const struct source_position *position, struct error *err);

@@ -221,7 +221,7 @@ static enum status forward_layer(struct net *net, int layer, struct error *err)
     run_reorders(net, lp->before_forward, NET_REORDER_FORWARD, layer);
     if (tail_has_layer(net, layer))
         return tail_forward_layer(net, layer, err);
-    if (lp->forward_is_done_above || !lp->layer.ops->forward)
+    if (lp->is_done_above || !lp->layer.ops->forward)
         return OK;
     int64_t begin_ns = step_begin(net);
     if (lp->layer.ops->forward(&lp->layer, err) != OK || tail_choose(net, layer, err) != OK)
@@ -240,7 +240,7 @@ static void backward_layer(struct net *net, int layer)
         return;
     }
     run_reorders(net, lp->before_backward, NET_REORDER_BACKWARD, layer);
-    if (!lp->layer.ops->backward)
+    if (lp->is_done_above || !lp->layer.ops->backward)
         return;
     struct view *bottom = lp->layer.bottoms, *top = lp->layer.tops;
     float *own_bottom = lp->overwrites_bottom ? bottom->data : NULL,
@@ -363,6 +363,20 @@ static bool tops_are_finite(const struct layer *l)
     return true;
 }
 
+/* Where layer's top is not finite: a layer that it does the work of may have the parameter that made it so.
+ */
+static int find_cause(const struct net *net, int layer, bool *ret_is_parameter)
+{
+    int next = net->values[net->layers[layer].top_values[0]].consumer;
+    while (next >= 0 && net->layers[next].is_done_above) {
+        *ret_is_parameter = !params_are_finite(&net->layers[next].layer);
+        if (*ret_is_parameter)
+            return next;
+        next = net->values[net->layers[next].top_values[0]].consumer;
+    }
+    return layer;
+}
+
 /* Tops are looked at before their memory is used again.  Layers without bottoms keep theirs: the batch. */
 int net_find_not_finite(struct net *net, bool *ret_is_parameter)
 {
@@ -376,7 +390,7 @@ int net_find_not_finite(struct net *net, bool *ret_is_parameter)
         if (l->n_bottoms && l->n_tops && forward_layer(net, i, &ignored) != OK)
             continue;
         if (!tops_are_finite(l))
-            return i;
+            return find_cause(net, i, ret_is_parameter);
     }
     return -1;
 }

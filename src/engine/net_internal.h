@@ -53,9 +53,9 @@ struct layer_plan {
     int *bottom_buffers, *top_buffers, *bottom_diff_buffers, *top_diff_buffers; /* -1: none */
     int workspace_buffer;                                                       /* -1: none */
     bool runs_backward;
-    bool forward_is_done_above; /* a ReLU that the layer before it applies */
-    bool overwrites_bottom;     /* in place by name: backward sees the top for the bottom, as in Caffe */
-    int last_top_buffer;        /* -1; else what backward sees for top 0: the blob's last value */
+    bool is_done_above;     /* a layer before it does its work, forward and backward */
+    bool overwrites_bottom; /* in place by name: backward sees the top for the bottom, as in Caffe */
+    int last_top_buffer;    /* -1; else what backward sees for top 0: the blob's last value */
     float *last_top;
     unsigned backward_needs;
     struct reorder *before_forward, *before_backward;

@@ -125,7 +125,7 @@ bool plan_wants_bottom_diff(const struct planner *p, int bottom)
 const dnnl_memory_desc_t *plan_bottom_desc(const struct planner *p, int bottom)
 {
     const dnnl_memory_desc_t *desc = &root_of(p->net, p->lp->bottom_values[bottom])->representations[0].desc;
-    bool takes_any = p->lp->layer.ops->bf16 || p->lp->forward_is_done_above;
+    bool takes_any = p->lp->layer.ops->bf16 || p->lp->is_done_above;
     p->lies[bottom] = takes_any ? *desc : desc_of_type(desc, dnnl_f32);
     return &p->lies[bottom];
 }
@@ -252,22 +252,26 @@ const dnnl_memory_desc_t *plan_param(struct planner *p, int param, const dnnl_me
     return &q->desc;
 }
 
-/* The layer that reads the last value, when this one may do its work; NULL: none. */
+/*
+ * The layer that reads the last value, when this one may do its work; NULL: none.
+ * Where both run backward, the gradient that this one gets is that of the last value.
+ */
 static struct layer_plan *next_to_take(const struct planner *p)
 {
     struct net *net = p->net;
     const struct value *last = &net->values[p->last_value];
-    if (net->options.debug_info || p->lp->runs_backward || p->lp->layer.n_tops != 1 || last->consumer < 0)
+    if (net->options.debug_info || p->lp->layer.n_tops != 1 || last->consumer < 0)
         return NULL;
     struct layer_plan *reader = &net->layers[last->consumer];
-    if (reader->runs_backward || (net->options.keep_blobs && reader->layer.def->tops[0] != last->blob))
+    if (reader->runs_backward != p->lp->runs_backward || last->has_diff != reader->runs_backward ||
+        (net->options.keep_blobs && reader->layer.def->tops[0] != last->blob))
         return NULL;
     return reader;
 }
 
 static void take(struct planner *p, struct layer_plan *reader)
 {
-    reader->forward_is_done_above = true;
+    reader->is_done_above = true;
     p->last_value = reader->top_values[0];
 }
 
@@ -284,16 +288,36 @@ int plan_take_changes(struct planner *p, const struct layer *ret_taken[PLAN_MAX_
     return n;
 }
 
-bool plan_take_relu(struct planner *p)
+const struct layer *plan_take_change(struct planner *p)
 {
     struct layer_plan *reader = next_to_take(p);
-    if (!reader || strcmp(reader->layer.ops->type, "ReLU") != 0)
+    if (!reader || !reader->layer.ops->learn || !reader->layer.ops->folds(&reader->layer))
+        return NULL;
+    take(p, reader);
+    return &reader->layer;
+}
+
+/* In training, where layers overwrite the ReLU's top, its backward reads what the last of them wrote. */
+static bool is_overwritten(const struct net *net, const struct layer_plan *relu)
+{
+    return relu->runs_backward && net->blob_value[relu->layer.def->tops[0]] != relu->top_values[0];
+}
+
+bool plan_take_relu_both_ways(struct planner *p)
+{
+    struct layer_plan *reader = next_to_take(p);
+    if (!reader || strcmp(reader->layer.ops->type, "ReLU") != 0 || is_overwritten(p->net, reader))
         return false;
     const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
     if (param && param->negative_slope != 0)
         return false;
     take(p, reader);
     return true;
+}
+
+bool plan_take_relu(struct planner *p)
+{
+    return !p->lp->runs_backward && plan_take_relu_both_ways(p);
 }
 
 /* ---- one layer ---- */
@@ -402,7 +426,7 @@ static void plan_tops(struct planner *p)
         view->desc = p->tops[t].desc;
         view->diff_desc = p->top_diffs[t].desc;
         view->n_floats = desc_n_elements(&view->desc);
-        bool shares = lp->layer.ops->tops_are_bottom || lp->forward_is_done_above;
+        bool shares = lp->layer.ops->tops_are_bottom || lp->is_done_above;
         lp->top_buffers[t] =
             shares ? lp->bottom_buffers[0] : memory_add(net->memory, dnnl_memory_desc_get_size(&view->desc));
         plan_top_lifetime(net, lp, p->index, lp->top_buffers[t], v);
@@ -432,12 +456,12 @@ static enum status plan_layer(struct net *net, int index, struct error *err)
         .lies = lies,
         .last_value = l->n_tops ? lp->top_values[0] : -1,
     };
-    if (l->ops->any_representation || lp->forward_is_done_above) {
+    if (l->ops->any_representation || lp->is_done_above) {
         const dnnl_memory_desc_t *desc = plan_bottom_desc(&p, 0);
         plan_bottom(&p, 0, desc);
         plan_top(&p, 0, desc);
     }
-    if (l->ops->plan && !lp->forward_is_done_above)
+    if (l->ops->plan && !lp->is_done_above)
         TRY(l->ops->plan(l, &p, err));
     lp->overwrites_bottom = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] &&
                             (lp->backward_needs & NEEDS_BOTTOM_DATA) && !l->ops->keeps_bottom;
@@ -490,7 +514,7 @@ static enum status plan_diffs(struct net *net, struct error *err)
             struct value *v = &net->values[lp->bottom_values[b]];
             if (!v->has_diff)
                 continue;
-            bool shares = l->ops->tops_are_bottom && l->n_tops == 1;
+            bool shares = (l->ops->tops_are_bottom && l->n_tops == 1) || lp->is_done_above;
             v->diff_buffer = shares ? lp->top_diff_buffers[0]
                                     : memory_add(net->memory, dnnl_memory_desc_get_size(&v->diff_written));
             memory_use(net->memory, v->diff_buffer, backward_time(net, i));
@@ -509,7 +533,8 @@ static void merge_in_place(struct net *net)
     }
     for (int i = net->n_layers - 1; i >= 0; i--) {
         struct layer_plan *lp = &net->layers[i];
-        if (may_lie_in_place(lp) && lp->bottom_diff_buffers[0] >= 0 && lp->top_diff_buffers[0] >= 0 &&
+        if ((may_lie_in_place(lp) || lp->layer.ops->gradient_in_place) && lp->bottom_diff_buffers[0] >= 0 &&
+            lp->top_diff_buffers[0] >= 0 &&
             same_desc(&lp->layer.bottoms[0].diff_desc, &lp->layer.tops[0].diff_desc))
             memory_merge(net->memory, lp->top_diff_buffers[0], lp->bottom_diff_buffers[0],
                          backward_time(net, i));
@@ -628,7 +653,7 @@ static void prepare_layer(struct layer_plan *lp)
     lp->top_buffers = none(lp->layer.n_tops);
     lp->top_diff_buffers = none(lp->layer.n_tops);
     lp->workspace_buffer = -1;
-    lp->backward_needs = lp->layer.ops->backward_needs;
+    lp->backward_needs = lp->is_done_above ? 0 : lp->layer.ops->backward_needs;
 }
 
 static enum status allocate_blobs(struct net *net, struct error *err)

@@ -83,11 +83,20 @@ enum { PLAN_MAX_TAKEN = 2 };
 int plan_take_changes(struct planner *p, const struct layer *ret_taken[PLAN_MAX_TAKEN]);
 
 /*
+ * The same in training as well, for one layer, or NULL: neither its forward
+ * nor its backward is run, this layer does both (fold, and learn) and gets the
+ * gradient of the taken layer's top as that of its own.
+ */
+const struct layer *plan_take_change(struct planner *p);
+
+/*
  * true when the only reader of top 0 (after the changes that were taken) is a ReLU without negative slope,
  * and this layer may apply it itself: it must then do so, the ReLU's forward is not run.  Ask once, when the
  * answer will be obeyed.  Never in training: oneDNN's ReLU makes NaN 0, which would hide that a net diverges.
  */
 bool plan_take_relu(struct planner *p);
+/* In training as well, for a layer whose ReLU keeps NaN and that does the ReLU's backward too. */
+bool plan_take_relu_both_ways(struct planner *p);
 
 /* ---- descriptors ---- */
 

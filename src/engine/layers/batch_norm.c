@@ -8,6 +8,10 @@
  * each after its old value was multiplied by moving_average_fraction.  In
  * testing, or with use_global_stats, they are parameters 0 and 1 divided by
  * parameter 2; when that is 0 both count as 0.
+ *
+ * A Scale and a ReLU that follow are done here in the same passes over
+ * memory, forward and backward: after the statistics one pass writes the top,
+ * after the sums of the gradient one pass writes the bottom's.
  */
 #include <math.h>
 #include <string.h>
@@ -20,7 +24,21 @@ struct batch_norm {
     bool is_global;
     float fraction, eps;
     struct channels of;
+    const struct layer *scale; /* taken over; NULL: none */
+    bool is_rectified;         /* a ReLU was taken over */
 };
+
+/* Of each channel, kept for backward: y = (x - shift) * factor + add, where inverse is 1 / deviation. */
+struct kept {
+    float *shift, *inverse, *factor, *add;
+};
+
+static struct kept kept_values(const struct layer *l)
+{
+    size_t n = ((const struct batch_norm *)l->state)->of.n_padded;
+    float *values = l->workspace;
+    return (struct kept){values, values + n, values + 2 * n, values + 3 * n};
+}
 
 static enum status batch_norm_setup(struct layer *l, struct error *err)
 {
@@ -34,7 +52,6 @@ static enum status batch_norm_setup(struct layer *l, struct error *err)
     return OK;
 }
 
-/* The workspace is 1 / deviation of each channel, kept for backward. */
 static enum status batch_norm_plan(struct layer *l, struct planner *p, struct error *err)
 {
     (void)err;
@@ -45,80 +62,106 @@ static enum status batch_norm_plan(struct layer *l, struct planner *p, struct er
     channels_init(&s->of, &l->bottoms[0].shape, &desc);
     plan_bottom(p, 0, &desc);
     plan_top(p, 0, &desc);
-    plan_workspace(p, s->of.n_padded * sizeof(float));
+    plan_workspace(p, 4 * s->of.n_padded * sizeof(float));
     plan_scratch(p, channels_scratch(&s->of));
-    if (s->is_global)
+    s->scale = plan_take_change(p);
+    s->is_rectified = plan_take_relu_both_ways(p);
+    if (s->is_global && !s->scale && !s->is_rectified)
         plan_backward_needs(p, 0);
     return OK;
 }
 
 /* Mean (shift) and deviation of this batch, which the parameters gather. */
-static void use_batch(struct layer *l, const struct channel_values *each, float *inverse)
+static void use_batch(struct layer *l, const struct kept *kept)
 {
     const struct batch_norm *s = l->state;
+    const struct channel_values each = channels_values(&s->of, l->scratch);
     float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
     double m = (double)s->of.items * (double)s->of.inner;
-    channels_first(&s->of, l->bottoms[0].data, each->shift);
-    channels_moments(&s->of, l->bottoms[0].data, each->shift, each->sums, each->products, l->scratch);
+    channels_first(&s->of, l->bottoms[0].data, kept->shift);
+    channels_moments(&s->of, l->bottoms[0].data, kept->shift, each.sums, each.products, l->scratch);
     for (size_t c = 0; c < s->of.n; c++) {
-        double off = each->sums[c] / m, variance = MAX(each->products[c] / m - off * off, 0.0);
-        each->shift[c] += (float)off;
-        means[c] = means[c] * s->fraction + each->shift[c];
+        double off = each.sums[c] / m, variance = MAX(each.products[c] / m - off * off, 0.0);
+        kept->shift[c] += (float)off;
+        means[c] = means[c] * s->fraction + kept->shift[c];
         variances[c] = variances[c] * s->fraction + (float)(m > 1 ? m / (m - 1) : 1) * (float)variance;
-        inverse[c] = 1 / sqrtf((float)variance + s->eps);
+        kept->inverse[c] = 1 / sqrtf((float)variance + s->eps);
     }
     *weight = *weight * s->fraction + 1;
     for (int i = 0; i < 3; i++)
         l->params[i]->version++;
 }
 
-static void use_gathered(struct layer *l, const struct channel_values *each, float *inverse)
+static void use_gathered(struct layer *l, const struct kept *kept)
 {
     const struct batch_norm *s = l->state;
     const float *means = l->params[0]->data, *variances = l->params[1]->data, *weight = l->params[2]->data;
     float per_weight = *weight == 0 ? 0 : 1 / *weight;
     for (size_t c = 0; c < s->of.n; c++) {
-        each->shift[c] = means[c] * per_weight;
-        inverse[c] = 1 / sqrtf(variances[c] * per_weight + s->eps);
+        kept->shift[c] = means[c] * per_weight;
+        kept->inverse[c] = 1 / sqrtf(variances[c] * per_weight + s->eps);
     }
+}
+
+static struct channel_change change_of(const struct batch_norm *s, const struct kept *kept)
+{
+    return (struct channel_change){kept->shift, kept->factor, kept->add, s->is_rectified};
 }
 
 static enum status batch_norm_forward(struct layer *l, struct error *err)
 {
     (void)err;
     const struct batch_norm *s = l->state;
-    float *inverse = l->workspace;
-    const struct channel_values each = channels_values(&s->of, l->scratch);
-    memset(inverse, 0, s->of.n_padded * sizeof(float));
+    const struct kept kept = kept_values(l);
+    const struct channel_change change = change_of(s, &kept);
+    memset(l->workspace, 0, 4 * s->of.n_padded * sizeof(float));
     if (s->is_global)
-        use_gathered(l, &each, inverse);
+        use_gathered(l, &kept);
     else
-        use_batch(l, &each, inverse);
-    channels_affine(&s->of, l->bottoms[0].data, each.shift, inverse, each.add, l->tops[0].data);
+        use_batch(l, &kept);
+    for (size_t c = 0; c < s->of.n; c++)
+        kept.factor[c] = 1;
+    if (s->scale)
+        s->scale->ops->fold(s->scale, kept.factor, kept.add);
+    for (size_t c = 0; c < s->of.n; c++)
+        kept.factor[c] *= kept.inverse[c];
+    channels_affine(&s->of, &change, l->bottoms[0].data, l->tops[0].data);
     return OK;
 }
 
-/* dx = (dy - mean of dy - y * mean of dy * y) / deviation; without the means when the statistics are fixed.
+/*
+ * With y = (x - mean) / deviation * a + b, g the gradient of y and u = x - mean:
+ *   dx = a / deviation * (g - mean of g - u / variance * mean of g * u)
+ * without the means when the statistics are fixed.
  */
 static void batch_norm_backward(struct layer *l)
 {
     const struct batch_norm *s = l->state;
-    const float *y = l->tops[0].data, *dy = l->tops[0].diff, *inverse = l->workspace;
+    const struct kept kept = kept_values(l);
+    const struct channel_change change = change_of(s, &kept);
+    const struct channel_values each = channels_values(&s->of, l->scratch);
+    const float *x = l->bottoms[0].data, *dy = l->tops[0].diff;
     float *dx = l->bottoms[0].diff;
     double m = (double)s->of.items * (double)s->of.inner;
+    if (s->scale || (dx && !s->is_global)) {
+        channels_gradient_sums(&s->of, &change, x, dy, each.sums, each.products, l->scratch);
+        for (size_t c = 0; c < s->of.n; c++)
+            each.products[c] *= kept.inverse[c];
+    }
+    if (s->scale)
+        s->scale->ops->learn(s->scale, each.sums, each.products);
     if (!dx)
         return;
-    const struct channel_values each = channels_values(&s->of, l->scratch);
-    if (s->is_global) {
-        channels_affine(&s->of, dy, each.shift, inverse, each.add, dx);
+    if (s->is_global && !s->is_rectified) {
+        const struct channel_change multiply = {each.shift, kept.factor, each.add, false};
+        channels_affine(&s->of, &multiply, dy, dx);
         return;
     }
-    channels_products(&s->of, dy, y, each.sums, each.products, l->scratch);
-    for (size_t c = 0; c < s->of.n; c++) {
-        each.factor[c] = -(float)(each.products[c] / m) * inverse[c];
-        each.add[c] = -(float)(each.sums[c] / m) * inverse[c];
+    for (size_t c = 0; c < s->of.n && !s->is_global; c++) {
+        each.factor[c] = -(float)(each.products[c] / m) * kept.inverse[c] * kept.factor[c];
+        each.add[c] = -(float)(each.sums[c] / m) * kept.factor[c];
     }
-    channels_combine(&s->of, dy, inverse, y, each.factor, each.add, dx);
+    channels_gradient(&s->of, &change, x, dy, each.factor, each.add, dx);
 }
 
 static bool batch_norm_folds(const struct layer *l)
@@ -141,7 +184,8 @@ static void batch_norm_fold(const struct layer *l, float *factor, float *add)
 const struct layer_ops layer_batch_norm = {
     .type = "BatchNorm",
     .state_size = sizeof(struct batch_norm),
-    .backward_needs = NEEDS_TOP_DATA,
+    .backward_needs = NEEDS_BOTTOM_DATA,
+    .gradient_in_place = true,
     .setup = batch_norm_setup,
     .plan = batch_norm_plan,
     .forward = batch_norm_forward,

@@ -1,5 +1,6 @@
 #include "engine/layers/channels.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "engine/elementwise.h"
@@ -8,6 +9,12 @@
 
 /* Floats are added up in this many rows, then in doubles. */
 enum { CHUNK = 64 };
+
+/*
+ * What is summed, with u = x - shift: u and u * u; or g and g * u, where g is
+ * dy, or dy where the change of x is positive and else 0.
+ */
+enum sums { MOMENTS, GRADIENT, RECTIFIED_GRADIENT };
 
 bool channels_has_layout(const dnnl_memory_desc_t *desc)
 {
@@ -82,16 +89,20 @@ struct channel_values channels_values(const struct channels *c, void *scratch)
     return (struct channel_values){sums, sums + n, floats, floats + n, floats + 2 * n};
 }
 
-static void sum_row(const float *u, const float *v, float shift, size_t n, double *sum, double *product)
+static inline __attribute__((always_inline)) void sum_row(enum sums kind, const float *x, const float *dy,
+                                                          float shift, float factor, float add, size_t n,
+                                                          double *sum, double *product)
 {
     for (size_t from = 0; from < n; from += 16 * CHUNK) {
         size_t end = MIN(n, from + 16 * CHUNK);
         float s = 0, p = 0;
 #pragma omp simd reduction(+ : s, p)
         for (size_t i = from; i < end; i++) {
-            float a = u[i] - shift;
-            s += a;
-            p += a * (v ? v[i] : a);
+            float u = x[i] - shift, g = kind == MOMENTS ? u : dy[i];
+            if (kind == RECTIFIED_GRADIENT)
+                g = u * factor + add > 0 ? g : 0;
+            s += g;
+            p += g * u;
         }
         *sum += s;
         *product += p;
@@ -100,26 +111,28 @@ static void sum_row(const float *u, const float *v, float shift, size_t n, doubl
 
 /* Four floats in a register; blobs are aligned, channels last not always. */
 typedef float four __attribute__((vector_size(16), aligned(4)));
+typedef int32_t four_ints __attribute__((vector_size(16)));
 enum { FOURS = CHANNEL_LANES / 4 };
 
 /* With 16 lanes the sums stay in registers. */
-static inline __attribute__((always_inline)) void sum_16(const float *u, const float *v, const float *shift,
-                                                         size_t rows, size_t row, double *sums,
-                                                         double *products)
+static inline __attribute__((always_inline)) void sum_16(enum sums kind, const float *x, const float *dy,
+                                                         const float *shift, const float *factor,
+                                                         const float *add, size_t rows, size_t row,
+                                                         double *sums, double *products)
 {
-    four first[FOURS] = {0};
-    if (shift)
-        memcpy(first, shift, sizeof(first));
     for (size_t from = 0; from < rows; from += CHUNK) {
         size_t end = MIN(rows, from + CHUNK);
         four s[FOURS] = {0}, p[FOURS] = {0};
         for (size_t i = from; i < end; i++) {
-            const four *x = (const four *)(u + i * row), *y = (const four *)((v ? v : u) + i * row);
+            const float *at = x + i * row, *gradient = kind == MOMENTS ? at : dy + i * row;
 #pragma GCC unroll 4
             for (int k = 0; k < FOURS; k++) {
-                four a = shift ? x[k] - first[k] : x[k];
-                s[k] += a;
-                p[k] += a * (v ? y[k] : a);
+                four u = ((const four *)at)[k] - ((const four *)shift)[k];
+                four g = kind == MOMENTS ? u : ((const four *)gradient)[k];
+                if (kind == RECTIFIED_GRADIENT)
+                    g = (four)((four_ints)g & (u * ((const four *)factor)[k] + ((const four *)add)[k] > 0));
+                s[k] += g;
+                p[k] += g * u;
             }
         }
         for (size_t k = 0; k < CHANNEL_LANES; k++) {
@@ -129,32 +142,40 @@ static inline __attribute__((always_inline)) void sum_16(const float *u, const f
     }
 }
 
-static void sum_lanes(const float *u, const float *v, const float *shift, size_t rows, size_t row,
-                      size_t lanes, double *sums, double *products)
+static void sum_lanes(enum sums kind, const float *x, const float *dy, const float *shift,
+                      const float *factor, const float *add, size_t rows, size_t row, size_t lanes,
+                      double *sums, double *products)
 {
     for (size_t i = 0; i < rows; i++) {
         for (size_t k = 0; k < lanes; k++) {
-            double a = shift ? u[i * row + k] - shift[k] : u[i * row + k];
-            sums[k] += a;
-            products[k] += a * (v ? v[i * row + k] : a);
+            float u = x[i * row + k] - shift[k];
+            double g = kind == MOMENTS ? u : dy[i * row + k];
+            if (kind == RECTIFIED_GRADIENT)
+                g = u * factor[k] + add[k] > 0 ? g : 0;
+            sums[k] += g;
+            products[k] += g * u;
         }
     }
 }
 
-static void sum_block(const struct channels *c, const float *u, const float *v, const float *shift,
-                      size_t block, double *sums, double *products)
+/* Of block b of an item, whose first elements are at x and dy. */
+static inline __attribute__((always_inline)) void sum_block(enum sums kind, const struct channels *c,
+                                                            const struct channel_change *change, size_t b,
+                                                            const float *x, const float *dy, double *sums,
+                                                            double *products)
 {
-    size_t lanes = lanes_of(c, block);
-    if (lanes < CHANNEL_LANES)
-        sum_lanes(u, v, shift, c->inner, c->row, lanes, sums, products);
-    else if (v)
-        sum_16(u, v, NULL, c->inner, c->row, sums, products);
+    size_t lanes = lanes_of(c, b), first = c->is_plain ? b : b * CHANNEL_LANES;
+    const float *shift = change->shift + first, *factor = change->factor + first, *add = change->add + first;
+    if (c->is_plain)
+        sum_row(kind, x, dy, *shift, *factor, *add, c->inner, sums, products);
+    else if (lanes < CHANNEL_LANES)
+        sum_lanes(kind, x, dy, shift, factor, add, c->inner, c->row, lanes, sums, products);
     else
-        sum_16(u, NULL, shift, c->inner, c->row, sums, products);
+        sum_16(kind, x, dy, shift, factor, add, c->inner, c->row, sums, products);
 }
 
-static void two_sums(const struct channels *c, const float *u, const float *v, const float *shift,
-                     double *sums, double *products, double *parts)
+static void two_sums(enum sums kind, const struct channels *c, const struct channel_change *change,
+                     const float *x, const float *dy, double *sums, double *products, double *parts)
 {
     size_t n = c->n_padded, lanes = c->is_plain ? 1 : CHANNEL_LANES;
     memset(parts, 0, parts_bytes(c));
@@ -162,10 +183,12 @@ static void two_sums(const struct channels *c, const float *u, const float *v, c
     for (size_t t = 0; t < c->items * c->blocks; t++) {
         size_t o = t / c->blocks, b = t % c->blocks, at = o * c->item + b * c->block;
         double *sum = parts + 2 * o * n + b * lanes, *product = sum + n;
-        if (c->is_plain)
-            sum_row(u + at, v ? v + at : NULL, shift ? shift[b] : 0, c->inner, sum, product);
+        if (kind == MOMENTS)
+            sum_block(MOMENTS, c, change, b, x + at, NULL, sum, product);
+        else if (kind == GRADIENT)
+            sum_block(GRADIENT, c, change, b, x + at, dy + at, sum, product);
         else
-            sum_block(c, u + at, v ? v + at : NULL, shift ? shift + b * lanes : NULL, b, sum, product);
+            sum_block(RECTIFIED_GRADIENT, c, change, b, x + at, dy + at, sum, product);
     }
     memcpy(sums, parts, n * sizeof(double));
     memcpy(products, parts + n, n * sizeof(double));
@@ -181,13 +204,14 @@ static void two_sums(const struct channels *c, const float *u, const float *v, c
 void channels_moments(const struct channels *c, const float *x, const float *shift, double *sums,
                       double *squares, void *scratch)
 {
-    two_sums(c, x, NULL, shift, sums, squares, scratch);
+    const struct channel_change change = {shift, shift, shift, false};
+    two_sums(MOMENTS, c, &change, x, NULL, sums, squares, scratch);
 }
 
-void channels_products(const struct channels *c, const float *dy, const float *y, double *sums,
-                       double *products, void *scratch)
+void channels_gradient_sums(const struct channels *c, const struct channel_change *change, const float *x,
+                            const float *dy, double *sums, double *products, void *scratch)
 {
-    two_sums(c, dy, y, NULL, sums, products, scratch);
+    two_sums(change->is_rectified ? RECTIFIED_GRADIENT : GRADIENT, c, change, x, dy, sums, products, scratch);
 }
 
 void channels_first(const struct channels *c, const float *x, float *ret)
@@ -199,70 +223,103 @@ void channels_first(const struct channels *c, const float *x, float *ret)
 
 /* ---- changes ---- */
 
-static inline __attribute__((always_inline)) void affine_lanes(const float *x, const float *shift,
-                                                               const float *factor, const float *add,
-                                                               size_t rows, size_t row, size_t lanes,
-                                                               float *y)
+static inline __attribute__((always_inline)) float affine(float x, float shift, float factor, float add,
+                                                          bool is_rectified)
 {
+    float y = (x - shift) * factor + add;
+    return is_rectified && y < 0 ? 0 : y;
+}
+
+static inline __attribute__((always_inline)) void affine_lanes(const struct channel_change *change,
+                                                               bool is_rectified, size_t first,
+                                                               const float *x, size_t rows, size_t row,
+                                                               size_t lanes, float *y)
+{
+    const float *shift = change->shift + first, *factor = change->factor + first, *add = change->add + first;
     for (size_t i = 0; i < rows; i++) {
 #pragma omp simd
         for (size_t k = 0; k < lanes; k++)
-            y[i * row + k] = (x[i * row + k] - shift[k]) * factor[k] + add[k];
+            y[i * row + k] = affine(x[i * row + k], shift[k], factor[k], add[k], is_rectified);
     }
 }
 
-void channels_affine(const struct channels *c, const float *x, const float *shift, const float *factor,
-                     const float *add, float *y)
+static inline __attribute__((always_inline)) void affine_block(const struct channels *c,
+                                                               const struct channel_change *change,
+                                                               bool is_rectified, size_t b, const float *x,
+                                                               float *y)
+{
+    if (c->is_plain) {
+        float shift = change->shift[b], factor = change->factor[b], add = change->add[b];
+#pragma omp simd
+        for (size_t i = 0; i < c->inner; i++)
+            y[i] = affine(x[i], shift, factor, add, is_rectified);
+    } else if (lanes_of(c, b) == CHANNEL_LANES) {
+        affine_lanes(change, is_rectified, b * CHANNEL_LANES, x, c->inner, c->row, CHANNEL_LANES, y);
+    } else {
+        affine_lanes(change, is_rectified, b * CHANNEL_LANES, x, c->inner, c->row, lanes_of(c, b), y);
+    }
+}
+
+void channels_affine(const struct channels *c, const struct channel_change *change, const float *x, float *y)
 {
 #pragma omp parallel for if (is_large(c))
     for (size_t t = 0; t < c->items * c->blocks; t++) {
         size_t b = t % c->blocks, at = t / c->blocks * c->item + b * c->block;
-        size_t first = c->is_plain ? b : b * CHANNEL_LANES;
-        if (c->is_plain) {
-            float s = shift[b], f = factor[b], a = add[b];
-#pragma omp simd
-            for (size_t i = at; i < at + c->inner; i++)
-                y[i] = (x[i] - s) * f + a;
-        } else if (lanes_of(c, b) == CHANNEL_LANES) {
-            affine_lanes(x + at, shift + first, factor + first, add + first, c->inner, c->row, CHANNEL_LANES,
-                         y + at);
-        } else {
-            affine_lanes(x + at, shift + first, factor + first, add + first, c->inner, c->row, lanes_of(c, b),
-                         y + at);
-        }
+        if (change->is_rectified)
+            affine_block(c, change, true, b, x + at, y + at);
+        else
+            affine_block(c, change, false, b, x + at, y + at);
     }
 }
 
-static inline __attribute__((always_inline)) void combine_lanes(const float *x, const float *a,
-                                                                const float *y, const float *b,
-                                                                const float *add, size_t rows, size_t row,
-                                                                size_t lanes, float *out)
+static inline __attribute__((always_inline)) float
+gradient(float x, float dy, float shift, float factor, float add, bool is_rectified, float of_x, float more)
 {
+    float u = x - shift, g = is_rectified && !(u * factor + add > 0) ? 0 : dy;
+    return g * factor + u * of_x + more;
+}
+
+static inline __attribute__((always_inline)) void
+gradient_lanes(const struct channel_change *change, bool is_rectified, size_t first, const float *x,
+               const float *dy, const float *of_x, const float *more, size_t rows, size_t row, size_t lanes,
+               float *dx)
+{
+    const float *shift = change->shift + first, *factor = change->factor + first, *add = change->add + first;
     for (size_t i = 0; i < rows; i++) {
 #pragma omp simd
         for (size_t k = 0; k < lanes; k++)
-            out[i * row + k] = x[i * row + k] * a[k] + y[i * row + k] * b[k] + add[k];
+            dx[i * row + k] = gradient(x[i * row + k], dy[i * row + k], shift[k], factor[k], add[k],
+                                       is_rectified, of_x[first + k], more[first + k]);
     }
 }
 
-void channels_combine(const struct channels *c, const float *x, const float *a, const float *y,
-                      const float *b, const float *add, float *out)
+static inline __attribute__((always_inline)) void
+gradient_block(const struct channels *c, const struct channel_change *change, bool is_rectified, size_t b,
+               const float *x, const float *dy, const float *of_x, const float *more, float *dx)
+{
+    size_t first = b * CHANNEL_LANES;
+    if (c->is_plain) {
+        float shift = change->shift[b], factor = change->factor[b], add = change->add[b];
+        float each_x = of_x[b], each = more[b];
+#pragma omp simd
+        for (size_t i = 0; i < c->inner; i++)
+            dx[i] = gradient(x[i], dy[i], shift, factor, add, is_rectified, each_x, each);
+    } else if (lanes_of(c, b) == CHANNEL_LANES) {
+        gradient_lanes(change, is_rectified, first, x, dy, of_x, more, c->inner, c->row, CHANNEL_LANES, dx);
+    } else {
+        gradient_lanes(change, is_rectified, first, x, dy, of_x, more, c->inner, c->row, lanes_of(c, b), dx);
+    }
+}
+
+void channels_gradient(const struct channels *c, const struct channel_change *change, const float *x,
+                       const float *dy, const float *of_x, const float *more, float *dx)
 {
 #pragma omp parallel for if (is_large(c))
     for (size_t t = 0; t < c->items * c->blocks; t++) {
-        size_t block = t % c->blocks, at = t / c->blocks * c->item + block * c->block;
-        size_t first = c->is_plain ? block : block * CHANNEL_LANES;
-        if (c->is_plain) {
-            float of_x = a[block], of_y = b[block], more = add[block];
-#pragma omp simd
-            for (size_t i = at; i < at + c->inner; i++)
-                out[i] = x[i] * of_x + y[i] * of_y + more;
-        } else if (lanes_of(c, block) == CHANNEL_LANES) {
-            combine_lanes(x + at, a + first, y + at, b + first, add + first, c->inner, c->row, CHANNEL_LANES,
-                          out + at);
-        } else {
-            combine_lanes(x + at, a + first, y + at, b + first, add + first, c->inner, c->row,
-                          lanes_of(c, block), out + at);
-        }
+        size_t b = t % c->blocks, at = t / c->blocks * c->item + b * c->block;
+        if (change->is_rectified)
+            gradient_block(c, change, true, b, x + at, dy + at, of_x, more, dx + at);
+        else
+            gradient_block(c, change, false, b, x + at, dy + at, of_x, more, dx + at);
     }
 }

@@ -44,15 +44,27 @@ void channels_moments(const struct channels *c, const float *x, const float *shi
                       double *squares, void *scratch);
 /* The first element of each channel. */
 void channels_first(const struct channels *c, const float *x, float *ret);
-/* For each channel: sums[c] = sum of dy, products[c] = sum of dy * y. */
-void channels_products(const struct channels *c, const float *dy, const float *y, double *sums,
-                       double *products, void *scratch);
 
-/* y = (x - shift) * factor + add; y may be x. */
-void channels_affine(const struct channels *c, const float *x, const float *shift, const float *factor,
-                     const float *add, float *y);
-/* out = x * a + y * b + add; out may be x or y. */
-void channels_combine(const struct channels *c, const float *x, const float *a, const float *y,
-                      const float *b, const float *add, float *out);
+/*
+ * A change of all elements of a channel: y = (x - shift) * factor + add, and
+ * then, is_rectified, a ReLU.
+ */
+struct channel_change {
+    const float *shift, *factor, *add; /* for each channel */
+    bool is_rectified;
+};
+
+/* y may be x. */
+void channels_affine(const struct channels *c, const struct channel_change *change, const float *x, float *y);
+
+/*
+ * Of the gradient g: dy, but 0 where the ReLU of the change made y 0.  For each
+ * channel: sums[c] = sum of g, products[c] = sum of g * (x - shift).
+ */
+void channels_gradient_sums(const struct channels *c, const struct channel_change *change, const float *x,
+                            const float *dy, double *sums, double *products, void *scratch);
+/* dx = g * factor + (x - shift) * of_x + more; dx may be dy. */
+void channels_gradient(const struct channels *c, const struct channel_change *change, const float *x,
+                       const float *dy, const float *of_x, const float *more, float *dx);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * concat.c - bottoms one after the other along an axis.
  *
- * Along the channels, bottoms that all lie channels last, or all in whole
- * blocks of 16, stay so: either way the top is rows, each made of a piece of
- * every bottom.
+ * Along the channels, bottoms that all lie channels last stay so, and where
+ * most lie in whole blocks of 16 all are put so: either way the top is rows,
+ * each made of a piece of every bottom.
  */
 #include <string.h>
 
@@ -28,12 +28,14 @@ static enum status concat_setup(struct layer *l, struct error *err)
     return OK;
 }
 
-static bool all_lie(const struct layer *l, const struct planner *p, bool (*like)(const dnnl_memory_desc_t *))
+/* How many bottoms. */
+static int n_that_lie(const struct layer *l, const struct planner *p,
+                      bool (*like)(const dnnl_memory_desc_t *))
 {
+    int n = 0;
     for (int i = 0; i < l->n_bottoms; i++)
-        if (!like(plan_bottom_desc(p, i)))
-            return false;
-    return true;
+        n += like(plan_bottom_desc(p, i));
+    return n;
 }
 
 /* In bf16 when a bottom is: what it has lost, the others may lose. */
@@ -61,9 +63,9 @@ static enum status concat_plan(struct layer *l, struct planner *p, struct error 
     int n_axes = top->n_axes;
     dnnl_format_tag_t tag = dnnl_format_tag_undef;
     bool is_last = false;
-    if (s->axis == 1 && all_lie(l, p, desc_is_blocked16) && whole_blocks(l)) {
+    if (s->axis == 1 && 2 * n_that_lie(l, p, desc_is_blocked16) > l->n_bottoms && whole_blocks(l)) {
         tag = tag_blocked16(n_axes);
-    } else if (s->axis == 1 && all_lie(l, p, desc_is_nhwc)) {
+    } else if (s->axis == 1 && n_that_lie(l, p, desc_is_nhwc) == l->n_bottoms) {
         tag = tag_nhwc(n_axes);
         is_last = true;
     }

@@ -62,34 +62,46 @@ static void channels_forward(struct layer *l)
 {
     const struct scale *s = l->state;
     const struct channel_values each = channels_values(&s->channels, l->scratch);
+    const struct channel_change change = {each.shift, each.factor, each.add, false};
     memcpy(each.factor, l->params[0]->data, s->channels.n * sizeof(float));
     if (s->has_bias)
         memcpy(each.add, l->params[1]->data, s->channels.n * sizeof(float));
-    channels_affine(&s->channels, l->bottoms[0].data, each.shift, each.factor, each.add, l->tops[0].data);
+    channels_affine(&s->channels, &change, l->bottoms[0].data, l->tops[0].data);
 }
 
-static void add_to_diff(struct param *p, const double *sums, size_t n)
+static bool bias_learns(const struct layer *l)
+{
+    return ((const struct scale *)l->state)->has_bias && l->params[1]->is_learned;
+}
+
+static void add_to_diff(struct param *p, const double *sums)
 {
     float *diff = param_diff_add(p);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < p->n_floats; i++)
         diff[i] += (float)sums[i];
+}
+
+static void scale_learn(const struct layer *l, const double *sums, const double *products)
+{
+    if (bias_learns(l))
+        add_to_diff(l->params[1], sums);
+    if (l->params[0]->is_learned)
+        add_to_diff(l->params[0], products);
 }
 
 static void channels_backward(struct layer *l)
 {
     const struct scale *s = l->state;
     const struct channel_values each = channels_values(&s->channels, l->scratch);
+    const struct channel_change change = {each.shift, each.factor, each.add, false};
     memcpy(each.factor, l->params[0]->data, s->channels.n * sizeof(float));
     const float *dy = l->tops[0].diff;
-    bool bias_learns = s->has_bias && l->params[1]->is_learned;
-    if (bias_learns || l->params[0]->is_learned)
-        channels_products(&s->channels, dy, l->bottoms[0].data, each.sums, each.products, l->scratch);
-    if (bias_learns)
-        add_to_diff(l->params[1], each.sums, s->channels.n);
-    if (l->params[0]->is_learned)
-        add_to_diff(l->params[0], each.products, s->channels.n);
+    if (bias_learns(l) || l->params[0]->is_learned)
+        channels_gradient_sums(&s->channels, &change, l->bottoms[0].data, dy, each.sums, each.products,
+                               l->scratch);
+    scale_learn(l, each.sums, each.products);
     if (l->bottoms[0].diff)
-        channels_affine(&s->channels, dy, each.shift, each.factor, each.add, l->bottoms[0].diff);
+        channels_affine(&s->channels, &change, dy, l->bottoms[0].diff);
 }
 
 /* ---- any axes, plain ---- */
@@ -196,5 +208,6 @@ const struct layer_ops layer_scale = {
     .forward = scale_forward,
     .folds = scale_folds,
     .fold = scale_fold,
+    .learn = scale_learn,
     .backward = scale_backward,
 };

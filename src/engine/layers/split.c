@@ -61,7 +61,7 @@ static void split_backward(struct layer *l)
             first = more;
         }
     }
-    if (!started && first)
+    if (!started && first && first != sum)
         memcpy(sum, first, n * sizeof(float));
     else if (!first)
         memset(sum, 0, n * sizeof(float));
@@ -71,6 +71,7 @@ const struct layer_ops layer_split = {
     .type = "Split",
     .tops_are_bottom = true,
     .bf16 = true,
+    .gradient_in_place = true,
     .plan = split_plan,
     .backward = split_backward,
 };
