@@ -1,6 +1,7 @@
 /*
  * main.c - et, one binary: the table of commands.
  */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,9 +26,22 @@ static void spin_briefly(int argc, char **argv)
         execv("/proc/self/exe", argv);
 }
 
+/*
+ * Copies of large parameters go back to the system as soon as they are freed.
+ * glibc would raise the size from which it does so with each that is freed,
+ * and a snapshot would leave its copies in the heap.
+ */
+static void return_large_blocks(void)
+{
+    enum { LARGE = 4 << 20 };
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+    mallopt(M_TRIM_THRESHOLD, 2 * LARGE);
+}
+
 int main(int argc, char **argv)
 {
     process_die_with_parent();
+    return_large_blocks();
     spin_briefly(argc, argv);
     hdf5_probe_by("/proc/self/exe");
     /* A link named `caffe` runs Caffe's own command line. */

@@ -22,7 +22,7 @@
 
 #define HEARTBEATS    4 /* in the time of a lease */
 #define WAIT_MAX_MS   60000
-#define POOLS_MAX     16
+#define POOLS_MAX     40
 #define SLOTS_MAX     256
 #define SLOTS_MAX_ALL 65536
 #define POINTS_MAX    10000

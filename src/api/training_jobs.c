@@ -136,10 +136,11 @@ static const struct pool_size *choose_gpu_pool(const struct pools *pools, const 
 
 /*
  * A pool of GPUs for a job that asks for one; else that of cpu jobs, or, when its memory cannot be
- * enough for the net, the smallest other one that may hold it.
+ * enough for the net, the smallest other one that may hold it.  Of a job in bf16 it is the twin of that
+ * pool, which only workers serve whose processors have bf16; for the caller to free.
  */
 static enum status choose_pool(const struct request *r, const json_t *in, const struct document *solver,
-                               const char **ret_pool, struct error *err)
+                               char **ret_pool, struct error *err)
 {
     const struct pools *pools = api_pools(r->api);
     int64_t needed = json_get_int(solver->body, "memory-bytes", 0);
@@ -159,7 +160,7 @@ static enum status choose_pool(const struct request *r, const json_t *in, const 
             "training this net takes at least %s of memory%s, more than any pool of workers has; "
             "there are: %s",
             size_text(needed, size), insists ? " and a GPU" : "", pools_text(pools, there));
-    *ret_pool = pool->name;
+    *ret_pool = is_bf16(in) ? pools_bf16_name(pool->name) : xstrdup(pool->name);
     return OK;
 }
 
@@ -168,6 +169,7 @@ struct training {
     struct document solver;
     char *text; /* of the solver, once it was wanted */
     size_t n_text;
+    char *pool;
     const char *refs[2];
 };
 
@@ -176,6 +178,7 @@ static void training_free(void *own)
     struct training *t = own;
     document_release(&t->solver);
     free(t->text);
+    free(t->pool);
     free(t);
 }
 
@@ -187,20 +190,19 @@ static enum status training_job_plan(struct request *r, struct response *respons
     TRY(resource_find_named(r, response, &resource_solver, "/solver-id", json_get_string(in, "solver-id", ""),
                             &t->solver, err));
     const char *dataset = json_get_string(t->solver.body, "dataset-id", "");
-    const char *pool = NULL;
-    TRY(choose_pool(r, in, &t->solver, &pool, err));
+    TRY(choose_pool(r, in, &t->solver, &t->pool, err));
     id_new(p->id);
     p->spec = train_spec(p->id, &t->solver, dataset, in);
     p->body = json_copy((json_t *)(uintptr_t)in);
     json_object_del(p->body, "array");
-    json_object_set_new(p->body, "pool", json_string(pool));
+    json_object_set_new(p->body, "pool", json_string(t->pool));
     json_object_set_new(p->body, "dataset-id", json_string(dataset));
     json_object_set(p->body, "max-iterations", json_object_get(t->solver.body, "max-iterations"));
     t->refs[0] = t->solver.id;
     t->refs[1] = dataset;
     p->job = (struct new_job){
         .kind = "train",
-        .pool = pool,
+        .pool = t->pool,
         .spec = p->spec,
         .max_ms = 1000 * json_get_int(in, "max-seconds", 0),
     };

@@ -79,6 +79,8 @@ static void say_ready(struct buf *out, const struct job *job, const struct why *
                (long long)w->ready, job->pool);
     if (pool && pool->gpus)
         buf_printf(out, ", which gives it %d %s", pool->gpus, pool->gpus == 1 ? "GPU" : "GPUs");
+    if (pools_is_bf16_name(job->pool))
+        buf_puts(out, ", which is for processors that have bf16");
     if (!w->workers) {
         buf_puts(out, "; no worker serves that pool now");
         if (w->drained)

@@ -78,8 +78,24 @@ int fd_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
+static bool is_device_or_pipe(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static enum status write_in_place(const char *path, const void *bytes, size_t size, struct error *err)
+{
+    CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || fd_write_all(fd, bytes, size))
+        return error_set(err, status_from_errno(errno), "cannot write '%s': %s", path, strerror(errno));
+    return OK;
+}
+
 enum status file_write(const char *path, const void *bytes, size_t size, unsigned mode, struct error *err)
 {
+    if (is_device_or_pipe(path))
+        return write_in_place(path, bytes, size, err);
     char suffix[17];
     random_hex(8, suffix);
     CLEANUP(freep) char *temporary = xasprintf("%s.%s", path, suffix);

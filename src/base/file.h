@@ -23,7 +23,8 @@ enum status file_read(const char *path, size_t max_bytes, char **ret_bytes, size
 
 /*
  * Writes path through a temporary name beside it, fsync and rename: readers
- * see the old bytes or the new, never half.  Errors: NO_SPACE, FAILED.
+ * see the old bytes or the new, never half.  A device or a pipe, such as
+ * /dev/stdout, is written to instead.  Errors: NO_SPACE, FAILED.
  */
 enum status file_write(const char *path, const void *bytes, size_t size, unsigned mode, struct error *err);
 

@@ -9,6 +9,8 @@
 
 #define COUNT_MAX 100000
 
+static const char bf16_suffix[] = "-bf16";
+
 void pools_release(struct pools *p)
 {
     free(p->items);
@@ -38,7 +40,7 @@ static bool read_amount(struct pool_size *pool, const char *key, const char *val
 static bool name_is_valid(const char *name)
 {
     size_t n = strlen(name);
-    return n && n < POOL_NAME_MAX &&
+    return n && n + strlen(bf16_suffix) < POOL_NAME_MAX &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
@@ -138,4 +140,15 @@ const char *pools_text(const struct pools *p, char out[POOLS_TEXT_MAX])
         size += (size_t)MAX(n, 0);
     }
     return out;
+}
+
+char *pools_bf16_name(const char *name)
+{
+    return xasprintf("%s%s", name, bf16_suffix);
+}
+
+bool pools_is_bf16_name(const char *name)
+{
+    size_t n = strlen(name), n_suffix = strlen(bf16_suffix);
+    return n > n_suffix && !strcmp(name + n - n_suffix, bf16_suffix);
 }

@@ -5,6 +5,9 @@
  *
  * A pool is a name and what one job in it may use.  A worker offers pools,
  * the server knows of pools, and a job goes to the smallest that holds it.
+ *
+ * Every pool has a twin of the same size, NAME-bf16, for jobs that compute in
+ * bf16: a worker whose processor can takes jobs from both.
  */
 #ifndef ET_POOLS_H
 #define ET_POOLS_H
@@ -42,6 +45,10 @@ const struct pool_size *pools_find(const struct pools *p, const char *name); /* 
  * those that do.  NULL: none.
  */
 const struct pool_size *pools_fit(const struct pools *p, int cpus, int64_t memory_bytes, int gpus);
+
+/* The name of a pool's twin, for the caller to free; and whether a name is one. */
+char *pools_bf16_name(const char *name);
+bool pools_is_bf16_name(const char *name);
 
 /* "cpu (cpus 2, memory 4 GiB, gpus 0), big (...)", for messages; cut when it does not fit.  Returns out. */
 const char *pools_text(const struct pools *p, char out[POOLS_TEXT_MAX]);

@@ -233,6 +233,7 @@ enum status caffe_flags_net(const struct caffe_flags *f, Caffe__Phase phase, boo
         .seed = 1,
         .inference = inference,
         .keep_blobs = f->keep_blobs,
+        .feeds_memory = f->feeds_memory,
         .debug_info = param->debug_info,
     };
     CLEANUP(net_freep) struct net *net = NULL;

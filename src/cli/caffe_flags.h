@@ -28,7 +28,9 @@ struct caffe_flags {
     int progress_fd;              /* -1: none */
     const char *trace;            /* file for `time`; NULL: none */
 
-    bool keep_blobs; /* every blob of the net can be read; not a flag */
+    /* Not flags: */
+    bool keep_blobs;   /* every blob of the net can be read */
+    bool feeds_memory; /* the caller writes the tops of MemoryData layers */
 
     char *stage_text; /* what stages point into */
 };

@@ -20,6 +20,7 @@ static const char help[] =
     "  --input NAME=N,C,H,W     shape of a blob that comes from outside (repeatable)\n"
     "  --phase=PHASE            look at TRAIN or TEST only; the table shows TRAIN else\n"
     "  --threads=N              threads that would compute (all processors)\n"
+    "  --precision=P            f32, or bf16: the peaks of `et train` and `et test` with it\n"
     "  --json                   the same as JSON\n\n"
     "Memory is that of a layer's tops and parameters.  The peaks are what `et train`\n"
     "and `et test` would take in all.\n\n"
@@ -32,7 +33,7 @@ struct settings {
     struct input_shapes inputs;
     bool one_phase, json;
     Caffe__Phase phase;
-    int threads;
+    struct peak_options peak;
 };
 
 /* All that check found. */
@@ -125,6 +126,8 @@ static void check(struct settings *s, struct findings *f)
     if (s->solver)
         note_solver(f, s->solver);
     f->peak = (struct peak){-1, -1};
+    if (precision_check(s->peak.precision, &err) != OK)
+        problems_note(&f->errors, UNSUPPORTED, &err);
     if (status != OK)
         return;
     if (!s->one_phase || s->phase == CAFFE__PHASE__TRAIN)
@@ -140,7 +143,7 @@ static void check(struct settings *s, struct findings *f)
                           &err);
     if (f->errors.n)
         return;
-    status = peak_estimate(f->net, f->solver, &s->inputs, s->threads, &f->peak, &err);
+    status = peak_estimate(f->net, f->solver, &s->inputs, &s->peak, &f->peak, &err);
     /* What is not known is no mistake when a warning says why. */
     if (status != OK && !f->warnings.n)
         problems_note(&f->warnings, error_context(&err, "the peak memory is not known"), &err);
@@ -342,8 +345,12 @@ static enum status take_flag(int flag, const char *value, struct settings *s, st
         return !strcmp(value, "TEST") || !strcmp(value, "TRAIN")
                    ? OK
                    : error_set(err, INVALID, "--phase is '%s'; it must be TRAIN or TEST", value);
+    case 'b':
+        return precision_read(value, &s->peak.precision)
+                   ? OK
+                   : error_set(err, INVALID, "--precision is '%s'; it must be f32 or bf16", value);
     default:
-        return read_threads(value, &s->threads)
+        return read_threads(value, &s->peak.threads)
                    ? OK
                    : error_set(err, INVALID, "--threads is '%s'; it must be a number, or 0 for all", value);
     }
@@ -361,6 +368,7 @@ int command_check(int argc, char **argv)
         {"input", required_argument, NULL, 'i'},
         {"json", no_argument, NULL, 'j'},
         {"phase", required_argument, NULL, 'p'},
+        {"precision", required_argument, NULL, 'b'},
         {"solver", required_argument, NULL, 's'},
         {"threads", required_argument, NULL, 't'},
         {NULL, 0, NULL, 0},

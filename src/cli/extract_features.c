@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/caffe_flags.h"
 #include "cli/commands.h"
+#include "cli/memory_feed.h"
 #include "engine/caffe_log.h"
 #include "engine/data/db.h"
 
@@ -17,6 +18,7 @@ static const char help[] =
     "Runs N batches of the net's data through it in phase TEST, and writes each blob of\n"
     "BLOBS (comma-separated) to its new database of DBS: one Datum of floats an image.\n"
     "DB_TYPE is lmdb or leveldb.\n\n"
+    "  --images=LIST       images for the net's MemoryData layer: a file of \"path label\" lines\n"
     "  --threads=N         threads to compute with (all processors)\n"
     "\nexample:\n"
     "  et extract-features caffenet.caffemodel val.prototxt fc6,fc7 fc6_lmdb,fc7_lmdb 10 lmdb\n";
@@ -122,9 +124,13 @@ static enum status put_batch(struct net *net, struct feature *f, struct error *e
     return OK;
 }
 
-static enum status extract(struct net *net, struct features *f, int n_batches, enum db_backend backend,
-                           struct error *err)
+/* images: a list for the MemoryData layer; NULL: the net has its own data. */
+static enum status extract(struct net *net, const char *images, struct features *f, int n_batches,
+                           enum db_backend backend, struct error *err)
 {
+    CLEANUP(memory_feed_freep) struct memory_feed *feed = NULL;
+    if (images)
+        TRY(memory_feed_new(net, images, &feed, err));
     for (int i = 0; i < f->n; i++)
         TRY(find_blob(net, &f->each[i], err));
     for (int i = 0; i < f->n; i++) {
@@ -133,6 +139,8 @@ static enum status extract(struct net *net, struct features *f, int n_batches, e
     }
     caffe_log('E', "extract_features.cpp:142", "Extracting Features");
     for (int batch = 0; batch < n_batches; batch++) {
+        if (feed)
+            TRY(memory_feed_next(feed, err));
         TRY(net_forward(net, NULL, err));
         for (int i = 0; i < f->n; i++)
             TRY(put_batch(net, &f->each[i], err));
@@ -149,22 +157,28 @@ static enum status extract(struct net *net, struct features *f, int n_batches, e
 /* The positional arguments, in Caffe's order. */
 enum { WEIGHTS, NET, BLOBS, DBS, N_BATCHES, DB_TYPE, N_NEEDED, MODE = N_NEEDED };
 
-static enum status run(char **args, int n_args, int n_batches, enum db_backend backend, int threads,
-                       struct error *err)
+struct how {
+    int n_batches, threads;
+    enum db_backend backend;
+    const char *images;
+};
+
+static enum status run(char **args, int n_args, const struct how *how, struct error *err)
 {
     CLEANUP(features_release) struct features f = {0};
     TRY(read_lists(args[BLOBS], args[DBS], &f, err));
     struct caffe_flags flags = {
         .model = args[NET],
         .weights = args[WEIGHTS],
-        .threads = threads,
+        .threads = how->threads,
         .gpu = n_args > MODE && !strcmp(args[MODE], "GPU") ? "0" : NULL,
         .keep_blobs = true,
+        .feeds_memory = how->images,
     };
     caffe_flags_log_device(&flags, false);
     CLEANUP(net_freep) struct net *net = NULL;
     TRY(caffe_flags_net(&flags, CAFFE__PHASE__TEST, true, &net, err));
-    return extract(net, &f, n_batches, backend, err);
+    return extract(net, how->images, &f, how->n_batches, how->backend, err);
 }
 
 static bool read_count(const char *text, int min, int *ret_count)
@@ -183,29 +197,31 @@ int command_extract_features(int argc, char **argv)
     static const char *const name = "extract-features";
     static const struct option options[] = {
         {"help", no_argument, NULL, 'h'},
+        {"images", required_argument, NULL, 'i'},
         {"threads", required_argument, NULL, 't'},
         {NULL, 0, NULL, 0},
     };
     struct error err;
-    enum db_backend backend;
-    int threads = 0, n_batches;
+    struct how how = {0};
     optind = 0;
     opterr = 0;
     for (int flag; (flag = getopt_long_only(argc, argv, "", options, NULL)) != -1;) {
         if (flag == 'h')
             return fputs(help, stdout), EXIT_DONE;
-        if (flag != 't')
+        if (flag == 'i')
+            how.images = optarg;
+        else if (flag != 't')
             return command_usage(name, "flag '%s' is not known, or has no value", argv[optind - 1]);
-        if (!read_count(optarg, 0, &threads))
+        else if (!read_count(optarg, 0, &how.threads))
             return command_usage(name, "--threads is '%s'; it must be a number, or 0 for all", optarg);
     }
     char **args = argv + optind;
     int n_args = argc - optind;
     if (n_args < N_NEEDED || n_args > N_NEEDED + 2)
         return command_usage(name, "six arguments are needed: WEIGHTS NET BLOBS DBS N DB_TYPE");
-    if (!read_count(args[N_BATCHES], 1, &n_batches))
+    if (!read_count(args[N_BATCHES], 1, &how.n_batches))
         return command_usage(name, "'%s' batches; it must be a number above 0", args[N_BATCHES]);
-    if (db_backend_parse(args[DB_TYPE], &backend, &err) != OK)
+    if (db_backend_parse(args[DB_TYPE], &how.backend, &err) != OK)
         return command_usage(name, "%s", err.message);
-    return run(args, n_args, n_batches, backend, threads, &err) == OK ? EXIT_DONE : command_fail(&err);
+    return run(args, n_args, &how, &err) == OK ? EXIT_DONE : command_fail(&err);
 }

@@ -59,6 +59,11 @@ struct peak {
     int64_t training, inference; /* -1: not known */
 };
 
+struct peak_options {
+    int threads; /* 0: all processors */
+    enum precision precision;
+};
+
 /*
  * What `et train` with these nets would take, and `et test` with the test net
  * and weights from a file.  solver NULL: SGD with momentum, no tests.
@@ -66,7 +71,8 @@ struct peak {
  * looked for with `inputs`.  Fails where a plan cannot be made.
  */
 enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                          struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err);
+                          struct input_shapes *inputs, const struct peak_options *how, struct peak *ret_peak,
+                          struct error *err);
 
 /* The solver's state for the train net (test -1) or a test net: the net's own and the solver's. */
 void solver_state_of(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver, int test,

@@ -49,10 +49,18 @@ static int64_t largest_layer_bytes(const struct netdef *def)
     return largest;
 }
 
+static int64_t largest_parameter_bytes(const struct netdef *def)
+{
+    int64_t largest = 0;
+    for (int i = 0; i < def->n_params; i++)
+        largest = MAX(largest, shape_count(&def->params[i].shape) * (int64_t)sizeof(float));
+    return largest;
+}
+
 static int64_t running_bytes(const struct net *net)
 {
     struct net_memory m = net_memory(net);
-    return m.blobs + m.params + m.scratch + m.ahead + (int64_t)net_def(net)->n_layers * LAYER_BYTES;
+    return m.blobs + m.params + m.scratch + m.ahead + m.n_layers * LAYER_BYTES;
 }
 
 static int n_histories(const Caffe__SolverParameter *solver)
@@ -68,10 +76,10 @@ static bool writes_snapshots(const Caffe__SolverParameter *solver)
 
 /* The states of all nets of the solver, planned together: test nets share the parameters of the train net. */
 static enum status training_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                                 struct input_shapes *inputs, int threads, int64_t *ret_bytes,
-                                 int64_t *ret_parameter_bytes, struct error *err)
+                                 struct input_shapes *inputs, const struct peak_options *how,
+                                 int64_t *ret_bytes, int64_t *ret_layer_bytes, struct error *err)
 {
-    struct net_options options = {.threads = threads, .plan_only = true};
+    struct net_options options = {.threads = how->threads, .precision = how->precision, .plan_only = true};
     CLEANUP(net_freep) struct net *train = NULL;
     CLEANUP(net_state_release) struct net_state state = {0};
     solver_state_of(net, solver, -1, &state);
@@ -89,40 +97,42 @@ static enum status training_peak(const Caffe__NetParameter *net, const Caffe__So
         bytes += running_bytes(test);
     }
     int64_t histories = net_def(train)->parameter_bytes * n_histories(solver);
-    /* A snapshot holds one layer twice, then all histories twice, once in the file's form. */
-    int64_t snapshot = MAX(2 * largest_layer_bytes(net_def(train)), 2 * histories);
-    *ret_parameter_bytes = net_def(train)->parameter_bytes;
+    /* A snapshot has one parameter, or its history, in the file's order at a time. */
+    int64_t snapshot = largest_parameter_bytes(net_def(train));
+    *ret_layer_bytes = largest_layer_bytes(net_def(train));
     *ret_bytes = PROCESS_BYTES + bytes + histories + (writes_snapshots(solver) ? snapshot : 0);
     return OK;
 }
 
 /*
- * While weights are read, the file and its values lie beside the parameters;
- * the blobs are not yet used.  The file has what was trained, which may be
- * more than the net for predictions has.
+ * While weights are read, one layer of the file and its values lie beside the
+ * parameters; the blobs are not yet used.  The file has what was trained,
+ * which may be more than the net for predictions has.
  */
 static enum status inference_peak(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                                  struct input_shapes *inputs, int threads, int64_t trained_bytes,
-                                  int64_t *ret_bytes, struct error *err)
+                                  struct input_shapes *inputs, const struct peak_options *how,
+                                  int64_t trained_layer_bytes, int64_t *ret_bytes, struct error *err)
 {
-    const struct net_options options = {.threads = threads, .plan_only = true, .inference = true};
+    const struct net_options options = {
+        .threads = how->threads, .precision = how->precision, .plan_only = true, .inference = true};
     CLEANUP(net_freep) struct net *test = NULL;
     CLEANUP(net_state_release) struct net_state state = {0};
     solver_state_of(net, solver, 0, &state);
     TRY(plan(net, &state, inputs, &options, &test, err));
-    int64_t parameters = net_def(test)->parameter_bytes;
-    int64_t reading = parameters + 2 * MAX(parameters, trained_bytes);
+    int64_t layer = MAX(largest_layer_bytes(net_def(test)), trained_layer_bytes);
+    int64_t reading = net_def(test)->parameter_bytes + 2 * layer;
     *ret_bytes = PROCESS_BYTES + MAX(running_bytes(test), reading);
     return OK;
 }
 
 enum status peak_estimate(const Caffe__NetParameter *net, const Caffe__SolverParameter *solver,
-                          struct input_shapes *inputs, int threads, struct peak *ret_peak, struct error *err)
+                          struct input_shapes *inputs, const struct peak_options *how, struct peak *ret_peak,
+                          struct error *err)
 {
     struct peak peak = {-1, -1};
-    int64_t trained_bytes;
-    TRY(training_peak(net, solver, inputs, threads, &peak.training, &trained_bytes, err));
-    TRY(inference_peak(net, solver, inputs, threads, trained_bytes, &peak.inference, err));
+    int64_t layer_bytes;
+    TRY(training_peak(net, solver, inputs, how, &peak.training, &layer_bytes, err));
+    TRY(inference_peak(net, solver, inputs, how, layer_bytes, &peak.inference, err));
     *ret_peak = peak;
     return OK;
 }

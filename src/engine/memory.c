@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "engine/kernel.h"
@@ -20,6 +21,7 @@ struct memory {
     struct buffer *buffers;
     size_t total;
     char *pages;
+    bool is_borrowed;
 };
 
 void *memory_pages(size_t bytes)
@@ -48,7 +50,8 @@ void memory_free(struct memory *m)
 {
     if (!m)
         return;
-    memory_pages_free(m->pages, m->total);
+    if (!m->is_borrowed)
+        memory_pages_free(m->pages, m->total);
     free(m->buffers);
     free(m);
 }
@@ -159,9 +162,8 @@ enum status memory_lay_out(struct memory *m, bool reuse, struct error *err)
     return OK;
 }
 
-enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
+static enum status take_pages(struct memory *m, struct error *err)
 {
-    TRY(memory_lay_out(m, reuse, err));
     m->pages = memory_pages(m->total);
     if (!m->pages) {
         size_t total = m->total;
@@ -169,6 +171,34 @@ enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
         return error_set(err, TOO_LARGE, "the net's blobs need %zu bytes of memory", total);
     }
     return OK;
+}
+
+enum status memory_allocate(struct memory *m, bool reuse, struct error *err)
+{
+    TRY(memory_lay_out(m, reuse, err));
+    return take_pages(m, err);
+}
+
+enum status memory_borrow(struct memory *m, bool reuse, const struct memory *lender, struct error *err)
+{
+    TRY(memory_lay_out(m, reuse, err));
+    m->is_borrowed = m->total <= lender->total;
+    if (!m->is_borrowed)
+        return take_pages(m, err);
+    m->pages = lender->pages;
+    return OK;
+}
+
+void memory_clear_fixed(struct memory *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->buffers[i].fixed)
+            memset(memory_at(m, i), 0, m->buffers[i].bytes);
+}
+
+bool memory_is_borrowed(const struct memory *m)
+{
+    return m->is_borrowed;
 }
 
 void *memory_at(const struct memory *m, int id)

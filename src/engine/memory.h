@@ -38,6 +38,15 @@ bool memory_merge(struct memory *m, int buffer, int next, int time);
 enum status memory_lay_out(struct memory *m, bool reuse, struct error *err);
 /* memory_lay_out, and the memory itself.  Errors: TOO_LARGE, with the bytes. */
 enum status memory_allocate(struct memory *m, bool reuse, struct error *err);
+/*
+ * memory_allocate in the pages of `lender`, which outlives m, when they are
+ * enough; else pages of its own.  What others that borrow there write is then
+ * in m, and what m writes in them: they are used one at a time.
+ */
+enum status memory_borrow(struct memory *m, bool reuse, const struct memory *lender, struct error *err);
+/* Makes every buffer 0 that memory_fix was told of. */
+void memory_clear_fixed(struct memory *m);
+bool memory_is_borrowed(const struct memory *m);
 void *memory_at(const struct memory *m, int id);
 size_t memory_total(const struct memory *m);
 

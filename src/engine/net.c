@@ -123,10 +123,11 @@ static struct net *net_alloc(struct netdef *def, const struct net_options *optio
     return net;
 }
 
-enum status net_create_from_def(struct netdef *def, const struct net_options *options, struct net **ret_net,
-                                struct error *err)
+enum status net_create_from_def(struct netdef *def, const struct net_options *options,
+                                const struct net *whole, struct net **ret_net, struct error *err)
 {
     CLEANUP(net_freep) struct net *net = net_alloc(def, options);
+    net->whole = whole;
     omp_set_num_threads(net->options.threads);
     TRY(precision_check(options->precision, err));
     TRY(check_shapes(def, err));
@@ -136,8 +137,8 @@ enum status net_create_from_def(struct netdef *def, const struct net_options *op
     TRY(net_params_create(net, err));
     TRY(make_layers(net, &rng, err));
     TRY(net_plan(net, err));
-    net->tail = tail_create(net);
     TRY(net_params_allocate(net, err));
+    TRY(tail_create(net, err));
     if (!options->plan_only)
         TRY(net_params_fill(net, &fill, err));
     *ret_net = TAKE(net);
@@ -155,7 +156,7 @@ enum status net_create(const Caffe__NetParameter *param, const struct netdef_opt
     }
     struct netdef *def = NULL;
     TRY(netdef_create(param, &known, &def, err));
-    return net_create_from_def(def, options, ret_net, err);
+    return net_create_from_def(def, options, NULL, ret_net, err);
 }
 
 static void layer_release(struct layer *l)
@@ -464,11 +465,13 @@ static int64_t bytes_ahead(const struct net *net)
 struct net_memory net_memory(const struct net *net)
 {
     struct net_memory sum = {
-        .blobs = (int64_t)memory_total(net->memory),
+        .blobs = memory_is_borrowed(net->memory) ? 0 : (int64_t)memory_total(net->memory),
         .params = (int64_t)net->param_bytes,
-        .scratch = (int64_t)(net->scratch_bytes + net->kept_bytes - net->spare_bytes),
+        .scratch = (int64_t)((net->scratch_is_borrowed ? 0 : net->scratch_bytes) + net->kept_bytes -
+                             net->spare_bytes),
         .spare = (int64_t)net->spare_bytes,
         .ahead = bytes_ahead(net),
+        .n_layers = net->n_layers,
     };
     tail_add_memory(net->tail, &sum);
     return sum;

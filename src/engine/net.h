@@ -120,10 +120,14 @@ enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_d
 /*
  * Bytes for activations and their gradients, parameters with their
  * gradients, scratch, batches that data layers read ahead, and what is
- * reserved but touched only when a step adds up several gradients.
+ * reserved but touched only when a step adds up several gradients; and the
+ * number of layers, each of which has some of its own.  Behind a Filter
+ * layers are planned once for each number of items that passes: those are
+ * counted which are there, or, of a net that is planned only, as many as
+ * there can be.
  */
 struct net_memory {
-    int64_t blobs, params, scratch, ahead, spare;
+    int64_t blobs, params, scratch, ahead, spare, n_layers;
 };
 struct net_memory net_memory(const struct net *net);
 

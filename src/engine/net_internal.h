@@ -83,18 +83,24 @@ struct net {
     void *param_pages;
     size_t param_bytes;
     struct memory *memory;
+    const struct net *whole; /* of a tail: the net that it is the tail of */
     struct kept *kept;
     size_t kept_bytes, spare_bytes; /* spare: a part of kept */
     bool kept_failed;
     void *scratch;
     size_t scratch_bytes;
+    bool scratch_is_borrowed;
     struct tail *tail; /* NULL: no Filter */
     bool logs_passes;
 };
 
-/* Takes def, also on failure: what net_create does once the shapes of the data are known. */
-enum status net_create_from_def(struct netdef *def, const struct net_options *options, struct net **ret_net,
-                                struct error *err);
+/*
+ * Takes def, also on failure: what net_create does once the shapes of the data are known.  whole: NULL, or
+ * the net that this is the tail of: it outlives it, and lends it memory for its blobs (memory_borrow) and
+ * scratch.
+ */
+enum status net_create_from_def(struct netdef *def, const struct net_options *options,
+                                const struct net *whole, struct net **ret_net, struct error *err);
 
 /* What the tops of a layer add to the loss of the last pass. */
 double net_layer_loss(const struct net *net, int layer);
@@ -102,6 +108,8 @@ double net_layer_loss(const struct net *net, int layer);
 /* plan.c: everything between the definition and the pointers in the views.  Params exist, without data. */
 enum status net_plan(struct net *net, struct error *err);
 void net_plan_release(struct net *net);
+/* Blobs that are not written by each pass become as they were when the net was made. */
+enum status net_renew_blobs(struct net *net, struct error *err);
 
 /* net_params.c */
 enum status net_params_create(struct net *net, struct error *err);

@@ -23,6 +23,9 @@ struct tail {
     struct kept_tail *now; /* of this pass; NULL: the net's own plan holds */
     uint64_t n_uses;
     struct kept_tail kept[KEPT_MAX];
+    struct memory *blobs;      /* of all that are kept; NULL: none was needed yet */
+    struct kept_tail *last;    /* whose blobs they are; NULL: nobody's */
+    struct net_memory at_most; /* of a net that is planned only: what they would take */
 };
 
 /* ---- which layers ---- */
@@ -51,19 +54,6 @@ static void find_layers(const struct net *net, struct tail *t)
     }
 }
 
-struct tail *tail_create(const struct net *net)
-{
-    for (int i = 0; i < net->n_layers; i++) {
-        if (!is_filter(net, i))
-            continue;
-        struct tail *t = xcalloc(1, sizeof(*t));
-        t->filter = i;
-        find_layers(net, t);
-        return t;
-    }
-    return NULL;
-}
-
 static void kept_release(struct kept_tail *k)
 {
     net_free(k->net);
@@ -77,6 +67,7 @@ void tail_free(struct tail *t)
         return;
     for (int i = 0; i < KEPT_MAX; i++)
         kept_release(&t->kept[i]);
+    memory_free(t->blobs);
     free(t->is_behind);
     free(t->depends);
     free(t);
@@ -124,7 +115,7 @@ static void choose_part(const struct net *net, int n_items, int *place, struct p
     }
 }
 
-static enum status make_net(const struct net *net, const struct part *p, struct net **ret_net,
+static enum status make_net(const struct net *net, const struct part *p, bool plan_only, struct net **ret_net,
                             struct error *err)
 {
     struct netdef *def = NULL;
@@ -133,15 +124,16 @@ static enum status make_net(const struct net *net, const struct part *p, struct 
                     err));
     struct net_options options = net->options;
     options.share = (struct net *)(uintptr_t)net;
+    options.plan_only = plan_only;
     struct net *made = NULL;
-    TRY(net_create_from_def(def, &options, &made, err));
+    TRY(net_create_from_def(def, &options, net, &made, err));
     for (int i = 0; i < p->n_layers; i++)
         made->layers[i + 1].layer.rng = net->layers[p->layers[i]].layer.rng;
     *ret_net = made;
     return OK;
 }
 
-static enum status make_kept(const struct net *net, int n_items, struct kept_tail *ret_kept,
+static enum status make_kept(const struct net *net, int n_items, bool plan_only, struct kept_tail *ret_kept,
                              struct error *err)
 {
     CLEANUP(kept_release)
@@ -149,11 +141,44 @@ static enum status make_kept(const struct net *net, int n_items, struct kept_tai
         .is_made = true, .n_items = n_items, .place = xcalloc((size_t)net->n_layers, sizeof(int))};
     CLEANUP(part_release) struct part p = {0};
     choose_part(net, n_items, k.place, &p);
-    if (p.n_layers && make_net(net, &p, &k.net, err) != OK)
+    if (p.n_layers && make_net(net, &p, plan_only, &k.net, err) != OK)
         return error_context(err, "behind it, for %d items", n_items);
     kept_release(ret_kept);
     *ret_kept = k;
     k = (struct kept_tail){0};
+    return OK;
+}
+
+const struct memory *tail_blobs(const struct net *net)
+{
+    return net->tail->blobs;
+}
+
+static int n_items_of(const struct net *net)
+{
+    return (int)net->layers[net->tail->filter].layer.tops[0].shape.dim[0];
+}
+
+/* Takes the memory for the blobs of all tails: that of the largest. */
+static enum status make_blobs(struct net *net, struct error *err)
+{
+    CLEANUP(kept_release) struct kept_tail largest = {0};
+    struct memory *blobs = memory_create();
+    TRY(make_kept(net, n_items_of(net) - 1, true, &largest, err));
+    memory_add(blobs, largest.net ? memory_total(largest.net->memory) : 0);
+    memory_use(blobs, 0, 0);
+    net->tail->blobs = blobs;
+    return memory_allocate(blobs, false, err);
+}
+
+/* Its blobs are in the memory of all; what it does not write in each pass is made new after another's. */
+static enum status turn_to(struct tail *t, struct kept_tail *k, struct error *err)
+{
+    if (t->last != k && k->net)
+        TRY(net_renew_blobs(k->net, err));
+    t->last = k;
+    t->now = k;
+    k->used = ++t->n_uses;
     return OK;
 }
 
@@ -162,11 +187,12 @@ enum status tail_choose(struct net *net, int layer, struct error *err)
     struct tail *t = net->tail;
     if (!t || layer != t->filter)
         return OK;
-    const struct layer *filter = &net->layers[layer].layer;
-    int n = filter_n_passed(filter);
+    int n = filter_n_passed(&net->layers[layer].layer);
     t->now = NULL;
-    if (n == filter->tops[0].shape.dim[0])
+    if (n == n_items_of(net))
         return OK;
+    if (!t->blobs)
+        TRY(make_blobs(net, err));
     struct kept_tail *oldest = &t->kept[0], *found = NULL;
     for (int i = 0; i < KEPT_MAX; i++) {
         if (t->kept[i].is_made && t->kept[i].n_items == n)
@@ -175,12 +201,63 @@ enum status tail_choose(struct net *net, int layer, struct error *err)
             oldest = &t->kept[i];
     }
     if (!found) {
-        TRY(make_kept(net, n, oldest, err));
+        t->last = NULL;
+        TRY(make_kept(net, n, false, oldest, err));
         found = oldest;
     }
-    found->used = ++t->n_uses;
-    t->now = found;
+    return turn_to(t, found, err);
+}
+
+/* ---- its memory ---- */
+
+/* The net behind the Filter, for all items but one, once in its blobs and KEPT_MAX times in all else. */
+static enum status plan_all(const struct net *net, struct tail *t, struct error *err)
+{
+    CLEANUP(kept_release) struct kept_tail largest = {0};
+    TRY(make_kept(net, n_items_of(net) - 1, true, &largest, err));
+    if (!largest.net)
+        return OK;
+    struct net_memory m = net_memory(largest.net);
+    int64_t blobs = (int64_t)memory_total(largest.net->memory), n = MIN(KEPT_MAX, n_items_of(net) - 1);
+    t->at_most = (struct net_memory){.blobs = blobs + n * (m.blobs - blobs),
+                                     .params = n * m.params,
+                                     .scratch = n * m.scratch,
+                                     .spare = n * m.spare,
+                                     .n_layers = n * m.n_layers};
     return OK;
+}
+
+enum status tail_create(struct net *net, struct error *err)
+{
+    for (int i = 0; i < net->n_layers && !net->tail; i++) {
+        if (!is_filter(net, i))
+            continue;
+        net->tail = xcalloc(1, sizeof(*net->tail));
+        net->tail->filter = i;
+        find_layers(net, net->tail);
+    }
+    return net->tail && net->options.plan_only ? plan_all(net, net->tail, err) : OK;
+}
+
+void tail_add_memory(const struct tail *t, struct net_memory *sum)
+{
+    if (!t)
+        return;
+    struct net_memory all = t->at_most;
+    all.blobs += t->blobs ? (int64_t)memory_total(t->blobs) : 0;
+    for (int i = 0; i < KEPT_MAX; i++) {
+        struct net_memory m = t->kept[i].net ? net_memory(t->kept[i].net) : (struct net_memory){0};
+        all.blobs += m.blobs;
+        all.params += m.params;
+        all.scratch += m.scratch;
+        all.spare += m.spare;
+        all.n_layers += m.n_layers;
+    }
+    sum->blobs += all.blobs;
+    sum->params += all.params;
+    sum->scratch += all.scratch;
+    sum->spare += all.spare;
+    sum->n_layers += all.n_layers;
 }
 
 /* ---- running ---- */
@@ -323,16 +400,4 @@ bool tail_blob_diff_read(struct net *net, int blob, float *ret_plain, bool *ret_
     memset(ret_plain, 0, (size_t)shape_count(&net->def->blobs[blob].shape) * sizeof(float));
     *ret_has_diff = there >= 0 && net_blob_diff_read(net->tail->now->net, there, ret_plain);
     return true;
-}
-
-void tail_add_memory(const struct tail *t, struct net_memory *sum)
-{
-    for (int i = 0; t && i < KEPT_MAX; i++) {
-        if (!t->kept[i].net)
-            continue;
-        struct net_memory m = net_memory(t->kept[i].net);
-        sum->blobs += m.blobs;
-        sum->params += m.params;
-        sum->scratch += m.scratch;
-    }
 }

@@ -5,7 +5,8 @@
  * Filter passes all items.  For any other number the layers that depend on it
  * (and later Filters with theirs) are a net of their own: the tail, planned
  * for that number, with the same parameters and random generators.  The last
- * few are kept.  When it is such a layer's turn, what it reads from the layers
+ * few are kept; as one runs at a time, their blobs lie in the same memory,
+ * which is as large as the largest needs.  When it is such a layer's turn, what it reads from the layers
  * before is copied to the tail, and the tail's layer runs in its place;
  * backward copies gradients the other way.  A tail with a Filter has tails
  * itself.
@@ -20,9 +21,12 @@
 
 struct tail;
 
-/* NULL in a net without Filter.  The layers exist and are planned. */
-struct tail *tail_create(const struct net *net);
+/* net->tail, unless the net has no Filter.  The layers exist and are planned. */
+enum status tail_create(struct net *net, struct error *err);
 void tail_free(struct tail *t);
+
+/* Where the blobs of every tail lie; there once one is made. */
+const struct memory *tail_blobs(const struct net *net);
 
 /* To be called when the layer has run: a Filter decides on the tail. */
 enum status tail_choose(struct net *net, int layer, struct error *err);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "engine/net_internal.h"
+#include "engine/net_tail.h"
 
 struct request {
     bool is_asked;
@@ -655,6 +656,28 @@ static void prepare_layer(struct layer_plan *lp)
     lp->backward_needs = lp->is_done_above ? 0 : lp->layer.ops->backward_needs;
 }
 
+static enum status allocate_blobs(struct net *net, struct error *err)
+{
+    bool reuse = !net->options.keep_blobs;
+    return net->whole ? memory_borrow(net->memory, reuse, tail_blobs(net->whole), err)
+                      : memory_allocate(net->memory, reuse, err);
+}
+
+static enum status allocate_scratch(struct net *net, struct error *err)
+{
+    net->scratch = net->scratch_is_borrowed ? net->whole->scratch : memory_pages(net->scratch_bytes);
+    if (net->scratch)
+        return OK;
+    return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory",
+                     net->scratch_bytes);
+}
+
+enum status net_renew_blobs(struct net *net, struct error *err)
+{
+    memory_clear_fixed(net->memory);
+    return write_loss_weights(net, err);
+}
+
 enum status net_plan(struct net *net, struct error *err)
 {
     make_values(net);
@@ -670,13 +693,11 @@ enum status net_plan(struct net *net, struct error *err)
     TRY(plan_last_tops(net, err));
     if (!net->options.keep_blobs)
         merge_in_place(net);
+    net->scratch_is_borrowed = net->whole && net->scratch_bytes <= net->whole->scratch_bytes;
     if (net->options.plan_only)
         return memory_lay_out(net->memory, !net->options.keep_blobs, err);
-    TRY(memory_allocate(net->memory, !net->options.keep_blobs, err));
-    net->scratch = memory_pages(net->scratch_bytes);
-    if (!net->scratch)
-        return error_set(err, TOO_LARGE, "the net's kernels need %zu bytes of scratch memory",
-                         net->scratch_bytes);
+    TRY(allocate_blobs(net, err));
+    TRY(allocate_scratch(net, err));
     point_views(net);
     return write_loss_weights(net, err);
 }
@@ -710,7 +731,8 @@ void net_plan_release(struct net *net)
         free(k);
         k = next;
     }
-    memory_pages_free(net->scratch, net->scratch_bytes);
+    if (!net->scratch_is_borrowed)
+        memory_pages_free(net->scratch, net->scratch_bytes);
     memory_free(net->memory);
     free(net->values);
     free(net->blob_value);

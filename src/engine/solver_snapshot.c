@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,6 +80,12 @@ static enum status take_position(struct solver *s, int net, struct state_positio
     return OK;
 }
 
+static void export_history(void *context, int index, float *ret_values)
+{
+    struct optimizer *o = context;
+    param_export(optimizer_history_param(o, index), optimizer_history(o, index), ret_values);
+}
+
 static enum status take_state(struct solver *s, const char *learned_net, struct solver_state *state,
                               struct error *err)
 {
@@ -86,13 +93,10 @@ static enum status take_state(struct solver *s, const char *learned_net, struct 
     state->current_step = optimizer_step(s->optimizer);
     state->learned_net = xstrdup(learned_net);
     solver_state_make_histories(state, optimizer_n_histories(s->optimizer));
-    for (int i = 0; i < state->n_histories; i++) {
-        const struct param *p = optimizer_history_param(s->optimizer, i);
-        struct state_history *h = &state->histories[i];
-        h->shape = p->def->shape;
-        h->values = xmalloc(((size_t)shape_count(&h->shape) + 1) * sizeof(float));
-        param_export(p, optimizer_history(s->optimizer, i), h->values);
-    }
+    state->history = export_history;
+    state->context = s->optimizer;
+    for (int i = 0; i < state->n_histories; i++)
+        state->histories[i].shape = optimizer_history_param(s->optimizer, i)->def->shape;
     solver_state_make_positions(state, 1 + s->n_tests);
     for (int i = 0; i < state->n_positions; i++)
         TRY(take_position(s, i, &state->positions[i], err));
@@ -213,9 +217,12 @@ enum status solver_restore(struct solver *s, const char *solverstate_path, struc
         TRY(net_load_weights(s->net, model, err));
     }
     caffe_log('I', "sgd_solver.cpp:336", "SGDSolver: restoring history");
-    for (int i = 0; i < state.n_histories; i++)
+    for (int i = 0; i < state.n_histories; i++) {
         param_import(optimizer_history_param(s->optimizer, i), state.histories[i].values,
                      optimizer_history(s->optimizer, i));
+        freep(&state.histories[i].values);
+    }
+    malloc_trim(0); /* the allocator would keep what small ones left */
     s->iteration = state.iteration;
     optimizer_set_step(s->optimizer, state.current_step);
     restore_positions(s, &state);

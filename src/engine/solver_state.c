@@ -6,9 +6,12 @@
 
 #include "base/file.h"
 #include "engine/solver_state_hdf5.h"
+#include "engine/wire.h"
 
 /* Readers of protobuf, Caffe's among them, take no message of 2 GiB or more. */
 #define STATE_MAX_BYTES ((size_t)INT_MAX)
+
+enum { HISTORY_FIELD = 3 }; /* of SolverState */
 
 void solver_state_release(struct solver_state *s)
 {
@@ -34,6 +37,18 @@ void solver_state_make_positions(struct solver_state *s, int n)
     s->positions = xcalloc((size_t)n + 1, sizeof(*s->positions));
 }
 
+float *solver_state_dup_history(const struct solver_state *s, int index)
+{
+    const struct state_history *history = &s->histories[index];
+    size_t n = (size_t)shape_count(&history->shape);
+    float *values = xmalloc((n + 1) * sizeof(*values));
+    if (history->values)
+        memcpy(values, history->values, n * sizeof(*values));
+    else
+        s->history(s->context, index, values);
+    return values;
+}
+
 bool solver_state_is_hdf5(const char *path)
 {
     size_t n = strlen(path);
@@ -42,58 +57,37 @@ bool solver_state_is_hdf5(const char *path)
 
 /* ---- binary form ---- */
 
-struct history_message {
-    Caffe__BlobProto blob;
-    Caffe__BlobShape shape;
-    int64_t dims[SHAPE_MAX_AXES];
-};
-
-static void history_fill(struct history_message *m, const struct state_history *history)
+static enum status write_head(const struct solver_state *s, struct wire_file *file, struct error *err)
 {
-    caffe__blob_proto__init(&m->blob);
-    caffe__blob_shape__init(&m->shape);
-    for (int i = 0; i < history->shape.n_axes; i++)
-        m->dims[i] = history->shape.dim[i];
-    m->shape.n_dim = (size_t)history->shape.n_axes;
-    m->shape.dim = m->dims;
-    m->blob.shape = &m->shape;
-    m->blob.n_data = (size_t)shape_count(&history->shape);
-    m->blob.data = history->values;
+    CLEANUP(freep) ProtobufCBinaryData *positions = xcalloc((size_t)s->n_positions + 1, sizeof(*positions));
+    Caffe__SolverState head = CAFFE__SOLVER_STATE__INIT;
+    head.has_iter = true;
+    head.iter = (int32_t)s->iteration;
+    head.has_current_step = true;
+    head.current_step = s->current_step;
+    head.learned_net = s->learned_net;
+    for (int i = 0; i < s->n_positions; i++)
+        positions[i] = (ProtobufCBinaryData){s->positions[i].size, (uint8_t *)s->positions[i].bytes};
+    head.n_et_position = (size_t)s->n_positions;
+    head.et_position = positions;
+    return wire_put(file, &head.base, err);
 }
 
 static enum status write_binary(const struct solver_state *s, const char *path, struct error *err)
 {
-    CLEANUP(freep) struct history_message *messages = xcalloc((size_t)s->n_histories + 1, sizeof(*messages));
-    CLEANUP(freep) Caffe__BlobProto **blobs = xcalloc((size_t)s->n_histories + 1, sizeof(*blobs));
-    CLEANUP(freep) ProtobufCBinaryData *positions = xcalloc((size_t)s->n_positions + 1, sizeof(*positions));
-    Caffe__SolverState state = CAFFE__SOLVER_STATE__INIT;
-    state.has_iter = true;
-    state.iter = (int32_t)s->iteration;
-    state.has_current_step = true;
-    state.current_step = s->current_step;
-    state.learned_net = s->learned_net;
+    CLEANUP(wire_freep) struct wire_file *file = NULL;
+    TRY(wire_create(path, &file, err));
+    TRY(write_head(s, file, err));
     for (int i = 0; i < s->n_histories; i++) {
-        history_fill(&messages[i], &s->histories[i]);
-        blobs[i] = &messages[i].blob;
+        const struct shape *shape = &s->histories[i].shape;
+        CLEANUP(freep) float *values = solver_state_dup_history(s, i);
+        TRY(wire_put_blob(file, HISTORY_FIELD, shape, 1, err));
+        TRY(wire_put_floats(file, WIRE_BLOB_DATA, values, (size_t)shape_count(shape), err));
     }
-    state.n_history = (size_t)s->n_histories;
-    state.history = blobs;
-    for (int i = 0; i < s->n_positions; i++)
-        positions[i] = (ProtobufCBinaryData){s->positions[i].size, (uint8_t *)s->positions[i].bytes};
-    state.n_et_position = (size_t)s->n_positions;
-    state.et_position = positions;
-
-    size_t size = caffe__solver_state__get_packed_size(&state);
-    if (size > STATE_MAX_BYTES)
-        return error_set(err, TOO_LARGE, "solver state of %zu bytes is over 2 GiB; use snapshot_format: HDF5",
-                         size);
-    CLEANUP(freep) uint8_t *bytes = xmalloc(size + 1);
-    caffe__solver_state__pack(&state, bytes);
-    return file_write(path, bytes, size, 0666, err);
+    return wire_finish(file, err);
 }
 
-static enum status history_take(const Caffe__BlobProto *blob, struct state_history *history,
-                                struct error *err)
+static enum status take_values(Caffe__BlobProto *blob, struct state_history *history, struct error *err)
 {
     struct shape shape;
     blob_proto_shape(blob, &shape);
@@ -107,6 +101,44 @@ static enum status history_take(const Caffe__BlobProto *blob, struct state_histo
     return OK;
 }
 
+static void blob_freep(Caffe__BlobProto **blob)
+{
+    if (*blob)
+        caffe__blob_proto__free_unpacked(*blob, NULL);
+}
+
+/* Histories grow by doubling: n_histories of them, of which none is allocated at first. */
+static struct state_history *add_history(struct solver_state *s)
+{
+    int n = s->n_histories;
+    if ((n & (n - 1)) == 0)
+        s->histories = xrealloc(s->histories, (size_t)MAX(2 * n, 1) * sizeof(*s->histories));
+    s->histories[n] = (struct state_history){0};
+    s->n_histories++;
+    return &s->histories[n];
+}
+
+static enum status take_history(void *context, const uint8_t *bytes, size_t size, struct error *err)
+{
+    struct solver_state *state = context;
+    struct state_history *history = add_history(state);
+    CLEANUP(blob_freep) Caffe__BlobProto *blob = caffe__blob_proto__unpack(NULL, size, bytes);
+    enum status status = blob ? take_values(blob, history, err)
+                              : error_set(err, INVALID, "has %zu bytes that are no BlobProto", size);
+    return status == OK ? OK : error_context(err, "history %d", state->n_histories - 1);
+}
+
+static void take_positions(const Caffe__SolverState *from, struct solver_state *to)
+{
+    solver_state_make_positions(to, (int)from->n_et_position);
+    for (int i = 0; i < to->n_positions; i++) {
+        size_t n = from->et_position[i].len;
+        to->positions[i].bytes = xmalloc(n + 1);
+        memcpy(to->positions[i].bytes, from->et_position[i].data, n);
+        to->positions[i].size = n;
+    }
+}
+
 static void state_message_freep(Caffe__SolverState **m)
 {
     if (*m)
@@ -115,27 +147,19 @@ static void state_message_freep(Caffe__SolverState **m)
 
 static enum status read_binary(const char *path, struct solver_state *state, struct error *err)
 {
-    CLEANUP(freep) char *bytes = NULL;
-    size_t size;
-    TRY(file_read(path, STATE_MAX_BYTES, &bytes, &size, err));
-    CLEANUP(state_message_freep)
-    Caffe__SolverState *m = caffe__solver_state__unpack(NULL, size, (const uint8_t *)bytes);
+    CLEANUP(buf_release) struct buf rest;
+    CLEANUP(state_message_freep) Caffe__SolverState *m = NULL;
+    buf_init(&rest, STATE_MAX_BYTES);
+    enum status status = wire_read(path, HISTORY_FIELD, take_history, state, &rest, err);
+    if (status != OK)
+        return status == INVALID ? error_context(err, "'%s' is no solver state", path) : status;
+    m = caffe__solver_state__unpack(NULL, rest.size, (const uint8_t *)rest.data);
     if (!m || !m->has_iter)
         return error_set(err, INVALID, "'%s' is no solver state", path);
     state->iteration = m->iter;
     state->current_step = m->current_step;
     state->learned_net = m->learned_net ? xstrdup(m->learned_net) : NULL;
-    solver_state_make_histories(state, (int)m->n_history);
-    for (int i = 0; i < state->n_histories; i++)
-        if (history_take(m->history[i], &state->histories[i], err) != OK)
-            return error_context(err, "'%s': history %d", path, i);
-    solver_state_make_positions(state, (int)m->n_et_position);
-    for (int i = 0; i < state->n_positions; i++) {
-        size_t n = m->et_position[i].len;
-        state->positions[i].bytes = xmalloc(n + 1);
-        memcpy(state->positions[i].bytes, m->et_position[i].data, n);
-        state->positions[i].size = n;
-    }
+    take_positions(m, state);
     return OK;
 }
 

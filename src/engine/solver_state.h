@@ -11,7 +11,7 @@
 
 #include "netdef/netdef.h"
 
-/* A parameter's history in plain order; the values are the state's own. */
+/* A parameter's history in plain order; the values are the state's own.  NULL: see solver_state.history. */
 struct state_history {
     struct shape shape;
     float *values;
@@ -29,6 +29,9 @@ struct solver_state {
     char *learned_net; /* path of the weights; NULL: none named */
     int n_histories;
     struct state_history *histories;
+    /* To be written: copies the values of a history that has none here, so that one at a time is a copy. */
+    void (*history)(void *context, int index, float *ret_values);
+    void *context;
     int n_positions;
     struct state_position *positions;
 };
@@ -38,6 +41,9 @@ void solver_state_release(struct solver_state *s);
 /* Histories of the given number, all empty, for the caller to fill. */
 void solver_state_make_histories(struct solver_state *s, int n);
 void solver_state_make_positions(struct solver_state *s, int n);
+
+/* The values of a history, for the caller to free. */
+float *solver_state_dup_history(const struct solver_state *s, int index);
 
 /* Whether a file of this name is HDF5: it ends in ".h5". */
 bool solver_state_is_hdf5(const char *path);

@@ -30,7 +30,8 @@ static enum status write_histories(hid_t file, const char *path, const struct so
     for (int i = 0; i < s->n_histories; i++) {
         char name[16];
         snprintf(name, sizeof(name), "%d", i);
-        TRY(hdf5_write_floats(group, path, name, &s->histories[i].shape, s->histories[i].values, err));
+        CLEANUP(freep) float *values = solver_state_dup_history(s, i);
+        TRY(hdf5_write_floats(group, path, name, &s->histories[i].shape, values, err));
     }
     return OK;
 }

@@ -5,7 +5,9 @@
  *   /data/LAYER/INDEX   one data set a parameter; sharers have none
  *   /diff/LAYER/INDEX   gradients, when asked for; sharers too
  *
- * Files appear under their name only when they are whole.
+ * Files appear under their name only when they are whole.  Beside the net's
+ * own values at most one layer's are in memory while a binary file is read,
+ * one parameter's while it is written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,12 @@
 #include "engine/caffe_log.h"
 #include "engine/data/hdf5_file.h"
 #include "engine/net.h"
+#include "engine/wire.h"
+
+/* Readers of protobuf, Caffe's among them, take no message of 2 GiB or more. */
+#define MODEL_MAX_BYTES ((size_t)INT_MAX)
+
+enum { LAYER_FIELD = 100, BLOBS_FIELD = 7 }; /* of NetParameter; of LayerParameter */
 
 /*
  * The index-th parameter of a layer: as its layer defines it, and the values
@@ -117,31 +125,49 @@ static enum status load_blob(const Caffe__BlobProto *blob, const char *layer, in
     return OK;
 }
 
+static enum status load_layer(struct net *net, const Caffe__LayerParameter *source, struct error *err)
+{
+    const char *name = source->name ? source->name : "";
+    const struct layer_def *target = find_target(net, name, "net.cpp:746");
+    if (!target)
+        return OK;
+    if (source->n_blobs != (size_t)target->n_params)
+        return error_set(err, INVALID, "layer '%s' has %zu blobs of weights in the file, the net needs %d",
+                         name, source->n_blobs, target->n_params);
+    for (int j = 0; j < target->n_params; j++) {
+        struct layer_param p = layer_param(net, target, j);
+        TRY(load_blob(source->blobs[j], name, j, &p, err));
+    }
+    return OK;
+}
+
+static enum status take_layer(void *context, const uint8_t *bytes, size_t size, struct error *err)
+{
+    struct net *net = context;
+    Caffe__LayerParameter *layer;
+    TRY(layer_read_binary(bytes, size, &layer, err));
+    enum status status = load_layer(net, layer, err);
+    caffe__layer_parameter__free_unpacked(layer, NULL);
+    return status;
+}
+
 static void net_param_freep(Caffe__NetParameter **param)
 {
     if (*param)
         caffe__net_parameter__free_unpacked(*param, NULL);
 }
 
+/* Layer by layer; but the layers of the forms V0 and V1, which need the whole for their upgrade, after it. */
 static enum status load_binary(struct net *net, const char *path, struct error *err)
 {
-    CLEANUP(net_param_freep) Caffe__NetParameter *file = NULL;
-    TRY(net_read_binary_file(path, &file, err));
-    for (size_t i = 0; i < file->n_layer; i++) {
-        const Caffe__LayerParameter *source = file->layer[i];
-        const char *name = source->name ? source->name : "";
-        const struct layer_def *target = find_target(net, name, "net.cpp:746");
-        if (!target)
-            continue;
-        if (source->n_blobs != (size_t)target->n_params)
-            return error_set(err, INVALID,
-                             "layer '%s' has %zu blobs of weights in the file, the net needs %d", name,
-                             source->n_blobs, target->n_params);
-        for (int j = 0; j < target->n_params; j++) {
-            struct layer_param p = layer_param(net, target, j);
-            TRY(load_blob(source->blobs[j], name, j, &p, err));
-        }
-    }
+    CLEANUP(buf_release) struct buf rest;
+    CLEANUP(net_param_freep) Caffe__NetParameter *old = NULL;
+    buf_init(&rest, MODEL_MAX_BYTES);
+    TRY(wire_read(path, LAYER_FIELD, take_layer, net, &rest, err));
+    TRY(net_read_binary(rest.data, rest.size, &old, err));
+    buf_release(&rest);
+    for (size_t i = 0; i < old->n_layer; i++)
+        TRY(load_layer(net, old->layer[i], err));
     return OK;
 }
 
@@ -205,135 +231,43 @@ enum status net_load_weights(struct net *net, const char *path, struct error *er
 
 /* ---- saving ---- */
 
-static char *temporary_name(const char *path)
+/* The settings of a layer and one blob a parameter, shared or not, as Caffe snapshots it. */
+static enum status write_layer(struct net *net, const struct layer_def *layer, bool with_diff,
+                               struct wire_file *file, struct error *err)
 {
-    char suffix[17];
-    random_hex(8, suffix);
-    return xasprintf("%s.%s", path, suffix);
-}
-
-static enum status write_error(const char *path, int number, struct error *err)
-{
-    return error_set(err, status_from_errno(number), "cannot write '%s': %s", path, strerror(number));
-}
-
-/* Makes the whole file at temporary durable and gives it its name. */
-static enum status move_in_place(const char *temporary, const char *path, struct error *err)
-{
-    CLEANUP(fd_closep) int fd = open(temporary, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) || rename(temporary, path))
-        return write_error(path, errno, err);
-    return OK;
-}
-
-static enum status write_message(FILE *file, const char *path, const ProtobufCMessage *message,
-                                 struct error *err)
-{
-    size_t size = protobuf_c_message_get_packed_size(message);
-    CLEANUP(freep) uint8_t *bytes = xmalloc(MAX(size, 1u));
-    protobuf_c_message_pack(message, bytes);
-    return fwrite(bytes, 1, size, file) == size ? OK : write_error(path, errno, err);
-}
-
-/* The head of a field of NetParameter that holds a layer: tag and length as varints. */
-static enum status write_layer_head(FILE *file, const char *path, uint64_t size, struct error *err)
-{
-    enum { LAYER_FIELD = 100, LENGTH_DELIMITED = 2 };
-    uint64_t numbers[] = {LAYER_FIELD << 3 | LENGTH_DELIMITED, size};
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-        uint64_t rest = numbers[i];
-        for (; rest >= 0x80; rest >>= 7)
-            putc((int)(rest & 0x7f) | 0x80, file);
-        putc((int)rest, file);
-    }
-    return ferror(file) ? write_error(path, errno, err) : OK;
-}
-
-/* A layer as Caffe snapshots it: its settings, and one blob a parameter, shared or not. */
-struct saved_layer {
-    Caffe__LayerParameter param;
-    Caffe__BlobProto *blobs; /* one each */
-    Caffe__BlobShape *shapes;
-    Caffe__BlobProto **pointers;
-};
-
-static void saved_layer_release(struct saved_layer *s)
-{
-    for (size_t i = 0; i < s->param.n_blobs; i++) {
-        free(s->blobs[i].data);
-        free(s->blobs[i].diff);
-        free(s->shapes[i].dim);
-    }
-    free(s->blobs);
-    free(s->shapes);
-    free(s->pointers);
-}
-
-static struct saved_layer save_layer(struct net *net, const struct layer_def *layer, bool with_diff)
-{
-    size_t n = (size_t)layer->n_params;
-    struct saved_layer s = {
-        .param = *layer->param,
-        .blobs = xcalloc(n + 1, sizeof(*s.blobs)),
-        .shapes = xcalloc(n + 1, sizeof(*s.shapes)),
-        .pointers = xcalloc(n + 1, sizeof(Caffe__BlobProto *)),
-    };
-    s.param.n_blobs = n;
-    s.param.blobs = s.pointers;
-    for (size_t i = 0; i < n; i++) {
-        struct layer_param p = layer_param(net, layer, (int)i);
-        const struct shape *shape = &p.def->shape;
-        Caffe__BlobProto *blob = s.pointers[i] = &s.blobs[i];
-        caffe__blob_proto__init(blob);
-        caffe__blob_shape__init(&s.shapes[i]);
-        s.shapes[i].n_dim = (size_t)shape->n_axes;
-        s.shapes[i].dim = xcalloc((size_t)shape->n_axes + 1, sizeof(int64_t));
-        for (int a = 0; a < shape->n_axes; a++)
-            s.shapes[i].dim[a] = shape->dim[a];
-        blob->shape = &s.shapes[i];
-        blob->n_data = (size_t)shape_count(shape);
-        blob->data = get_values(&p, false);
-        if (with_diff) {
-            blob->n_diff = blob->n_data;
-            blob->diff = get_values(&p, true);
+    const int n_arrays = with_diff ? 2 : 1;
+    Caffe__LayerParameter settings = *layer->param;
+    settings.n_blobs = 0;
+    settings.blobs = NULL;
+    size_t bytes = caffe__layer_parameter__get_packed_size(&settings);
+    for (int i = 0; i < layer->n_params; i++)
+        bytes += wire_blob_bytes(BLOBS_FIELD, &layer_param(net, layer, i).def->shape, n_arrays);
+    TRY(wire_put_head(file, LAYER_FIELD, bytes, err));
+    TRY(wire_put(file, &settings.base, err));
+    for (int i = 0; i < layer->n_params; i++) {
+        struct layer_param p = layer_param(net, layer, i);
+        TRY(wire_put_blob(file, BLOBS_FIELD, &p.def->shape, n_arrays, err));
+        for (int k = 0; k < n_arrays; k++) {
+            CLEANUP(freep) float *values = get_values(&p, k);
+            TRY(wire_put_floats(file, k ? WIRE_BLOB_DIFF : WIRE_BLOB_DATA, values,
+                                (size_t)shape_count(&p.def->shape), err));
         }
     }
-    return s;
-}
-
-/* Layer by layer: a model is never twice in memory. */
-static enum status write_binary(struct net *net, FILE *file, const char *path, bool with_diff,
-                                struct error *err)
-{
-    const struct netdef *def = net_def(net);
-    Caffe__NetParameter head = CAFFE__NET_PARAMETER__INIT;
-    head.name = (char *)(def->name ? def->name : "");
-    TRY(write_message(file, path, &head.base, err));
-    for (int i = 0; i < def->n_layers; i++) {
-        CLEANUP(saved_layer_release) struct saved_layer layer = save_layer(net, &def->layers[i], with_diff);
-        size_t size = caffe__layer_parameter__get_packed_size(&layer.param);
-        if (size > INT_MAX)
-            return error_set(err, TOO_LARGE,
-                             "layer '%s' has more than 2 GiB of weights: use snapshot_format: HDF5",
-                             def->layers[i].name);
-        TRY(write_layer_head(file, path, size, err));
-        TRY(write_message(file, path, &layer.param.base, err));
-    }
-    return fflush(file) ? write_error(path, errno, err) : OK;
+    return OK;
 }
 
 enum status net_save_weights(struct net *net, const char *path, bool with_diff, struct error *err)
 {
-    CLEANUP(freep) char *temporary = temporary_name(path);
-    CLEANUP(file_closep) FILE *file = fopen(temporary, "wbxe");
-    if (!file)
-        return error_set(err, status_from_errno(errno), "cannot create '%s': %s", path, strerror(errno));
-    enum status status = write_binary(net, file, path, with_diff, err);
-    if (status == OK)
-        status = move_in_place(temporary, path, err);
-    if (status != OK)
-        unlink(temporary);
-    return status;
+    const struct netdef *def = net_def(net);
+    CLEANUP(wire_freep) struct wire_file *file = NULL;
+    TRY(wire_create(path, &file, err));
+    Caffe__NetParameter head = CAFFE__NET_PARAMETER__INIT;
+    head.name = (char *)(def->name ? def->name : "");
+    TRY(wire_put(file, &head.base, err));
+    for (int i = 0; i < def->n_layers; i++)
+        if (write_layer(net, &def->layers[i], with_diff, file, err) != OK)
+            return error_context(err, "layer '%s'", def->layers[i].name);
+    return wire_finish(file, err);
 }
 
 static enum status write_hdf5_group(struct net *net, hid_t file, const char *path, const char *group_name,
@@ -370,9 +304,22 @@ static enum status write_hdf5(struct net *net, const char *temporary, const char
     return hdf5_finish(&file, path, err);
 }
 
+/* Makes the whole file at temporary durable and gives it its name. */
+static enum status move_in_place(const char *temporary, const char *path, struct error *err)
+{
+    CLEANUP(fd_closep) int fd = open(temporary, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) || rename(temporary, path)) {
+        int number = errno;
+        return error_set(err, status_from_errno(number), "cannot write '%s': %s", path, strerror(number));
+    }
+    return OK;
+}
+
 enum status net_save_weights_hdf5(struct net *net, const char *path, bool with_diff, struct error *err)
 {
-    CLEANUP(freep) char *temporary = temporary_name(path);
+    char suffix[17];
+    random_hex(8, suffix);
+    CLEANUP(freep) char *temporary = xasprintf("%s.%s", path, suffix);
     enum status status = write_hdf5(net, temporary, path, with_diff, err);
     if (status == OK)
         status = move_in_place(temporary, path, err);

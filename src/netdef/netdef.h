@@ -73,7 +73,9 @@ enum status solver_read_file_noting(const char *path, struct problems *problems,
  * num/channels/height/width are kept as they are for the reader of blobs.
  */
 enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net, struct error *err);
-enum status net_read_binary_file(const char *path, Caffe__NetParameter **ret_net, struct error *err);
+/* One layer of it, not upgraded. */
+enum status layer_read_binary(const void *bytes, size_t size, Caffe__LayerParameter **ret_layer,
+                              struct error *err);
 
 /* Any message of caffe.proto as text format; fields in the order of their numbers. */
 void message_print_text(const ProtobufCMessage *message, struct buf *out);

@@ -103,16 +103,19 @@ static void budget_free(void *data, void *pointer)
     free(pointer);
 }
 
+static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size)
+{
+    /* Unpacked floats cost the most: 5 bytes in the file, 32 in each of two lists on the way. */
+    struct budget budget = {.left = 16 * size + ((size_t)64 << 20)};
+    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    return protobuf_c_message_unpack(type, &allocator, size, bytes);
+}
+
 enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter **ret_net, struct error *err)
 {
     if (size > binary_max)
         return error_set(err, TOO_LARGE, "a caffemodel of %zu bytes; at most 2 GiB are read", size);
-    /* Unpacked floats cost the most: 5 bytes in the file, 32 in each of two lists on the way. */
-    struct budget budget = {.left = 16 * size + ((size_t)64 << 20)};
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
-    CLEANUP(message_freep)
-    ProtobufCMessage *net =
-        protobuf_c_message_unpack(&caffe__net_parameter__descriptor, &allocator, size, bytes);
+    CLEANUP(message_freep) ProtobufCMessage *net = unpack(&caffe__net_parameter__descriptor, bytes, size);
     if (!net)
         return error_set(err, INVALID, "not a caffemodel: its %zu bytes are no binary NetParameter", size);
     TRY(net_upgrade((Caffe__NetParameter *)net, err));
@@ -120,12 +123,13 @@ enum status net_read_binary(const void *bytes, size_t size, Caffe__NetParameter 
     return OK;
 }
 
-enum status net_read_binary_file(const char *path, Caffe__NetParameter **ret_net, struct error *err)
+enum status layer_read_binary(const void *bytes, size_t size, Caffe__LayerParameter **ret_layer,
+                              struct error *err)
 {
-    CLEANUP(freep) char *bytes = NULL;
-    size_t size;
-    TRY(file_read(path, binary_max, &bytes, &size, err));
-    if (net_read_binary(bytes, size, ret_net, err) != OK)
-        return error_context(err, "file '%s'", path);
+    ProtobufCMessage *layer = unpack(&caffe__layer_parameter__descriptor, bytes, size);
+    if (!layer)
+        return error_set(err, INVALID, "not a caffemodel: %zu bytes of it are no binary LayerParameter",
+                         size);
+    *ret_layer = (Caffe__LayerParameter *)layer;
     return OK;
 }

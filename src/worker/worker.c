@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "engine/precision.h"
 #include "worker/cgroup.h"
 #include "worker/devices.h"
 #include "worker/kinds.h"
@@ -41,6 +42,7 @@ struct worker {
     struct job_host host;
     struct pools pools;
     const char **pool_names, **open_names; /* all of them; those that a job can be taken from now */
+    bool twins_first;                      /* at the next asking: pools of bf16 before their twins */
     struct devices devices;                /* guarded by lock */
     struct cgroups cgroups;
     struct http_client *http;
@@ -122,6 +124,19 @@ static char *without_slash(const char *url)
     return strndup(url, n);
 }
 
+/* Behind each pool its twin, which has what it has, where the processor can compute in bf16. */
+static void add_pool(struct worker *w, const struct pool_size *pool)
+{
+    struct error no_bf16;
+    struct pool_size twin = *pool;
+    CLEANUP(freep) char *name = pools_bf16_name(pool->name);
+    pools_put(&w->pools, pool);
+    if (precision_check(PRECISION_BF16, &no_bf16) != OK || pools_is_bf16_name(pool->name))
+        return;
+    snprintf(twin.name, sizeof(twin.name), "%s", name);
+    pools_put(&w->pools, &twin);
+}
+
 /* What each job may use: the pools offered, or the machine by its slots. */
 static void share_out(struct worker *w)
 {
@@ -141,9 +156,9 @@ static void share_out(struct worker *w)
     if (!w->host.scripts.memory_bytes)
         w->host.scripts.memory_bytes = memory / o->slots;
     for (int i = 0; o->pools && i < o->pools->n; i++)
-        pools_put(&w->pools, &o->pools->items[i]);
+        add_pool(w, &o->pools->items[i]);
     if (!w->pools.n)
-        pools_put(&w->pools, &(struct pool_size){.name = "cpu"});
+        add_pool(w, &(struct pool_size){.name = "cpu"});
     if (o->scripts.folder)
         pools_put(&w->pools, &(struct pool_size){.name = "boss"});
     w->pool_names = xcalloc((size_t)w->pools.n, sizeof(*w->pool_names));
@@ -394,6 +409,19 @@ static void wait_until(struct worker *w, int64_t monotonic_ms)
     pthread_cond_timedwait(&w->stirred, &w->lock, &t);
 }
 
+/* Two pools of one name but for the precision: neither is preferred to the other for ever. */
+static void take_turns(struct worker *w, int n_open)
+{
+    w->twins_first = !w->twins_first;
+    for (int i = 1; w->twins_first && i < n_open; i++) {
+        const char *pool = w->open_names[i - 1], *twin = w->open_names[i];
+        if (pools_is_bf16_name(twin) && !strncmp(pool, twin, strlen(pool))) {
+            w->open_names[i - 1] = twin;
+            w->open_names[i] = pool;
+        }
+    }
+}
+
 /*
  * The pools whose jobs could have their GPUs now.  *ret_one: only one job may be asked for at a
  * time, for each has its GPUs before the next is taken.
@@ -412,6 +440,7 @@ static int open_pools(struct worker *w, bool *ret_one)
         w->open_names[n++] = pool->name;
         *ret_one = *ret_one || pool->gpus;
     }
+    take_turns(w, n);
     return n;
 }
 

@@ -342,6 +342,24 @@ def a_precision_that_the_processor_lacks_is_refused_with_the_reason():
             expect(outcome, finish_of(server, train_job(precision=precision)), reason)
 
 
+def pools_of_bf16_are_served_only_where_the_processor_has_it():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        has_bf16 = any("avx512_bf16" in line.split() for line in file if line.startswith("flags"))
+    with running(ONEDNN_MAX_CPU_ISA="AVX2") as (server, _):
+        server.wait("a request", lambda: server.requests)
+        assert server.requests[0]["pools"] == ["cpu"], server.requests[0]
+    if not has_bf16:
+        return
+    with running() as (server, _):
+        for _ in range(2):
+            assert finish_of(server, train_job())["outcome"] == "done"
+        server.wait("three requests", lambda: len(server.requests) >= 3)
+        asked = [request["pools"] for request in server.requests]
+        assert all(sorted(pools) == ["cpu", "cpu-bf16"] for pools in asked), asked
+        # Each is asked for first in its turn.
+        assert {pools[0] for pools in asked} == {"cpu", "cpu-bf16"}, asked
+
+
 def output_comes_while_the_job_runs():
     with running() as (server, worker):
         job = server.offer(train_job(ENDLESS))
@@ -507,6 +525,7 @@ TESTS = [
     a_net_is_trained_and_then_classifies,
     what_the_child_says_last_is_the_reason,
     a_precision_that_the_processor_lacks_is_refused_with_the_reason,
+    pools_of_bf16_are_served_only_where_the_processor_has_it,
     output_comes_while_the_job_runs,
     a_cancelled_job_saves_and_stops,
     a_lost_job_is_killed_and_forgotten,

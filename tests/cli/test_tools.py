@@ -128,6 +128,56 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
         tested = float(re.findall(r'#1: loss = (\S+)', self.read('log.txt').decode())[-1])
         self.assertAlmostEqual(float(re.search(r'Loss: (\S+)', log).group(1)) / tested, 1, places=4)
 
+    def test_features_of_images_given_to_memory_data_are_those_of_the_same_images_as_data(self):
+        self.make_data()
+        text = self.read('net.prototxt').decode()
+        layers = re.split(r'(?m)^(?=layer)', text)
+        memory = '''layer { name: "data" type: "MemoryData" top: "data" top: "label"
+  transform_param { scale: 0.5 mean_value: 3 mean_value: 5 mean_value: 7 }
+  memory_data_param { batch_size: 8 channels: 3 height: 12 width: 12 } }
+'''
+        data = memory.replace('MemoryData', 'Data').replace(
+            'memory_data_param { batch_size: 8 channels: 3 height: 12 width: 12 }',
+            'data_param { source: "train_lmdb" backend: LMDB batch_size: 8 }')
+        rest = ''.join(layer for layer in layers if layer.startswith('layer') and 'Data"' not in layer)
+        for name, first in (('memory', memory), ('data', data)):
+            with open(self.path(name + '.prototxt'), 'w') as file:
+                file.write(first + rest)
+        lines = self.read('list.txt').decode().splitlines()
+        with open(self.path('images.txt'), 'w') as file:
+            file.write(''.join('img/%s\n' % line for line in lines))
+        # Six batches of eight: after the 40 images the first ones again.
+        blobs = ['ip', 'label']
+        for name, flags in (('memory', ['--images=images.txt']), ('data', [])):
+            self.et('extract-features', 'c_iter_20.caffemodel', name + '.prototxt', ','.join(blobs),
+                    ','.join(name + '_' + blob for blob in blobs), '6', 'lmdb', '--threads=1', *flags)
+        for blob in blobs:
+            self.assertEqual(self.read('memory_%s/data.mdb' % blob), self.read('data_%s/data.mdb' % blob), blob)
+
+    def test_images_that_memory_data_cannot_take_are_told(self):
+        self.make_data()
+        net = '''layer { name: "m" type: "MemoryData" top: "data" top: "label" transform_param { crop_size: %d }
+  memory_data_param { batch_size: 1 channels: 3 height: 8 width: 8 } }
+'''
+        for crop, lines, flags, words in (
+                (0, 'img/0.png 0', [], 'MemoryData gets its images from a program'),
+                (0, 'img/none.png 0', ['--images=some.txt'], "layer 'm': image 'img/none.png': cannot open"),
+                (9, 'img/0.png 0', ['--images=some.txt'], "layer 'm': image 'img/0.png': a batch of such images is"),
+                (13, 'img/0.png 0', ['--images=some.txt'], "layer 'm': image 'img/0.png': "),
+                (0, '', ['--images=some.txt'], 'some.txt'), (0, 'x 0', ['--images=absent'], 'absent')):
+            for name, content in (('net.prototxt', net % crop), ('some.txt', lines + '\n')):
+                with open(self.path(name), 'w') as file:
+                    file.write(content)
+            log = self.et('extract-features', 'c_iter_20.caffemodel', 'net.prototxt', 'data', 'out', '1', 'lmdb',
+                          *flags, status=1)
+            self.assertIn(words, log)
+            self.assertFalse(os.path.exists(self.path('out')))
+        with open(self.path('net.prototxt'), 'w') as file:
+            file.write('layer { name: "i" type: "Input" top: "data" input_param { shape { dim: 1 } } }')
+        log = self.et('extract-features', 'c_iter_20.caffemodel', 'net.prototxt', 'data', 'out', '1', 'lmdb',
+                      '--images=some.txt', status=1)
+        self.assertIn('the net has no MemoryData layer to put images into', log)
+
     def test_features_of_what_is_not_there_leave_nothing_behind(self):
         self.make_data()
         for blobs, out, words in (('ip,nope', 'a,b', "no blob 'nope'"), ('ip', 'a,b', 'one database for each')):

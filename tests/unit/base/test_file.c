@@ -43,11 +43,35 @@ static void removing_does_not_follow_links(void **state)
     assert_ok(dir_remove(outside, &err));
 }
 
+/* As /dev/stdout is one: replaced by a file it would be lost to everybody. */
+static void a_link_to_a_pipe_is_written_to_and_stays(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    int ends[2];
+    CLEANUP(freep) char *folder = test_folder();
+    CLEANUP(freep) char *path = path_join(folder, "out");
+    assert_int_equal(pipe(ends), 0);
+    CLEANUP(freep) char *target = xasprintf("/proc/self/fd/%d", ends[1]);
+    assert_int_equal(symlink(target, path), 0);
+    assert_ok(file_write(path, "xyz", 3, 0600, &err));
+    char bytes[4] = "";
+    assert_int_equal(read(ends[0], bytes, 3), 3);
+    assert_string_equal(bytes, "xyz");
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    close(ends[0]);
+    close(ends[1]);
+    assert_ok(dir_remove(folder, &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_written_file_is_read_back),
         cmocka_unit_test(removing_does_not_follow_links),
+        cmocka_unit_test(a_link_to_a_pipe_is_written_to_and_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

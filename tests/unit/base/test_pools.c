@@ -112,6 +112,27 @@ static void a_job_goes_to_the_smallest_pool_that_holds_it(void **state)
     }
 }
 
+static void a_pool_has_a_twin_for_bf16(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool is_twin;
+    } rows[] = {{"cpu", false}, {"cpu-bf16", true}, {"-bf16", false}, {"bf16", false}, {"cpu-bf16x", false}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(pools_is_bf16_name(rows[i].name), rows[i].is_twin);
+    CLEANUP(freep) char *twin = pools_bf16_name("big");
+    assert_string_equal(twin, "big-bf16");
+    /* The longest name that is taken has room for its twin's. */
+    char name[POOL_NAME_MAX + 1] = "";
+    struct error err;
+    for (size_t n = 1; n <= POOL_NAME_MAX; n++) {
+        CLEANUP(pools_release) struct pools p = {0};
+        name[n - 1] = 'x';
+        assert_int_equal(pools_add(&p, name, &err), n <= POOL_NAME_MAX - 6 ? OK : INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_pool_is_a_name_and_what_a_job_in_it_may_use),
         cmocka_unit_test(what_is_no_pool_is_refused),
         cmocka_unit_test(a_job_goes_to_the_smallest_pool_that_holds_it),
+        cmocka_unit_test(a_pool_has_a_twin_for_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

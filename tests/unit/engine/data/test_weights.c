@@ -59,7 +59,7 @@ static void expect_equal_nets(struct net *a, struct net *b)
 
 /* ---- a caffemodel made by hand: one layer with two blobs ---- */
 
-enum form { WITH_SHAPE, LEGACY, AS_DOUBLE };
+enum form { WITH_SHAPE, LEGACY, AS_DOUBLE, IN_V1_LAYER };
 
 static float weights[6] = {1, 2, 3, 4, 5, 6}, bias[2] = {-1, -2};
 
@@ -101,8 +101,19 @@ static void write_model(const char *path, const char *layer_name, enum form form
     layer.n_blobs = n_blobs;
     layer.blobs = blob_pointers;
     Caffe__NetParameter net = CAFFE__NET_PARAMETER__INIT;
-    net.n_layer = 2;
-    net.layer = layers;
+    Caffe__V1LayerParameter v1 = CAFFE__V1_LAYER_PARAMETER__INIT, *v1_layers[1] = {&v1};
+    v1.name = (char *)layer_name;
+    v1.has_type = true;
+    v1.type = CAFFE__V1_LAYER_PARAMETER__LAYER_TYPE__INNER_PRODUCT;
+    v1.n_blobs = n_blobs;
+    v1.blobs = blob_pointers;
+    if (form == IN_V1_LAYER) {
+        net.n_layers = 1;
+        net.layers = v1_layers;
+    } else {
+        net.n_layer = 2;
+        net.layer = layers;
+    }
     uint8_t bytes[1024];
     assert_ok(file_write(path, bytes, caffe__net_parameter__pack(&net, bytes), 0644, &err));
 }
@@ -113,7 +124,7 @@ static void every_form_of_blob_is_read_by_layer_name(void **state)
     struct error err;
     CLEANUP(freep) char *folder = test_folder();
     CLEANUP(freep) char *path = path_join(folder, "w.caffemodel");
-    for (enum form form = WITH_SHAPE; form <= AS_DOUBLE; form++) {
+    for (enum form form = WITH_SHAPE; form <= IN_V1_LAYER; form++) {
         CLEANUP(net_freep) struct net *net = make_net(net_text, 1);
         float before[4];
         get(net, "ip2", 0, before);
@@ -192,7 +203,10 @@ static void a_caffemodel_repeats_shared_blobs_in_every_sharer(void **state)
     CLEANUP(net_freep) struct net *net = make_net(net_text, 1);
     assert_ok(net_save_weights(net, path, true, &err));
     Caffe__NetParameter *file;
-    assert_ok(net_read_binary_file(path, &file, &err));
+    CLEANUP(freep) char *bytes = NULL;
+    size_t size;
+    assert_ok(file_read(path, 1 << 20, &bytes, &size, &err));
+    assert_ok(net_read_binary(bytes, size, &file, &err));
     assert_string_equal(file->name, "small");
     assert_int_equal(file->n_layer, 4);
     static const size_t n_blobs[4] = {0, 2, 1, 2};

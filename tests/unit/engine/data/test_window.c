@@ -127,6 +127,46 @@ static void context_outside_of_the_image_is_zero(void **state)
     }
 }
 
+/* Blue as OpenCV 4.6's resize makes it, at the places that Caffe's formulas give. */
+static void pixels_are_those_that_opencv_makes_of_the_same_part(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list, *crop_mode;
+        uint32_t context_pad;
+        float blue[25];
+    } rows[] = {
+        {ONE_IMAGE("2\n1 1 1 1 2 3\n0 0 1 1 2 3\n"), "warp", 0, {38, 38, 42,  44,  46,  50,  52, 54, 58,
+                                                                 58, 70, 70,  74,  78,  78,  88, 90, 92,
+                                                                 96, 96, 102, 102, 106, 108, 110}},
+        {ONE_IMAGE("2\n1 1 1 0 3 2\n0 0 1 0 3 2\n"), "warp", 1, {0, 0,  0,  0,  0, 4, 16, 26,  0,
+                                                                 0, 48, 58, 68, 0, 0, 90, 100, 110,
+                                                                 0, 0,  0,  0,  0, 0, 0}},
+        {ONE_IMAGE("2\n1 1 0 1 3 2\n0 0 0 1 3 2\n"), "square", 0, {-2,  6,  14, 22, 0,  30, 38, 46,  54,
+                                                                   0,   62, 70, 78, 86, 0,  94, 102, 110,
+                                                                   118, 0,  0,  0,  0,  0,  0}},
+        {ONE_IMAGE("2\n1 1 2 2 3 3\n0 0 2 2 3 3\n"), "square", 1, {38, 46,  54,  0,   0, 70, 78, 86, 0,
+                                                                   0,  102, 110, 118, 0, 0,  0,  0,  0,
+                                                                   0,  0,   0,   0,   0, 0,  0}},
+    };
+    for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
+        struct error err;
+        CLEANUP(freep) char *folder = test_folder();
+        write_image(folder, "image.png", -1);
+        const struct setting setting = {rows[k].list, 1, 5, rows[k].context_pad, rows[k].crop_mode};
+        struct source *s;
+        float data[75], label;
+        assert_ok(open_windows(folder, &setting, &s, &err));
+        assert_ok(s->ops->read(s, (float *const[]){data, &label}, &err));
+        for (int i = 0; i < 25; i++)
+            if (data[i] != rows[k].blue[i])
+                fail_msg("row %zu, pixel %d: %g instead of %g", k, i, (double)data[i],
+                         (double)rows[k].blue[i]);
+        s->ops->close(s);
+        assert_ok(dir_remove(folder, &err));
+    }
+}
+
 static void a_resumed_source_draws_the_same_windows(void **state)
 {
     (void)state;
@@ -220,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_are_warped_and_those_of_the_foreground_come_last),
         cmocka_unit_test(context_outside_of_the_image_is_zero),
+        cmocka_unit_test(pixels_are_those_that_opencv_makes_of_the_same_part),
         cmocka_unit_test(a_resumed_source_draws_the_same_windows),
         cmocka_unit_test(bad_files_and_settings_are_explained),
         cmocka_unit_test(a_window_outside_of_its_image_is_told_with_its_line),
