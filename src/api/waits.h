@@ -13,7 +13,7 @@
 
 #include "base/base.h"
 
-#define WAITS_TOPICS      8
+#define WAITS_TOPICS      20 /* six pools, their twins for bf16, and more */
 #define WAITS_FALLBACK_MS 5000
 
 struct waits;
