@@ -240,7 +240,9 @@ enum status wire_read(const char *path, unsigned field,
     CLEANUP(file_closep) FILE *file = fopen(path, "rbe");
     if (!file || fstat(fileno(file), &st))
         return error_set(err, status_from_errno(errno), "cannot open '%s': %s", path, strerror(errno));
-    struct wire_input in = {path, file, (uint64_t)MAX(st.st_size, 0)};
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, INVALID, "'%s' is no regular file, whose size is known before it is read", path);
+    struct wire_input in = {path, file, (uint64_t)st.st_size};
     while (in.left) {
         uint8_t head[2 * VARINT_MAX];
         size_t n_tag = 0, n_number = 0;

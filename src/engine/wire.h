@@ -48,7 +48,7 @@ enum status wire_put_floats(struct wire_file *w, unsigned field, const float *va
 /*
  * Reads a file: the content of each occurrence of `field` goes to `take`, in
  * order, and every other field, as it is, to `rest`.
- * Errors: NOT_FOUND; INVALID when the file is no message; TOO_LARGE; what take returns.
+ * Errors: NOT_FOUND; INVALID when the file is no message, or a pipe; TOO_LARGE; what take returns.
  */
 enum status wire_read(const char *path, unsigned field,
                       enum status (*take)(void *context, const uint8_t *bytes, size_t size,

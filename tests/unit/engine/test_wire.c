@@ -124,6 +124,7 @@ static void parts_are_read_one_by_one_and_the_rest_together(void **state)
     assert_int_equal(wire_read(path, 3, take, &(struct taken){0}, &small, &err), TOO_LARGE);
     assert_ok(dir_remove(folder, &err));
     assert_int_equal(wire_read(path, 3, take, &(struct taken){0}, &small, &err), NOT_FOUND);
+    assert_int_equal(wire_read("/dev/null", 3, take, &(struct taken){0}, &small, &err), INVALID);
 }
 
 int main(void)
