@@ -34,6 +34,8 @@ test: deps
 bench: all
 	@deps/install deps/bench.txt
 	@deps/npm bench
+	@meson configure build -Dbench=true
+	@ninja -C build
 	@/usr/bin/python3 bench/run.py
 
 lint:

@@ -3,6 +3,7 @@
 
     bench/nets_opencv.py DEPLOY.prototxt WEIGHTS.caffemodel BATCH THREADS STEPS
 """
+import statistics
 import sys
 import time
 
@@ -23,7 +24,7 @@ def main():
         net.forward()
         if i:
             took.append(time.perf_counter() - start)
-    print('%.6f' % min(took))
+    print('%.6f' % statistics.median(took))
 
 
 if __name__ == '__main__':

@@ -3,14 +3,18 @@
 
     CAFFE=/path/to/caffe bench/nets_run.py [rounds] [--nets a,b] [--threads 1,2] [--batch N] [--batches 1,32]
 
-A step is a whole one: data, forward, backward, momentum update.  Rounds are interleaved, and the fastest step of all
-counts: for et and Caffe from one line of their log to the next, PyTorch and OpenCV measure their own loop.  --batch is
-that of the big nets in training, --batches are those of predictions.  Memory is the peak of the resident set.
+A step is a whole one: data, forward, backward, momentum update.  Rounds are interleaved, and the fastest of them counts,
+by the median of its steps: for et and Caffe from one line of their log to the next, PyTorch and OpenCV measure their
+own loop.  --batch is
+that of the big nets in training, --batches are those of predictions.  Memory is the peak of the resident set.  The
+share of the processor's peak counts the operations of direct convolutions, which Winograd's algorithm does not need.
 """
 import argparse
 import datetime
+import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +23,7 @@ import time
 import common
 
 PYTHON = '/usr/bin/python3'
+PEAK = os.path.join(os.path.dirname(common.ET), 'bench', 'bench_peak')
 NETS = ['lenet', 'cifar10_quick', 'alexnet', 'googlenet', 'resnet50']
 STEPS = {'lenet': 200, 'cifar10_quick': 40}  # of a run; 3 otherwise
 BIG = ['googlenet', 'resnet50']
@@ -66,11 +71,11 @@ class Bench:
         return path
 
     def logged_loop(self, command, threads):
-        """Seconds of the fastest step but the first, and MiB."""
+        """Seconds of a step, the median of all but the first, and MiB."""
         _, mib, text = run(command, self.folder, threads)
         at = {int(n): datetime.datetime.strptime(time, '%H:%M:%S.%f') for time, n in STEP.findall(text)}
         took = [(at[n + 1] - at[n]).total_seconds() % 86400 for n in at if n > 0 and n + 1 in at]
-        return min(took), mib
+        return statistics.median(took), mib
 
     def own_loop(self, command, threads):
         _, mib, text = run(command, self.folder, threads)
@@ -127,6 +132,18 @@ def row(name, threads, results):
     return cells
 
 
+def training_operations(net):
+    """Forward, and twice as many backward, but for the first layer: nobody wants the gradient of the data."""
+    checked = json.loads(subprocess.run([common.ET, 'check', net, '--phase=TRAIN', '--json'], capture_output=True,
+                                        text=True, check=True).stdout)
+    return 3 * checked['operations'] - next(l['operations'] for l in checked['layers'] if l['operations'])
+
+
+def share_of_peak(net, threads, seconds):
+    peak = float(subprocess.run([PEAK], capture_output=True, text=True, check=True).stdout)
+    return '%.0f %% of %d x %.0f GFLOP/s' % (training_operations(net) / seconds / threads / peak / 1e7, threads, peak)
+
+
 def has(module):
     return subprocess.run([PYTHON, '-c', 'import ' + module], stderr=subprocess.DEVNULL).returncode == 0
 
@@ -165,10 +182,10 @@ def main():
             if net in BIG and args.batch:
                 path = bench.generate(net, args.batch, 'dummy', 'training.prototxt')
             for n in threads:
-                rows.append(row(net, n, bench.interleaved(
-                    peers, lambda peer: bench.training(peer, path, STEPS.get(net, 3), n))))
+                results = bench.interleaved(peers, lambda peer: bench.training(peer, path, STEPS.get(net, 3), n))
+                rows.append(row(net, n, results) + [share_of_peak(path, n, results['et'][0])])
         common.table('A training step, others as times et\'s',
-                     ('net', 'threads', 'et', 'memory', '', ''), rows)
+                     ('net', 'threads', 'et', 'memory') + ('',) * (len(peers) - 1) + ('et of the peak',), rows)
         rows = []
         for net in (net for net in nets if net in BIG):
             bench.prepare(net)
