@@ -17,6 +17,15 @@ static void be_quiet(void)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
+/*
+ * What a call that failed leaves on its thread's stack of errors goes with the
+ * next call.  After the last one of a thread nobody would free it.
+ */
+static void forget_errors(void)
+{
+    H5Eclear2(H5E_DEFAULT);
+}
+
 void hdf5_file_closep(hid_t *file)
 {
     if (*file >= 0)
@@ -52,7 +61,9 @@ static void type_closep(hid_t *type)
 bool hdf5_is_hdf5(const char *path)
 {
     be_quiet();
-    return H5Fis_hdf5(path) > 0;
+    bool is = H5Fis_hdf5(path) > 0;
+    forget_errors();
+    return is;
 }
 
 enum status hdf5_open(const char *path, hid_t *ret_file, struct error *err)
@@ -63,8 +74,10 @@ enum status hdf5_open(const char *path, hid_t *ret_file, struct error *err)
         return error_set(err, status_from_errno(errno), "cannot open '%s': %s", path, strerror(errno));
     TRY(hdf5_probe(path, err));
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0)
+    if (file < 0) {
+        forget_errors();
         return error_set(err, INVALID, "'%s' is not an HDF5 file, or is damaged", path);
+    }
     *ret_file = file;
     return OK;
 }
@@ -78,6 +91,7 @@ enum status hdf5_create(const char *path, hid_t *ret_file, struct error *err)
         /* HDF5 does not pass errno on in every case: ask the file system itself. */
         CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
         int number = fd < 0 ? errno : EBUSY;
+        forget_errors();
         return error_set(err, status_from_errno(number), "cannot create '%s': %s", path, strerror(number));
     }
     *ret_file = file;
