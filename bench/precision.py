@@ -14,7 +14,7 @@ import sys
 import common
 
 STEP = os.path.join(os.path.dirname(common.ET), 'bench', 'bench_step')
-NETS = ['lenet', 'cifar10_quick', 'alexnet']
+NETS = ['lenet', 'cifar10_quick', 'alexnet', 'googlenet']
 
 
 def step_ms(net, precision):

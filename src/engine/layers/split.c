@@ -19,8 +19,24 @@ static enum status split_plan(struct layer *l, struct planner *p, struct error *
     return OK;
 }
 
-/* The sum of an element is made in f32 and rounded once. */
-BF16_CODE static void split_backward_bf16(struct layer *l)
+#define CHUNK 512
+
+/* The sum of an element is made in f32 and rounded once; sum may be one of `from`. */
+BF16_CODE static void add_chunk(const bf16 *const *from, int n_from, bf16 *sum, size_t begin, size_t n)
+{
+    float totals[CHUNK] = {0};
+    for (int i = 0; i < n_from; i++) {
+        const bf16 *more = from[i] + begin;
+#pragma omp simd
+        for (size_t j = 0; j < n; j++)
+            totals[j] += bf16_to_float(more[j]);
+    }
+#pragma omp simd
+    for (size_t j = 0; j < n; j++)
+        sum[begin + j] = bf16_of(totals[j]);
+}
+
+static void split_backward_bf16(struct layer *l)
 {
     const bf16 **from = l->scratch;
     int n_from = 0;
@@ -28,12 +44,10 @@ BF16_CODE static void split_backward_bf16(struct layer *l)
         if (l->tops[i].diff)
             from[n_from++] = bf16_diff(&l->tops[i]);
     bf16 *sum = bf16_diff(&l->bottoms[0]);
-    ELEMENTWISE(j, l->bottoms[0].n_floats, {
-        float total = 0;
-        for (int i = 0; i < n_from; i++)
-            total += bf16_to_float(from[i][j]);
-        sum[j] = bf16_of(total);
-    });
+    size_t n = l->bottoms[0].n_floats;
+#pragma omp parallel for if (n >= ELEMENTWISE_PARALLEL)
+    for (size_t begin = 0; begin < n; begin += CHUNK)
+        add_chunk(from, n_from, sum, begin, MIN(n - begin, (size_t)CHUNK));
 }
 
 static void split_backward(struct layer *l)
