@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/acceptor.h"
 #include "api/head.h"
 #include "api/listen.h"
 #include "api/peers.h"
@@ -31,7 +32,7 @@
 struct http_server {
     struct http_options options;
     struct MHD_Daemon *daemon;
-    int listen_fd; /* until it serves, and from quiescing on */
+    struct acceptor *acceptor;
     struct pool *pool;
     struct peers *peers;
     char address[LISTEN_TEXT_MAX];
@@ -499,6 +500,13 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     if (*socket_context)
         peer_close(s->peers, *socket_context);
     *socket_context = NULL;
+    acceptor_left(s->acceptor);
+}
+
+static bool take_connection(void *context, int fd, const struct sockaddr *from, socklen_t n_from)
+{
+    struct http_server *s = context;
+    return MHD_add_connection(s->daemon, fd, from, n_from) == MHD_YES;
 }
 
 /* ---- Start and stop. ---- */
@@ -507,11 +515,11 @@ void http_free(struct http_server *s)
 {
     if (!s)
         return;
+    acceptor_free(s->acceptor);
     pool_free(s->pool);
     peers_free(s->peers);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
-    fd_closep(&s->listen_fd);
     free((char *)s->options.listen);
     free(s);
 }
@@ -521,21 +529,23 @@ enum status http_new(const struct http_options *options, struct http_server **re
     struct http_server *s = xcalloc(1, sizeof(*s));
     s->options = *options;
     s->options.listen = xstrdup(options->listen);
-    s->listen_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    enum status status = listen_on(options->listen, &s->listen_fd, err);
+    int fd = -1;
+    enum status status = listen_on(options->listen, &fd, err);
+    s->acceptor = acceptor_new(&(struct acceptor_options){
+        .listen_fd = fd, .max = options->max_connections, .hand = take_connection, .context = s});
     if (status == OK)
         status = pool_new(options->n_threads, &s->pool, err);
     if (status == OK)
         status = peers_new(options->head_ms, options->body_window_ms, options->body_rate, &s->peers, err);
     if (status != OK)
         return http_free(s), status;
-    listen_describe(s->listen_fd, s->address);
+    listen_describe(fd, s->address);
     *ret_server = s;
     return OK;
 }
@@ -543,11 +553,9 @@ enum status http_new(const struct http_options *options, struct http_server **re
 enum status http_serve(struct http_server *s, struct error *err)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int fd = s->listen_fd;
-    s->listen_fd = -1; /* the library's, whatever comes */
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+        on_request, s, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
@@ -555,7 +563,12 @@ enum status http_serve(struct http_server *s, struct error *err)
         MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_END);
-    return s->daemon ? OK : error_set(err, FAILED, "cannot start the HTTP server: %s", strerror(errno));
+    if (!s->daemon)
+        return error_set(err, FAILED, "cannot start the HTTP server: %s", strerror(errno));
+    enum status status = acceptor_start(s->acceptor, err);
+    if (status != OK)
+        MHD_stop_daemon(s->daemon);
+    return status;
 }
 
 const char *http_address(const struct http_server *s)
@@ -567,10 +580,7 @@ void http_quiesce(struct http_server *s)
 {
     if (atomic_exchange(&s->quiet, true))
         return;
-    /* Connections are refused from here on; the daemon's threads may still name it until they end. */
-    s->listen_fd = MHD_quiesce_daemon(s->daemon);
-    if (s->listen_fd >= 0)
-        shutdown(s->listen_fd, SHUT_RDWR);
+    acceptor_stop(s->acceptor);
 }
 
 static void wait_until(struct http_server *s, int64_t at_ms)
