@@ -150,6 +150,7 @@ struct batch {
     struct leasing leasing[BATCH];
     struct attempt_end finishing[BATCH];
     struct finish finish[BATCH];
+    struct job_list jobs[BATCH];
     struct write_item items[BATCH], *list[BATCH];
     int n;
 };
@@ -189,9 +190,11 @@ static int raw_cycle(struct client *c)
     if (store_write(c->store, raw_lease_batch, &b, &err) != OK)
         die("lease", &err);
     for (int i = 0; i < BATCH; i++) {
-        if (!b.leasing[i].list.n)
+        if (leasing_jobs(c->store, &b.leasing[i], &b.jobs[i], &err) != OK)
+            die("lease", &err);
+        if (!b.jobs[i].n)
             continue;
-        const struct job *job = &b.leasing[i].list.jobs[0];
+        const struct job *job = &b.jobs[i].jobs[0];
         b.finish[b.n] = (struct finish){.job = job->id, .attempt = job->attempt, .outcome = OUTCOME_DONE};
         b.finishing[b.n] = (struct attempt_end){.finish = &b.finish[b.n], .now_ms = clock_now_ms()};
         b.items[b.n].args = &b.finishing[b.n];
@@ -200,6 +203,7 @@ static int raw_cycle(struct client *c)
     if (b.n && store_write(c->store, raw_finish_batch, &b, &err) != OK)
         die("finish", &err);
     for (int i = 0; i < BATCH; i++) {
+        job_list_release(&b.jobs[i]);
         leasing_release(&b.leasing[i]);
         attempt_end_release(&b.finishing[i]);
     }

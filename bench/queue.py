@@ -6,7 +6,8 @@
 A cycle is a lease and its finish.  Everything is durable: SQLite syncs at each commit, PostgreSQL has
 synchronous_commit=on, beanstalkd -f0, Redis appendfsync always.  The peers keep neither documents nor a feed.  The raw
 loop is one connection that does 64 at once in a transaction, by the store's own statements.  Jobs are those of 100
-owners, through HTTP of one user.  Rounds are interleaved; a ratio is taken within each.
+owners, through HTTP of one user.  The rounds of SQLite and the peers come first, those of PostgreSQL after them, for
+its servers work on when they are not asked; a ratio is taken within each round.
 """
 import argparse
 import os
@@ -93,12 +94,18 @@ class Peer:
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.kept = {(kind, n): Database(kind, n) for kind in KINDS for n in (0, options.finished)}
+        self.kept = {}   # ended jobs: the database of the present kind
         self.rates = {}  # (row, clients): [(enqueues/s, cycles/s) of each round]
 
-    def close(self):
-        for database in self.kept.values():
-            database.__exit__()
+    def run(self):
+        for kind in KINDS:
+            with Database(kind) as new, Database(kind, self.options.finished) as old:
+                self.kept = {0: new, self.options.finished: old}
+                for _ in range(self.options.rounds):
+                    self.round(kind)
+                    if kind == 'SQLite':
+                        self.round_of_peers()
+                    print('.', end='', file=sys.stderr, flush=True)
 
     def note(self, row, clients, command):
         words = output(command)
@@ -108,11 +115,11 @@ class Bench:
         self.note(row, clients, [QUEUE, *words, '--clients', str(clients), '--seconds', str(self.options.seconds)])
 
     def run_store(self, kind, finished, clients):
-        database = self.kept[kind, finished]
+        database = self.kept[finished]
         self.ours((kind + ', store', finished), clients, 'store', database.url, database.blobs)
 
     def run_http(self, kind, finished, clients):
-        database = self.kept[kind, finished]
+        database = self.kept[finished]
         with common.Server(workers=0, more=['--database', database.url, '--allow-private-urls'],
                            knows_user=database.knows_user) as server:
             database.knows_user = True
@@ -135,18 +142,18 @@ class Bench:
                       ['node', os.path.join(common.HERE, 'bullmq.js'), str(peer.port), str(clients),
                        str(self.options.seconds)])
 
-    def round(self):
-        for kind in KINDS:
-            for through in (self.run_store, self.run_http):
-                for clients in self.options.clients:
-                    for finished in (0, self.options.finished):
-                        through(kind, finished, clients)
-            most = max(self.options.clients)
-            self.run_fresh(kind + ', raw loop', kind, 'raw', 1)
-            self.run_fresh(kind + ', store, one owner', kind, 'store', most, '--owners', '1')
-            self.run_fresh(kind + ', store, 100 owners', kind, 'store', most)
-            self.run_fresh(kind + ', store, 10,000 owners', kind, 'store', most, '--owners', '10000')
-            print('.', end='', file=sys.stderr, flush=True)
+    def round(self, kind):
+        for through in (self.run_store, self.run_http):
+            for clients in self.options.clients:
+                for finished in (0, self.options.finished):
+                    through(kind, finished, clients)
+        most = max(self.options.clients)
+        self.run_fresh(kind + ', raw loop', kind, 'raw', 1)
+        self.run_fresh(kind + ', store, one owner', kind, 'store', most, '--owners', '1')
+        self.run_fresh(kind + ', store, 100 owners', kind, 'store', most)
+        self.run_fresh(kind + ', store, 10,000 owners', kind, 'store', most, '--owners', '10000')
+
+    def round_of_peers(self):
         for clients in self.options.clients:
             self.run_beanstalkd(clients)
             if os.path.exists(BULLMQ):
@@ -199,12 +206,8 @@ def main():
     parser.add_argument('--seconds', type=float, default=1)
     parser.add_argument('--clients', type=lambda s: [int(n) for n in s.split(',')], default=[1, 8, 64])
     bench = Bench(parser.parse_args())
-    try:
-        for _ in range(bench.options.rounds):
-            bench.round()
-        bench.tables()
-    finally:
-        bench.close()
+    bench.run()
+    bench.tables()
 
 
 if __name__ == '__main__':

@@ -15,8 +15,7 @@ struct write_request {
     write_many many; /* instead of work */
     bool apart;      /* its transaction is its own, or that of those for the same work for many */
     struct write_item item;
-    bool done;
-    pthread_cond_t answered;
+    sem_t answered; /* then the request is its maker's again */
     struct write_request *next;
 };
 
@@ -328,12 +327,11 @@ static void *committer_main(void *opaque)
     for (struct write_request *batch; (batch = take_batch(c));) {
         pthread_mutex_unlock(&c->lock);
         run_batch(c, batch);
-        pthread_mutex_lock(&c->lock);
         for (struct write_request *r = batch, *next; r; r = next) {
             next = r->next;
-            r->done = true;
-            pthread_cond_signal(&r->answered);
+            sem_post(&r->answered);
         }
+        pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
@@ -375,15 +373,15 @@ void committer_stop(struct committer *c)
 
 static enum status write_on(struct committer *c, struct write_request *r, struct error *err)
 {
-    pthread_cond_init(&r->answered, NULL);
+    sem_init(&r->answered, 0, 0);
     pthread_mutex_lock(&c->lock);
     *c->last = r;
     c->last = &r->next;
     pthread_cond_signal(&c->wanted);
-    while (!r->done)
-        pthread_cond_wait(&r->answered, &c->lock);
     pthread_mutex_unlock(&c->lock);
-    pthread_cond_destroy(&r->answered);
+    while (sem_wait(&r->answered)) /* a signal's handler ran */
+        ;
+    sem_destroy(&r->answered);
     if (r->item.status != OK && err)
         *err = r->item.err;
     return r->item.status;

@@ -219,12 +219,16 @@ void merge_patch(json_t *target, const json_t *patch);
 struct leasing {
     const struct lease_request *request;
     int64_t now_ms;
-    bool busy; /* there is a job, but its owner is locked by another transaction */
-    struct job_list list;
+    bool busy;                /* there is a job, but its owner is locked by another transaction */
     struct rows worker, held; /* what is known of both, to begin with */
+    struct rows *taken;       /* a row each */
+    int n;                    /* of those */
     int pool;                 /* index of the pool that it is at; n_pools: that was the last */
 };
 void leasing_release(struct leasing *l);
+/* After the commit: the jobs that the request has got. */
+enum status leasing_jobs(const struct store *s, const struct leasing *l, struct job_list *ret_list,
+                         struct error *err);
 enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err);
 
 /* Errors: CONFLICT unless the attempt is the current one, which it stays while its owner is locked. */

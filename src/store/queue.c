@@ -91,28 +91,49 @@ static enum status no_lease(const char *job, int attempt, struct error *err)
 
 /* -- lease -- */
 
+static void forget_taken(struct leasing *l)
+{
+    for (int i = 0; i < l->n; i++)
+        rows_release(&l->taken[i]);
+    free(l->taken);
+    l->taken = NULL;
+    l->n = 0;
+}
+
 void leasing_release(struct leasing *l)
 {
-    job_list_release(&l->list);
+    forget_taken(l);
     rows_release(&l->worker);
     rows_release(&l->held);
 }
 
 static int wanted_by(const struct leasing *l)
 {
-    return l->pool < l->request->n_pools ? MAX(l->request->slots - l->list.n, 0) : 0;
+    return l->pool < l->request->n_pools ? MAX(l->request->slots - l->n, 0) : 0;
 }
 
-static enum status add_rows(struct tx *tx, struct leasing *l, const struct rows *rows, struct error *err)
+static enum status read_jobs(const struct store *s, const struct rows *rows, struct job_list *list,
+                             struct error *err)
 {
-    struct job_list *list = &l->list;
-    list->jobs = xrealloc(list->jobs, (size_t)(list->n + rows->n + 1) * sizeof(*list->jobs));
     for (int i = 0; i < rows->n; i++) {
         struct job *j = &list->jobs[list->n];
         TRY(job_read_row(rows, i, j, err));
-        lease_token(tx->store, j->id, j->attempt, j->token);
+        lease_token(s, j->id, j->attempt, j->token);
         list->n++;
     }
+    return OK;
+}
+
+enum status leasing_jobs(const struct store *s, const struct leasing *l, struct job_list *ret_list,
+                         struct error *err)
+{
+    CLEANUP(job_list_release) struct job_list list = {.drained = worker_is_drained(&l->worker)};
+    list.jobs = xcalloc((size_t)(l->held.n + l->n) + 1, sizeof(*list.jobs));
+    TRY(read_jobs(s, &l->held, &list, err));
+    for (int i = 0; i < l->n; i++)
+        TRY(read_jobs(s, &l->taken[i], &list, err));
+    *ret_list = list;
+    list = (struct job_list){0};
     return OK;
 }
 
@@ -160,14 +181,18 @@ static enum status take_job(struct tx *tx, const struct leasing *l, const char *
                     V(owner), V(before));
 }
 
-static enum status note_taken(struct tx *tx, struct leasing *l, const char *owner, const struct rows *taken,
+/* Keeps the row; what it says is read outside the transaction. */
+static enum status note_taken(struct tx *tx, struct leasing *l, const char *owner, struct rows *taken,
                               struct error *err)
 {
     TRY(document_set_state(tx, owner, row_text(taken, 0, 0), STATE_PROCESSING, l->now_ms, err));
     tx_due(tx, l->now_ms + l->request->lease_ms + 1);
     if (!row_is_null(taken, 0, 16))
         tx_due(tx, row_int(taken, 0, 16));
-    return add_rows(tx, l, taken, err);
+    l->taken = xrealloc(l->taken, (size_t)(l->n + 1) * sizeof(*l->taken));
+    l->taken[l->n++] = *taken;
+    *taken = (struct rows){0};
+    return OK;
 }
 
 #define WAVE_MAX ANSWERS_MAX
@@ -279,7 +304,7 @@ enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n,
     CLEANUP(freep) struct leasing **all = xcalloc(n, sizeof(*all));
     for (size_t i = 0; i < n; i++) {
         struct leasing *l = all[i] = items[i]->args;
-        job_list_release(&l->list);
+        forget_taken(l);
         l->busy = false;
         l->pool = 0;
         TRY(worker_ask(tx, l->request, &l->worker, err));
@@ -294,9 +319,7 @@ enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n,
     }
     TRY(sql_settle(tx->db, err));
     for (size_t i = 0; i < n; i++) {
-        TRY(add_rows(tx, all[i], &all[i]->held, err));
-        all[i]->list.drained = worker_is_drained(&all[i]->worker);
-        if (all[i]->list.drained || all[i]->held.n)
+        if (worker_is_drained(&all[i]->worker) || all[i]->held.n)
             all[i]->pool = all[i]->request->n_pools;
     }
     return lease_pools(tx, all, n, err);
@@ -310,11 +333,9 @@ enum status queue_lease(struct store *s, const struct lease_request *request, in
                          WORKER_MAX - 1);
     CLEANUP(leasing_release) struct leasing l = {.request = request, .now_ms = now_ms};
     TRY(store_write_many(s, NULL, request->worker, lease_many, &l, err));
-    while (!l.list.n && l.busy)
+    while (!l.n && !l.held.n && l.busy)
         TRY(store_write_many_apart(s, request->worker, lease_many, &l, err));
-    *ret_list = l.list;
-    l.list = (struct job_list){0};
-    return OK;
+    return leasing_jobs(s, &l, ret_list, err);
 }
 
 enum status queue_check_lease(struct store *s, const char *job, int attempt, const char *token,

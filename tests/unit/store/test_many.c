@@ -9,6 +9,7 @@ struct leases {
     int n;
     struct lease_request requests[MANY];
     struct leasing leasing[MANY];
+    struct job_list jobs[MANY];
     struct write_item items[MANY], *list[MANY];
     char ids[MANY][16], workers[MANY][16];
 };
@@ -39,12 +40,16 @@ static void lease_together(struct store *s, struct leases *l, int n, const char 
         l->list[i] = &l->items[i];
     }
     assert_ok(store_write(s, lease_all, l, &err));
+    for (int i = 0; i < n; i++)
+        assert_ok(leasing_jobs(s, &l->leasing[i], &l->jobs[i], &err));
 }
 
 static void leases_release(struct leases *l)
 {
-    for (int i = 0; i < l->n; i++)
+    for (int i = 0; i < l->n; i++) {
         leasing_release(&l->leasing[i]);
+        job_list_release(&l->jobs[i]);
+    }
 }
 
 static unsigned next_random(unsigned *seed, unsigned below)
@@ -88,7 +93,7 @@ static void leases_of_a_batch_are_those_of_one_after_the_other(void **state)
         struct leases all;
         lease_together(s, &all, n, &pool, slots);
         for (int i = 0; i < n; i++) {
-            const struct job_list *got = &all.leasing[i].list;
+            const struct job_list *got = &all.jobs[i];
             for (int j = 0; j < slots[i]; j++) {
                 char request[16];
                 snprintf(request, sizeof(request), "%d-%d-%d", k, i, j);
@@ -114,9 +119,9 @@ static void a_limit_holds_within_a_batch(void **state)
         enqueue(f->store, "user:a", n, (struct enqueue){0});
     struct leases all;
     lease_together(f->store, &all, 3, &pool, slots);
-    assert_int_equal(all.leasing[0].list.n, 1);
-    assert_int_equal(all.leasing[1].list.n, 2);
-    assert_int_equal(all.leasing[2].list.n, 0);
+    assert_int_equal(all.jobs[0].n, 1);
+    assert_int_equal(all.jobs[1].n, 2);
+    assert_int_equal(all.jobs[2].n, 0);
     assert_int_equal(ask(f, "SELECT running FROM lanes"), 3);
     leases_release(&all);
 }
