@@ -139,8 +139,14 @@ class Server:
             time.sleep(0.1)  # a client that asks more often takes from what is measured
 
 
+def number(value):
+    """Three digits: 0.0123, 45.6, 7,890."""
+    rounded = float('%.3g' % value)
+    return '%g' % rounded if abs(rounded) < 1000 else '{:,}'.format(int(rounded))
+
+
 def spread(values):
-    return '%.3g [%.3g..%.3g]' % (statistics.median(values), min(values), max(values))
+    return '%s [%s..%s]' % tuple(map(number, (statistics.median(values), min(values), max(values))))
 
 
 def table(title, head, rows):
