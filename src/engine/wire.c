@@ -241,7 +241,8 @@ enum status wire_read(const char *path, unsigned field,
     if (!file || fstat(fileno(file), &st))
         return error_set(err, status_from_errno(errno), "cannot open '%s': %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return error_set(err, INVALID, "'%s' is no regular file, whose size is known before it is read", path);
+        return error_set(err, INVALID, "'%s' is no regular file, whose size is known before it is read",
+                         path);
     struct wire_input in = {path, file, (uint64_t)st.st_size};
     while (in.left) {
         uint8_t head[2 * VARINT_MAX];

@@ -165,8 +165,7 @@ enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n
         TRY(ending_ask(tx, f->finish->job, &f->ended, err));
     }
     TRY(sql_settle(tx->db, err));
-    CLEANUP(lane_changes_release) struct lane_changes lanes = {.tx = tx};
-    tx->lanes = &lanes;
+    tx->lanes.collects = true;
     for (size_t i = 0; i < n; i++) {
         const struct attempt_end *f = items[i]->args;
         unsigned long writes = connection_writes(tx->db);
@@ -182,7 +181,7 @@ enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n
             return items[i]->status;
         }
     }
-    return lane_changes_write(&lanes, err);
+    return lane_changes_write(tx, err);
 }
 
 enum status queue_finish(struct store *s, const struct finish *f, int64_t now_ms, struct error *err)

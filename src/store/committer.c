@@ -90,6 +90,7 @@ static void tx_release(struct tx *tx)
     topics_cut(&tx->pools, 0);
     free(tx->topics.names);
     free(tx->pools.names);
+    free(tx->lanes.lanes);
 }
 
 /* Is there a job for those who wait for one?  Asked once for all of the transaction's changes. */

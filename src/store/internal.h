@@ -62,10 +62,14 @@ struct tx {
         size_t n, allocated;
         char **names;
     } topics;
-    struct topics pools;        /* whose lanes have changed */
-    bool locked;                /* owners are: it may not wait for another one */
-    struct lane_changes *lanes; /* not NULL: lane_update collects them here */
-    int64_t due_ms;             /* the earliest time that this transaction made due; INT64_MAX: none */
+    struct topics pools; /* whose lanes have changed */
+    bool locked;         /* owners are: it may not wait for another one */
+    struct lane_changes {
+        bool collects;
+        int n;
+        struct lane_change *lanes;
+    } lanes; /* while it collects, lane_update only adds up what it is told: each lane is then written once */
+    int64_t due_ms; /* the earliest time that this transaction made due; INT64_MAX: none */
 };
 /* Stirs a topic after the commit. */
 void tx_stir(struct tx *tx, const char *kind, const char *name);
@@ -198,17 +202,8 @@ enum status queue_end(struct tx *tx, const struct ending *e, const struct rows *
 enum status ending_ask(struct tx *tx, const char *id, struct rows *rows, struct error *err);
 /* Recomputes a lane's head after adding `change` to its running jobs; stirs the pool when a job is there. */
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err);
-/*
- * While tx->lanes is not NULL, lane_update only adds up what it is told, so
- * that each lane is written once.  The release makes it NULL.
- */
-struct lane_changes {
-    struct tx *tx;
-    int n;
-    struct lane_change *lanes;
-};
-enum status lane_changes_write(struct lane_changes *l, struct error *err);
-void lane_changes_release(struct lane_changes *l);
+/* Writes what tx->lanes has collected, and ends that. */
+enum status lane_changes_write(struct tx *tx, struct error *err);
 /* Before the attempt after `counted` failed ones. */
 int64_t queue_backoff_ms(int64_t first_ms, int counted);
 /* RFC 7396; patch's nested values are copied. */

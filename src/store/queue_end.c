@@ -107,8 +107,8 @@ struct lane_change {
 
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err)
 {
-    struct lane_changes *l = tx->lanes;
-    if (!l)
+    struct lane_changes *l = &tx->lanes;
+    if (!l->collects)
         return lane_write(tx, pool, owner, change, err);
     struct lane_change *c = l->lanes;
     while (c < l->lanes + l->n && (strcmp(c->owner, owner) != 0 || strcmp(c->pool, pool) != 0))
@@ -124,16 +124,13 @@ enum status lane_update(struct tx *tx, const char *pool, const char *owner, int 
     return OK;
 }
 
-void lane_changes_release(struct lane_changes *l)
+enum status lane_changes_write(struct tx *tx, struct error *err)
 {
-    l->tx->lanes = NULL;
-    free(l->lanes);
-}
-
-enum status lane_changes_write(struct lane_changes *l, struct error *err)
-{
+    struct lane_changes *l = &tx->lanes;
     for (int i = 0; i < l->n; i++)
-        TRY(lane_write(l->tx, l->lanes[i].pool, l->lanes[i].owner, l->lanes[i].change, err));
+        TRY(lane_write(tx, l->lanes[i].pool, l->lanes[i].owner, l->lanes[i].change, err));
+    l->collects = false;
+    l->n = 0;
     return OK;
 }
 
