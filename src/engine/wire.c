@@ -100,7 +100,8 @@ enum status wire_put_head(struct wire_file *w, unsigned field, size_t bytes, str
     uint8_t head[2 * VARINT_MAX];
     if (bytes > INT_MAX - MIN(w->size, (size_t)INT_MAX))
         return error_set(err, TOO_LARGE, "'%s' would be over 2 GiB; use snapshot_format: HDF5", w->path);
-    return put_bytes(w, head, head_write(field, bytes, head), err);
+    size_t n = head_write(field, bytes, head);
+    return put_bytes(w, head, n, err);
 }
 
 size_t wire_head_bytes(unsigned field, size_t bytes)
