@@ -1,7 +1,6 @@
 /* enqueue.c - a job's way into the queue, with its document. */
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "store/internal.h"
 
