@@ -3,8 +3,9 @@
 
 Builds the tree three times (plain; with address and undefined-behaviour
 sanitizers; with the thread sanitizer), runs the suites that belong to each,
-and ends with one line: N passed, N failed, N skipped.
+and ends with what failed, and one line: N passed, N failed, N skipped.
 """
+import json
 import os
 import subprocess
 import sys
@@ -56,20 +57,42 @@ def run(folder, suites):
     return counts
 
 
+def failures(folder):
+    """The lines of one build's log that say what failed: each test, its bad lines and their reasons."""
+    with open(os.path.join(ROOT, folder, 'meson-logs', 'testlog.json'), encoding='utf-8') as log:
+        tests = [json.loads(line) for line in log]
+    for test in tests:
+        if test['result'] in ('OK', 'SKIP'):
+            continue
+        yield '%s: %s: %s, exit status %s' % (folder, test['name'], test['result'], test['returncode'])
+        is_reason = False
+        for line in test.get('stdout', '').splitlines():
+            is_reason = line.startswith('not ok') or (is_reason and line.startswith('#'))
+            if is_reason:
+                yield '    ' + line
+        for line in test.get('stderr', '').splitlines()[-20:]:
+            yield '    ' + line
+
+
 def main():
     totals = [0, 0, 0]
+    failed = []
     for folder, options, suites in BUILDS:
         start = time.monotonic()
         print('== %s %s' % (folder, ' '.join(options)), flush=True)
         try:
             build(folder, options)
             counts = run(folder, suites)
+            if counts[1]:
+                failed += failures(folder)
         except subprocess.CalledProcessError as error:
             print(error, file=sys.stderr)
             counts = [0, 1, 0]
         totals = [a + b for a, b in zip(totals, counts)]
         print('== %s: %d passed, %d failed, %d skipped, %.0f s'
               % (folder, *counts, time.monotonic() - start), flush=True)
+    for line in failed:
+        print(line)
     print('%d passed, %d failed, %d skipped' % tuple(totals))
     return 1 if totals[1] else 0
 
