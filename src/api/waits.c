@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 #define N_BUCKETS             1024
 #define CHECK_GONE_MS         1000
@@ -180,7 +181,8 @@ bool waits_add(struct waits *w, struct waiter *waiter, uint64_t stamp)
         waiter->next->link = &waiter->next;
     w->waiters = waiter;
     int64_t now_ms = clock_monotonic_ms();
-    waiter->fallback_ms = waiter->is_patient ? waiter->deadline_ms : now_ms + WAITS_FALLBACK_MS;
+    bool is_patient = waiter->is_patient || fault_point("waits.fallback");
+    waiter->fallback_ms = is_patient ? waiter->deadline_ms : now_ms + WAITS_FALLBACK_MS;
     if (waiter->look_ms)
         waiter->fallback_ms = MIN(waiter->fallback_ms, waiter->look_ms);
     ask_gone_later(waiter, now_ms);

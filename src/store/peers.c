@@ -148,6 +148,8 @@ static void change(struct store *s, const char *topic)
 
 static void look_at_everything(struct store *s)
 {
+    if (fault_point("peers.look"))
+        return;
     password_forget(s, NULL);
     change(s, EVERYTHING_TOPIC);
 }

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "worker-secret"
-DEADLINE = 60  # seconds until a wait counts as failed
+DEADLINE = 180  # seconds until a wait counts as failed
 
 
 class Job:

@@ -114,7 +114,7 @@ class Server:
     def admin_token(self):
         return self.token('admin-token')
 
-    def stop(self, signal_number=signal.SIGTERM, timeout=40):
+    def stop(self, signal_number=signal.SIGTERM, timeout=120):
         """Ends it; returns its exit status.  A sanitizer's finding is an error."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal_number)
@@ -145,7 +145,7 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
-    def connect(self, timeout=30):
+    def connect(self, timeout=120):
         """A plain socket, for what no HTTP client would send."""
         return socket.create_connection((self.host, self.port), timeout)
 
@@ -183,7 +183,7 @@ class Server:
         return float(match.group(1))
 
 
-def exchange(server, data, pieces=(), timeout=30):
+def exchange(server, data, pieces=(), timeout=120):
     """Sends raw bytes and reads until the server closes; returns all it sent."""
     with server.connect(timeout) as s:
         try:

@@ -315,7 +315,7 @@ class Case(unittest.TestCase):
         thread.start()
 
         def wait():
-            thread.join(60)
+            thread.join(120)
             return result[0]
 
         return wait

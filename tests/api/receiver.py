@@ -88,7 +88,7 @@ class Receiver:
         handler.end_headers()
         handler.wfile.write(body)
 
-    def next(self, timeout=30):
+    def next(self, timeout=120):
         return self.got.get(timeout=timeout)
 
     def close(self):

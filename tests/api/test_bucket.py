@@ -198,7 +198,7 @@ class Contract(Case):
             for connection in taken:
                 connection.close()
             for a in asking:
-                a.join(60)
+                a.join(120)
         self.assertEqual([bool(r["error"]) for r in replies], [True] * 3)
 
     def test_it_says_that_it_is_well(self):
@@ -216,7 +216,7 @@ class Contract(Case):
         waiting = threading.Thread(target=lambda: got.append(self.take()))
         waiting.start()
         made = self.post(self.picture())
-        waiting.join(30)
+        waiting.join(120)
         self.assertEqual(got[0]["request_id"], made["request_id"])
 
     def test_no_item_is_given_to_two_workers(self):
@@ -232,7 +232,7 @@ class Contract(Case):
             w.start()
         made = [self.post(self.picture("%d.png" % i, b"%d" % i))["request_id"] for i in range(12)]
         for w in workers:
-            w.join(60)
+            w.join(120)
         self.assertEqual(sorted(got), sorted(made))
 
     def test_a_poller_that_has_gone_swallows_nothing(self):
@@ -276,12 +276,12 @@ class Contract(Case):
         while self.server.metric("et_http_requests_waiting") < 1:
             pass
         self.server.stop()
-        waiting.join(30)
+        waiting.join(120)
         self.assertIn("ask again", got[0]["error"])
         self.server = harness.Server(self.arguments)
 
     def events(self, request_id):
-        connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=30)
+        connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=120)
         self.addCleanup(connection.close)
         connection.request("GET", BUCKET + "/events?request_id=" + request_id.replace("+", "%2B"))
         reply = connection.getresponse()

@@ -174,7 +174,7 @@ class RepeatedRequests(Served):
         for t in threads:
             t.start()
         for t in threads:
-            t.join(60)
+            t.join(120)
         self.assertEqual({r.status for r in replies} - {201, 409}, set(), replies)
         self.assertEqual(len({r.json['id'] for r in replies if r.status == 201}), 1)
         self.assertEqual(len(self.request('GET', '/tokens', user=user).json['tokens']), 1)

@@ -368,7 +368,7 @@ class Falling(Watching):
             self.assertEqual(200, lease.log(whole[offset:offset + (1 << 20)], offset).status)
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        s.settimeout(60)
+        s.settimeout(120)
         s.connect((self.client.host, self.client.port))
         s.sendall(("GET /events?types=log&log=%s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n" %
                    (job, self.client.authorization)).encode())

@@ -27,7 +27,7 @@ class Webhooks(Case):
 
     def settled(self, hook, condition, client=None):
         """The newest delivery, as soon as the condition holds for it."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             items = self.deliveries(hook, client)
             if items and condition(items[0]):
@@ -169,12 +169,11 @@ class Webhooks(Case):
             self.assertEqual(self.receiver.next().path, '/hang')
         other = self.new_user()
         hook = self.hook('/good', other, events=['dataset.cancelled'])
-        begin = time.monotonic()
         self.cancelled_dataset(other)
         while self.receiver.next().path != '/good':
             pass
         self.settled(hook, lambda d: d['state'] == 'delivered', other)
-        self.assertLess(time.monotonic() - begin, 8)
+        self.assertIn(0, [self.deliveries(hang)[0]['attempts'] for hang in hangs], 'it came after all who hang')
         item = self.settled(hangs[0], lambda d: d['attempts'] == 1)
         self.assertIn('in time', item['error'])
         for hang in hangs:
@@ -242,7 +241,7 @@ class Guarded(Case):
         self.assertEqual((reply.status, reply.json['errors'][0]['pointer']), (400, '/url'))
         hook = self.client.post('/webhooks', {'url': 'http://%s:1/' % socket.gethostname()}).json
         self.client.post('/webhooks/%s/ping' % hook['id'])
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         item = {'attempts': 0}
         while not item['attempts'] and time.monotonic() < end:
             item = self.client.get('/webhooks/%s/deliveries' % hook['id']).json['items'][0]

@@ -7,13 +7,16 @@
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
+const PATIENCE_MS = 120000; // of a busy machine
 const [executablePath, profile] = process.argv.slice(2);
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
   headless: true,
+  timeout: PATIENCE_MS,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
+context.setDefaultTimeout(PATIENCE_MS);
 const page = context.pages()[0] ?? await context.newPage();
 const faults = [];
 page.on('pageerror', (error) => faults.push(String(error)));
@@ -31,14 +34,14 @@ async function step(wanted) {
     const item = page.locator(`li[data-state="${wanted.state}"]`).filter({
       has: page.locator('.value', { hasText: exactly(wanted.see) }),
     });
-    await item.waitFor({ timeout: 30000 });
+    await item.waitFor();
     const progress = await item.locator('progress').evaluate((bar) => bar.value);
     if (progress !== wanted.progress) throw new Error(`the bar is at ${progress}`);
   }
   if (wanted.problem !== undefined)
-    await page.getByRole('alert').filter({ hasText: wanted.problem }).waitFor({ timeout: 30000 });
+    await page.getByRole('alert').filter({ hasText: wanted.problem }).waitFor();
   if (wanted.forget) await page.getByRole('button', { name: 'Forget' }).first().click();
-  if (wanted.empty) await page.locator('#requests li').waitFor({ state: 'detached', timeout: 30000 });
+  if (wanted.empty) await page.locator('#requests li').waitFor({ state: 'detached' });
   if (wanted.faults) return faults;
   return [];
 }

@@ -190,7 +190,7 @@ class Service:
         if not self.up.wait(60):
             raise AssertionError('the server did not come back\n' + self.log_text()[-3000:])
         try:
-            connection = http.client.HTTPConnection(self.address, timeout=60)
+            connection = http.client.HTTPConnection(self.address, timeout=180)
             connection.request(method, path, body, dict(headers, Authorization=self.authorization))
             answer = connection.getresponse()
             data = answer.read()
@@ -260,7 +260,7 @@ class Service:
         """False: the stream ended before, with its job or with the server."""
         if not self.up.wait(60):
             raise AssertionError('the server did not come back')
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=180)
         try:
             connection.request('GET', path, headers={'Authorization': self.authorization})
             answer = connection.getresponse()

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import threading
-import time
 import unittest
 
 import postgres
@@ -23,8 +22,8 @@ def token(service, name):
 
 
 def lease(service, request_id, wait_ms):
-    """One lease as a worker asks for it; the jobs, and when they came."""
-    connection = http.client.HTTPConnection(service.address, timeout=60)
+    """One lease as a worker asks for it; the jobs."""
+    connection = http.client.HTTPConnection(service.address, timeout=180)
     connection.request('POST', '/leases', json.dumps(
         {'request_id': request_id, 'worker': 'w', 'pools': ['cpu'], 'slots': 1, 'wait_ms': wait_ms}).encode(),
         {'Authorization': 'Bearer ' + token(service, 'worker-token'), 'Content-Type': 'application/json'})
@@ -33,12 +32,12 @@ def lease(service, request_id, wait_ms):
     connection.close()
     if answer.status not in (200, 204):
         raise AssertionError((answer.status, data))
-    return (json.loads(data)['jobs'] if answer.status == 200 else []), time.monotonic()
+    return json.loads(data)['jobs'] if answer.status == 200 else []
 
 
 def metrics(service):
     """From this machine, without a user."""
-    connection = http.client.HTTPConnection(service.address, timeout=60)
+    connection = http.client.HTTPConnection(service.address, timeout=180)
     connection.request('GET', '/metrics')
     text = connection.getresponse().read()
     connection.close()
@@ -94,7 +93,7 @@ class Away(unittest.TestCase):
         self.database.kill()
         for method, path in (('GET', '/readyz'), ('GET', '/training-jobs'), ('GET', '/elastic-thought'),
                              ('POST', '/tokens')):
-            connection = http.client.HTTPConnection(service.address, timeout=60)
+            connection = http.client.HTTPConnection(service.address, timeout=180)
             connection.request(method, path, b'{}' if method == 'POST' else None,
                                {'Authorization': service.authorization, 'Content-Type': 'application/json'})
             answer = connection.getresponse()
@@ -117,7 +116,7 @@ class Watcher:
         self.service, self.problem = service, None
         self.since = service.json('GET', '/elastic-thought/_changes?since=now')['last_seq']
         self.seen = threading.Condition()
-        self.ids, self.stopping = {}, False
+        self.ids, self.stopping = set(), False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -126,10 +125,11 @@ class Watcher:
             while not self.stopping:
                 answer = self.service.json('GET', '/elastic-thought/_changes?feed=longpoll&timeout=60000&heartbeat=60000'
                                            '&since=%s' % self.since)
+                if not answer['results']:
+                    raise AssertionError('a poll ended without a change')
                 with self.seen:
                     self.since = answer['last_seq']
-                    for change in answer['results']:
-                        self.ids.setdefault(change['id'], time.monotonic())
+                    self.ids.update(change['id'] for change in answer['results'])
                     self.seen.notify_all()
         except BaseException as error:
             with self.seen:
@@ -137,12 +137,10 @@ class Watcher:
                 self.seen.notify_all()
 
     def wait_for(self, id):
-        """When it was seen, of the monotonic clock."""
         with self.seen:
             self.seen.wait_for(lambda: id in self.ids or self.problem)
             if self.problem:
                 raise self.problem
-            return self.ids[id]
 
     def close(self, service):
         """With a last change, which ends the poll."""
@@ -156,11 +154,14 @@ def datafile(service):
 
 
 class Beside(unittest.TestCase):
-    FALLBACK_S = 5  # at most, and what a busy machine adds
+    # Who waits hears of a change from the other server, or not at all: neither on a look at everything because
+    # something may have been missed, nor at the look that each takes every few seconds.
+    ONLY_TOLD = 'peers.look:1:error,waits.fallback:1:error'
+    NO_LOOK_OF_ITS_OWN = 'waits.fallback:1:error'
 
-    def two(self, **more):
-        service = Service(has_worker=False, **more)
-        other = Service(has_worker=False, database=service.database,
+    def two(self, server_fault='', other_fault=NO_LOOK_OF_ITS_OWN):
+        service = Service(has_worker=False, server_fault=server_fault)
+        other = Service(has_worker=False, database=service.database, server_fault=other_fault,
                         serve=['--blobs', os.path.join(service.data, 'blobs'), '--allow-private-urls'])
         service.register()
         return service, other
@@ -171,12 +172,10 @@ class Beside(unittest.TestCase):
             service.remove()
 
     def test_a_watcher_at_one_server_sees_at_once_what_is_written_at_the_other(self):
-        service, other = self.two()
+        service, other = self.two(other_fault=self.ONLY_TOLD)
         watcher = Watcher(other)
         for _ in range(3):
-            made = datafile(service)
-            written = time.monotonic()
-            self.assertLess(watcher.wait_for(made) - written, 3)
+            watcher.wait_for(datafile(service))
         watcher.close(other)
         self.close(other, service)
 
@@ -186,9 +185,8 @@ class Beside(unittest.TestCase):
         made = []
         while not service.deaths['server']:
             made.append(datafile(service))
-        died = time.monotonic()
         for id in made:
-            self.assertLess(watcher.wait_for(id) - died, self.FALLBACK_S + 10)
+            watcher.wait_for(id)
         self.assertEqual(1, service.deaths['server'])
         watcher.close(other)
         self.close(other, service)
@@ -197,9 +195,7 @@ class Beside(unittest.TestCase):
         service, other = self.two(server_fault='peers.tell:1:error')
         watcher = Watcher(other)
         for _ in range(2):
-            made = datafile(service)
-            written = time.monotonic()
-            self.assertLess(watcher.wait_for(made) - written, self.FALLBACK_S + 10)
+            watcher.wait_for(datafile(service))
         watcher.close(other)
         self.close(other, service)
 
@@ -211,9 +207,7 @@ class Beside(unittest.TestCase):
                                     " backend_type = 'client backend' AND (query LIKE 'LISTEN%' OR"
                                     " query LIKE '%pg_notify%' OR query LIKE '%clock_timestamp%')"
                                     " AND pid <> pg_backend_pid()")
-            made = datafile(service)
-            written = time.monotonic()
-            self.assertLess(watcher.wait_for(made) - written, self.FALLBACK_S + 10)
+            watcher.wait_for(datafile(service))
         watcher.close(other)
         self.close(other, service)
 
@@ -243,20 +237,17 @@ class Beside(unittest.TestCase):
 
     def test_a_job_posted_at_one_server_is_leased_at_once_by_a_worker_that_waits_at_the_other(self):
         service = Service(has_worker=False, serve=['--allow-private-urls'])
-        other = Service(has_worker=False, database=service.database,
+        other = Service(has_worker=False, database=service.database, server_fault=self.ONLY_TOLD,
                         serve=['--blobs', os.path.join(service.data, 'blobs')])
         service.register()
         got = []
-        waiting = threading.Thread(target=lambda: got.extend(lease(other, 'a' * 32, 20000)))
+        waiting = threading.Thread(target=lambda: got.extend(lease(other, 'a' * 32, 60000)))
         waiting.start()
         while b'et_http_requests_waiting 1' not in metrics(other):
             pass
-        posted = time.monotonic()
         datafile = service.json('POST', '/datafiles', {'url': 'http://127.0.0.1:9/a.tar.gz'})['id']
         waiting.join()
-        jobs, leased = got
-        self.assertEqual([datafile], [job['job'] for job in jobs])
-        self.assertLess(leased - posted, 3, 'it was told by the fallback of 5 s only')
+        self.assertEqual([datafile], [job['job'] for job in got])
         self.assertEqual('processing', service.json('GET', '/datafiles/' + datafile)['processing-state'])
         self.assertEqual([0], other.close())
         self.assertEqual([0], service.close())

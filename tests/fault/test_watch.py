@@ -44,7 +44,7 @@ class Reader:
 
     def connection(self, count):
         self.connections += 1
-        connection = http.client.HTTPConnection(self.service.address, timeout=60)
+        connection = http.client.HTTPConnection(self.service.address, timeout=180)
         headers = {'Authorization': self.service.authorization}
         if self.last:
             headers['Last-Event-ID'] = self.last
