@@ -106,7 +106,8 @@ static int store_cycle(struct client *c)
         die("lease", &err);
     if (!list.n)
         return 0;
-    struct finish f = {.job = list.jobs[0].id, .attempt = list.jobs[0].attempt, .outcome = OUTCOME_DONE};
+    const struct job *job = &list.jobs[0];
+    struct finish f = {.job = job->id, .owner = job->owner, .attempt = job->attempt, .outcome = OUTCOME_DONE};
     if (queue_finish(c->store, &f, clock_now_ms(), &err) != OK)
         die("finish", &err);
     return 1;

@@ -26,57 +26,43 @@ struct held {
     int64_t backoff_ms, max_ms;
 };
 
-static enum status held_ask(struct tx *tx, const char *job, int attempt, struct rows *rows, struct error *err)
-{
-    return SQL_SEND(
-        tx->db, rows, err,
-        "SELECT owner, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
-        " retry_failed, backoff_ms, max_ms FROM jobs"
-        " WHERE id = $1 AND attempt = $2 AND state = 2",
-        V(job), V(attempt));
-}
+/* The leased job of this attempt, with its document; no row when it is not the current one. */
+static const char find_held[] =
+    "SELECT " ENDING_COLUMNS ", pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
+    " retry_failed, backoff_ms, max_ms FROM documents JOIN"
+    " (SELECT id AS job, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
+    " retry_failed, backoff_ms, max_ms FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2) held"
+    " ON id = job WHERE state <> 7";
 
 static void held_read(const struct rows *rows, struct held *ret_held)
 {
+    const int at = ENDING_N_COLUMNS;
     struct held h = {
-        .leased_ms = row_int(rows, 0, 3),
-        .expires_ms = row_int(rows, 0, 4),
-        .counted = (int)row_int(rows, 0, 5),
-        .max_attempts = (int)row_int(rows, 0, 6),
-        .cancel = row_int(rows, 0, 7) != 0,
-        .retry_failed = row_int(rows, 0, 9) != 0,
-        .backoff_ms = row_int(rows, 0, 10),
-        .max_ms = row_int(rows, 0, 11),
+        .leased_ms = row_int(rows, 0, at + 2),
+        .expires_ms = row_int(rows, 0, at + 3),
+        .counted = (int)row_int(rows, 0, at + 4),
+        .max_attempts = (int)row_int(rows, 0, at + 5),
+        .cancel = row_int(rows, 0, at + 6) != 0,
+        .retry_failed = row_int(rows, 0, at + 8) != 0,
+        .backoff_ms = row_int(rows, 0, at + 9),
+        .max_ms = row_int(rows, 0, at + 10),
     };
-    copy_text(h.owner, sizeof(h.owner), row_text(rows, 0, 0));
-    copy_text(h.pool, sizeof(h.pool), row_text(rows, 0, 1));
-    copy_text(h.worker, sizeof(h.worker), row_text(rows, 0, 2));
-    copy_text(h.cancelled_by, sizeof(h.cancelled_by), row_text(rows, 0, 8));
+    copy_text(h.owner, sizeof(h.owner), row_text(rows, 0, 1));
+    copy_text(h.pool, sizeof(h.pool), row_text(rows, 0, at));
+    copy_text(h.worker, sizeof(h.worker), row_text(rows, 0, at + 1));
+    copy_text(h.cancelled_by, sizeof(h.cancelled_by), row_text(rows, 0, at + 7));
     *ret_held = h;
 }
 
-/* The leased job of this attempt; *ret_found false when it is not the current one. */
-static enum status find_held(struct tx *tx, const char *job, int attempt, bool *ret_found,
-                             struct held *ret_held, struct error *err)
-{
-    ROWS rows = {0};
-    TRY(held_ask(tx, job, attempt, &rows, err));
-    TRY(sql_settle(tx->db, err));
-    *ret_found = rows.n > 0;
-    if (rows.n)
-        held_read(&rows, ret_held);
-    return OK;
-}
-
 static enum status end_job(struct tx *tx, const struct finish *f, const struct held *h,
-                           const struct rows *ended, enum document_state state, const char *reason,
+                           const struct rows *known, enum document_state state, const char *reason,
                            int64_t now_ms, struct error *err)
 {
     TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(f->job)));
     TRY(lane_update(tx, h->pool, h->owner, -1, err));
     struct ending e = {
         .id = f->job, .owner = h->owner, .state = state, .reason = reason, .result = f->result};
-    return queue_end(tx, &e, ended, now_ms, err);
+    return queue_end(tx, &e, known, now_ms, err);
 }
 
 /* Back to the queue: ready at once, or waiting until not_before_ms. */
@@ -94,10 +80,13 @@ static enum status requeue(struct tx *tx, const struct finish *f, const struct h
     return lane_update(tx, h->pool, h->owner, -1, err);
 }
 
-/* ended: what ending_ask found, or NULL. */
-static enum status end_attempt(struct tx *tx, const struct finish *f, const struct held *h,
-                               const struct rows *ended, int64_t now_ms, struct error *err)
+/* known: what find_held found. */
+static enum status end_attempt(struct tx *tx, const struct finish *f, const struct rows *known,
+                               int64_t now_ms, struct error *err)
 {
+    struct held held;
+    const struct held *h = &held;
+    held_read(known, &held);
     const char *reason = f->reason ? f->reason : "";
     TRY(SQL(tx->db, NULL, err,
             "INSERT INTO attempts(job, attempt, worker, started, ended, outcome, reason, pool)"
@@ -108,19 +97,19 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
         TRY(blob_refer(tx, f->job, f->blobs[i].name, f->blobs[i].sha256, now_ms, err));
 
     if (f->outcome == OUTCOME_DONE)
-        return end_job(tx, f, h, ended, STATE_FINISHED, reason, now_ms, err);
+        return end_job(tx, f, h, known, STATE_FINISHED, reason, now_ms, err);
     if (f->outcome == OUTCOME_CANCELLED || h->cancel) {
         CLEANUP(freep)
         char *by = xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
-        return end_job(tx, f, h, ended, STATE_CANCELLED, by, now_ms, err);
+        return end_job(tx, f, h, known, STATE_CANCELLED, by, now_ms, err);
     }
     if (f->outcome == OUTCOME_FAILED && (!h->retry_failed || h->max_attempts <= 1))
-        return end_job(tx, f, h, ended, STATE_FAILED, reason, now_ms, err);
+        return end_job(tx, f, h, known, STATE_FAILED, reason, now_ms, err);
     if (f->outcome == OUTCOME_RELEASED)
         return requeue(tx, f, h, h->counted, 0, now_ms, err);
     if (h->counted + 1 >= h->max_attempts) {
         CLEANUP(freep) char *last = xasprintf("%s (given up after %d attempts)", reason, h->counted + 1);
-        return end_job(tx, f, h, ended, STATE_FAILED, last, now_ms, err);
+        return end_job(tx, f, h, known, STATE_FAILED, last, now_ms, err);
     }
     int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->backoff_ms, h->counted + 1);
     return requeue(tx, f, h, h->counted + 1, again_ms, now_ms, err);
@@ -141,16 +130,14 @@ static enum status finish_again(struct tx *tx, const struct finish *f, struct er
 
 enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err)
 {
-    struct held held;
-    bool found = false;
-    TRY(find_held(tx, f->job, f->attempt, &found, &held, err));
-    return found ? end_attempt(tx, f, &held, NULL, now_ms, err) : finish_again(tx, f, err);
+    ROWS held = {0};
+    TRY(SQL(tx->db, &held, err, find_held, V(f->job), V(f->attempt)));
+    return held.n ? end_attempt(tx, f, &held, now_ms, err) : finish_again(tx, f, err);
 }
 
 void attempt_end_release(struct attempt_end *f)
 {
     rows_release(&f->held);
-    rows_release(&f->ended);
 }
 
 /*
@@ -161,21 +148,17 @@ enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n
 {
     for (size_t i = 0; i < n; i++) {
         struct attempt_end *f = items[i]->args;
-        TRY(held_ask(tx, f->finish->job, f->finish->attempt, &f->held, err));
-        TRY(ending_ask(tx, f->finish->job, &f->ended, err));
+        TRY(SQL_SEND(tx->db, &f->held, err, find_held, V(f->finish->job), V(f->finish->attempt)));
     }
     TRY(sql_settle(tx->db, err));
     tx->lanes.collects = true;
     for (size_t i = 0; i < n; i++) {
         const struct attempt_end *f = items[i]->args;
         unsigned long writes = connection_writes(tx->db);
-        struct held held;
-        if (f->held.n) {
-            held_read(&f->held, &held);
-            items[i]->status = end_attempt(tx, f->finish, &held, &f->ended, f->now_ms, &items[i]->err);
-        } else {
+        if (f->held.n)
+            items[i]->status = end_attempt(tx, f->finish, &f->held, f->now_ms, &items[i]->err);
+        else
             items[i]->status = finish_again(tx, f->finish, &items[i]->err);
-        }
         if (connection_failed(tx->db) || (items[i]->status != OK && connection_writes(tx->db) != writes)) {
             *err = items[i]->err;
             return items[i]->status;
@@ -211,13 +194,16 @@ static enum status lapse(struct tx *tx, void *opaque, struct error *err)
 {
     const struct due_job *d = opaque;
     struct held held;
-    bool found = false;
-    TRY(find_held(tx, d->id, d->attempt, &found, &held, err));
-    if (!found || held.expires_ms >= d->now_ms)
-        return OK; /* ended since it was listed, or a heartbeat came */
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err, find_held, V(d->id), V(d->attempt)));
+    if (!rows.n)
+        return OK; /* ended since it was listed */
+    held_read(&rows, &held);
+    if (held.expires_ms >= d->now_ms)
+        return OK; /* a heartbeat came */
     CLEANUP(freep) char *reason = xasprintf("worker '%s' was lost", held.worker);
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_LAPSED, .reason = reason};
-    return end_attempt(tx, &f, &held, NULL, d->now_ms, err);
+    return end_attempt(tx, &f, &rows, d->now_ms, err);
 }
 
 /* A worker that is there, but does not end what runs for too long. */
@@ -225,15 +211,16 @@ static enum status overrun(struct tx *tx, void *opaque, struct error *err)
 {
     const struct due_job *d = opaque;
     struct held held;
-    bool found = false;
-    TRY(find_held(tx, d->id, d->attempt, &found, &held, err));
-    if (!found)
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err, find_held, V(d->id), V(d->attempt)));
+    if (!rows.n)
         return OK;
+    held_read(&rows, &held);
     CLEANUP(freep)
     char *reason = xasprintf("ran longer than its limit of %lld s, and its worker did not end it",
                              (long long)(held.max_ms / 1000));
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_FAILED, .reason = reason};
-    return end_attempt(tx, &f, &held, NULL, d->now_ms, err);
+    return end_attempt(tx, &f, &rows, d->now_ms, err);
 }
 
 static enum status wake(struct tx *tx, void *opaque, struct error *err)
@@ -306,6 +293,6 @@ enum status queue_recover(struct tx *tx, int64_t now_ms, struct error *err)
     return SQL(tx->db, NULL, err,
                "UPDATE lanes SET (head_priority, head_position, head_job) ="
                " (SELECT j.priority, j.position, j.id FROM jobs j"
-               " WHERE j.pool = lanes.pool AND j.owner = lanes.owner AND j.state = 1"
+               " WHERE j.pool = lanes.pool AND j.owner = lanes.owner AND " IS_READY
                " ORDER BY j.priority DESC, j.position, j.id LIMIT 1)");
 }

@@ -233,7 +233,15 @@ enum status feed_changes(struct store *s, const char *owner, int64_t since, int 
     return document_rows(&rows, limit, ret_list, err);
 }
 
-enum status owner_bump(struct tx *tx, const char *owner, struct error *err)
+/* The next sequence number of an owner who has documents. */
+static enum status bump(struct tx *tx, const char *owner, struct error *err)
+{
+    tx_stir(tx, "feed", owner);
+    return SQL(tx->db, NULL, err, "UPDATE owners SET seq = seq + 1 WHERE owner = $1", V(owner));
+}
+
+/* The same of one who may have none yet. */
+static enum status bump_or_make(struct tx *tx, const char *owner, struct error *err)
 {
     tx_stir(tx, "feed", owner);
     return SQL(tx->db, NULL, err,
@@ -249,7 +257,7 @@ static enum status write_row(struct tx *tx, struct document *d, int64_t now_ms, 
     CLEANUP(freep) char *body = json_text(d->body);
     d->rev++;
     d->updated_ms = now_ms;
-    TRY(owner_bump(tx, d->owner, err));
+    TRY(bump(tx, d->owner, err));
     tx_stir(tx, "job", d->id);
     return SQL(tx->db, rows, err,
                "UPDATE documents SET rev = $1, seq = (SELECT seq FROM owners WHERE owner = $2), state = $3,"
@@ -273,7 +281,7 @@ enum status document_write_unread(struct tx *tx, struct document *d, int64_t now
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err)
 {
-    TRY(owner_bump(tx, owner, err));
+    TRY(bump(tx, owner, err));
     tx_stir(tx, "job", id);
     return SQL(tx->db, NULL, err,
                "UPDATE documents SET rev = rev + 1, seq = (SELECT seq FROM owners WHERE owner = $1),"
@@ -340,7 +348,7 @@ enum status document_insert(struct tx *tx, const char *owner, const struct new_d
     copy_text(d.id, sizeof(d.id), new->id);
     copy_text(d.owner, sizeof(d.owner), owner);
     copy_text(d.type, sizeof(d.type), new->type);
-    TRY(owner_bump(tx, owner, err));
+    TRY(bump_or_make(tx, owner, err));
     /* The caller may use its body on another thread once answered: never share it. */
     d.body = json_deep_copy(new->body);
     if (new->job) {

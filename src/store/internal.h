@@ -162,8 +162,6 @@ enum status document_write_unread(struct tx *tx, struct document *d, int64_t now
 /* The same for the state alone. */
 enum status document_set_state(struct tx *tx, const char *owner, const char *id, enum document_state state,
                                int64_t now_ms, struct error *err);
-/* The next sequence number of the owner's is the row's from here on. */
-enum status owner_bump(struct tx *tx, const char *owner, struct error *err);
 /* Makes a tombstone of it: all that it has goes.  d: its present revision; then the tombstone. */
 enum status document_bury(struct tx *tx, struct document *d, int64_t now_ms, struct error *err);
 /* Live documents that use it, at most 100: id and type. */
@@ -195,11 +193,20 @@ struct ending {
     const char *reason;
     const json_t *result; /* merge patch, or NULL */
 };
-/* The job's row is gone: writes the document's end and frees or fails those that depend on it. */
+/*
+ * The job's row is gone: writes the document's end and frees or fails those
+ * that depend on it.  known: a row that begins with ENDING_COLUMNS, or NULL: it asks.
+ */
 enum status queue_end(struct tx *tx, const struct ending *e, const struct rows *known, int64_t now_ms,
                       struct error *err);
-/* SQL_SEND of what queue_end has to know; known: NULL when it shall ask itself. */
-enum status ending_ask(struct tx *tx, const char *id, struct rows *rows, struct error *err);
+/* The columns of a document, for a row that queue_end knows. */
+#define ENDING_COLUMNS                                                                                       \
+    DOCUMENT_COLUMNS                                                                                         \
+    ", (SELECT p.body FROM progress p WHERE p.job = documents.id),"                                          \
+    " (SELECT COUNT(*) FROM webhooks w WHERE w.owner = documents.owner AND w.enabled = 1),"                  \
+    " (SELECT COUNT(*) FROM deps WHERE needs = documents.id),"                                               \
+    " (SELECT COUNT(*) FROM deps WHERE job = documents.id), " PACK_IS_WORTH("documents.id")
+#define ENDING_N_COLUMNS 14
 /* Recomputes a lane's head after adding `change` to its running jobs; stirs the pool when a job is there. */
 enum status lane_update(struct tx *tx, const char *pool, const char *owner, int change, struct error *err);
 /* Writes what tx->lanes has collected, and ends that. */
@@ -228,6 +235,11 @@ enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n,
 
 /* Errors: CONFLICT unless the attempt is the current one, which it stays while its owner is locked. */
 enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err);
+
+/* SQL, of a row of jobs: nobody holds it.  This is the condition of jobs_queued, as SQLite wants to read it.
+ */
+#define IS_QUEUED "worker IS NULL"
+#define IS_READY  "state = 1 AND " IS_QUEUED
 
 /* A job's row as job_read_row reads it. */
 #define JOB_COLUMNS                                                                                          \
@@ -261,7 +273,7 @@ enum status schedules_tick(struct store *s, int64_t now_ms, int64_t *ret_next_ms
 struct attempt_end {
     const struct finish *finish;
     int64_t now_ms;
-    struct rows held, ended;
+    struct rows held;
 };
 void attempt_end_release(struct attempt_end *f);
 enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n, struct error *err);

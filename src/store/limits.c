@@ -31,8 +31,8 @@ enum status limit_check(struct tx *tx, const char *owner, int n, struct error *e
     if (!limits.queued)
         return OK;
     TRY(SQL(tx->db, &rows, err,
-            "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE owner = $1 AND state < 2 LIMIT $2) q", V(owner),
-            V(limits.queued)));
+            "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE owner = $1 AND " IS_QUEUED " LIMIT $2) q",
+            V(owner), V(limits.queued)));
     int64_t queued = row_int(&rows, 0, 0);
     if (queued + n <= limits.queued)
         return OK;

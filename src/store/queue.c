@@ -168,7 +168,7 @@ static enum status pick_lanes(struct tx *tx, const char *pool, int wanted, struc
     "UPDATE jobs SET state = 2, attempt = attempt + 1, worker = $1, request = $2, leased = $3,"              \
     " expires = $4, lease_ms = $5, ends = CASE WHEN max_ms > 0 THEN $6 + max_ms END"                         \
     " WHERE id = (SELECT id FROM jobs WHERE pool = $7 AND owner = $8"                                        \
-    " AND state = 1 AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"                          \
+    " AND " IS_READY " AND EXISTS (SELECT 1 FROM lanes WHERE pool = $7 AND owner = $8"                       \
     " AND running + $9 < max_running) ORDER BY priority DESC, position, id LIMIT 1) RETURNING " JOB_COLUMNS  \
     ", ends"
 

@@ -34,17 +34,6 @@ struct facts {
     bool has_hooks, is_needed, needs, is_worth_packing;
 };
 
-enum status ending_ask(struct tx *tx, const char *id, struct rows *rows, struct error *err)
-{
-    return SQL_SEND(tx->db, rows, err,
-                    "SELECT " DOCUMENT_COLUMNS ", (SELECT p.body FROM progress p WHERE p.job = documents.id),"
-                    " (SELECT COUNT(*) FROM webhooks w WHERE w.owner = documents.owner AND w.enabled = 1),"
-                    " (SELECT COUNT(*) FROM deps WHERE needs = documents.id),"
-                    " (SELECT COUNT(*) FROM deps WHERE job = documents.id), " PACK_IS_WORTH(
-                        "documents.id") " FROM documents WHERE id = $1 AND state <> 7",
-                    V(id));
-}
-
 static enum status ending_read(const struct ending *e, const struct rows *rows, struct document *d,
                                struct facts *ret_facts, struct error *err)
 {
@@ -74,10 +63,9 @@ static enum status write_end(struct tx *tx, const struct ending *e, const struct
 {
     CLEANUP(document_release) struct document d = {0};
     ROWS rows = {0};
-    if (!known) {
-        TRY(ending_ask(tx, e->id, &rows, err));
-        TRY(sql_settle(tx->db, err));
-    }
+    if (!known)
+        TRY(SQL(tx->db, &rows, err, "SELECT " ENDING_COLUMNS " FROM documents WHERE id = $1 AND state <> 7",
+                V(e->id)));
     TRY(ending_read(e, known ? known : &rows, &d, ret_facts, err));
     d.state = e->state;
     if (e->result)
@@ -95,7 +83,7 @@ static enum status lane_write(struct tx *tx, const char *pool, const char *owner
     tx_pool(tx, pool);
     return SQL(tx->db, NULL, err,
                "UPDATE lanes SET running = running + $1, (head_priority, head_position, head_job) ="
-               " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND state = 1"
+               " (SELECT priority, position, id FROM jobs WHERE pool = $2 AND owner = $3 AND " IS_READY
                " ORDER BY priority DESC, position, id LIMIT 1) WHERE pool = $2 AND owner = $3",
                V(change), V(pool), V(owner));
 }

@@ -51,7 +51,7 @@ static enum status find_place(struct tx *tx, const char *owner, const char *id, 
         return error_set(err, CONFLICT, "array '%s' is still being made: try again", id);
     TRY(SQL(tx->db, &rows, err,
             "SELECT id, pool, priority, position, COUNT(*) OVER () FROM jobs WHERE " IS_MOVED(
-                "id", "$1") " AND state < 2 ORDER BY priority DESC, position, id LIMIT 1",
+                "id", "$1") " AND " IS_QUEUED " ORDER BY priority DESC, position, id LIMIT 1",
             V(id)));
     if (!rows.n && *ret_is_array)
         return error_set(err, CONFLICT,
@@ -75,11 +75,11 @@ static enum status find_end(struct tx *tx, const struct moving *m, const char *p
 {
     if (m->move->where == MOVE_FIRST)
         return SQL(tx->db, rows, err,
-                   "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND"
+                   "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND " IS_QUEUED " AND"
                    " NOT " IS_MOVED("id", "$3") " ORDER BY priority DESC, position, id LIMIT 1",
                    V(m->owner), V(pool), V(m->id));
     return SQL(tx->db, rows, err,
-               "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND"
+               "SELECT priority, position FROM jobs WHERE owner = $1 AND pool = $2 AND " IS_QUEUED " AND"
                " NOT " IS_MOVED("id", "$3") " ORDER BY priority, position DESC, id DESC LIMIT 1",
                V(m->owner), V(pool), V(m->id));
 }
@@ -109,7 +109,7 @@ static enum status respace(struct tx *tx, const struct moving *m, const struct p
         tx->db, NULL, err,
         "UPDATE jobs SET position = $1 - $2 * (ranked.back + $3) FROM (SELECT id AS job, ROW_NUMBER() OVER"
         " (ORDER BY position DESC, id DESC) AS back FROM jobs WHERE owner = $4 AND pool = $5"
-        " AND state < 2 AND priority = $6 AND NOT " IS_MOVED(
+        " AND " IS_QUEUED " AND priority = $6 AND NOT " IS_MOVED(
             "id", "$7") " AND (position < $1 OR (position = $1 AND id < $8)))"
                         " ranked WHERE jobs.id = ranked.job",
         V(next->position), V(POSITION_GAP), V(m->n - 1), V(m->owner), V((const char *)next->pool),
@@ -142,7 +142,7 @@ static enum status place_before(struct tx *tx, struct moving *m, struct place *p
     if (*ret_stays)
         return OK;
     TRY(SQL(tx->db, &rows, err,
-            "SELECT position FROM jobs WHERE owner = $1 AND pool = $2 AND state < 2 AND priority = $3"
+            "SELECT position FROM jobs WHERE owner = $1 AND pool = $2 AND " IS_QUEUED " AND priority = $3"
             " AND NOT " IS_MOVED("id", "$4") " AND (position < $5 OR (position = $5 AND id < $6))"
                                              " ORDER BY position DESC, id DESC LIMIT 1",
             V(m->owner), V((const char *)next.pool), V(next.priority), V(m->id), V(next.position),
@@ -162,13 +162,13 @@ static enum status put(struct tx *tx, const struct moving *m, const struct place
 {
     if (m->move->where == MOVE_NOT)
         return SQL(tx->db, NULL, err,
-                   "UPDATE jobs SET priority = $1 WHERE " IS_MOVED("id", "$2") " AND state < 2",
+                   "UPDATE jobs SET priority = $1 WHERE " IS_MOVED("id", "$2") " AND " IS_QUEUED,
                    V(place->priority), V(m->id));
     return SQL(
         tx->db, NULL, err,
         "UPDATE jobs SET priority = $1, position = $2 + $3 * (ranked.place - 1) FROM (SELECT id AS job,"
         " ROW_NUMBER() OVER (ORDER BY priority DESC, position, id) AS place FROM jobs WHERE " IS_MOVED(
-            "id", "$4") " AND state < 2) ranked WHERE jobs.id = ranked.job",
+            "id", "$4") " AND " IS_QUEUED ") ranked WHERE jobs.id = ranked.job",
         V(place->priority), V(place->position), V(m->step), V(m->id));
 }
 
@@ -215,7 +215,7 @@ static enum status tell_piece(struct tx *tx, void *opaque, struct error *err)
     ROWS rows = {0};
     TRY(SQL(tx->db, &rows, err,
             "SELECT doc, ord, priority FROM members JOIN jobs ON id = doc WHERE parent = $1 AND ord >= $2"
-            " AND state < 2 ORDER BY ord LIMIT $3",
+            " AND " IS_QUEUED " ORDER BY ord LIMIT $3",
             V(m->id), V(m->from), V(PIECE)));
     for (int i = 0; i < rows.n; i++) {
         CLEANUP(document_release) struct document d = {0};

@@ -42,7 +42,8 @@ static enum status read_needs(struct connection *db, const struct job *job, stru
 #define TURNS                                                                                                \
     "WITH turns AS (SELECT j.id, j.priority, j.position, l.max_running, l.running - 1 + ROW_NUMBER() OVER"   \
     " (PARTITION BY j.owner ORDER BY j.priority DESC, j.position, j.id) AS turn"                             \
-    " FROM jobs j JOIN lanes l ON l.pool = j.pool AND l.owner = j.owner WHERE j.pool = $1 AND j.state = 1)," \
+    " FROM lanes l JOIN jobs j ON j.pool = l.pool AND j.owner = l.owner WHERE l.pool = $1 AND " IS_READY     \
+    "),"                                                                                                     \
     " me AS (SELECT * FROM turns WHERE id = $2)"
 
 static enum status read_place(struct connection *db, const struct job *job, struct why *w, struct error *err)
