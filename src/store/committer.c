@@ -1,12 +1,17 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/buf.h"
 #include "base/fault.h"
 #include "store/internal.h"
 
 #define BATCH_MAX 256
 
 #define TRIES_MAX 4
+
+/* A batch waits so long for the next of those who ask again as soon as they are answered. */
+#define GATHER_NS 50000
 
 struct write_request {
     const char *owner; /* NULL: unknown, or nobody */
@@ -27,6 +32,9 @@ struct committer {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wanted;
     struct write_request *first, **last;
+    size_t n_waiting;
+    size_t n_expected; /* as many as were answered by the last batch, and those that waited then */
+    bool gathering;    /* it needs no word of each request, only of the last one expected */
     bool stopping;
 };
 
@@ -144,12 +152,18 @@ static enum status lock_owners(struct committer *c, struct tx *tx, struct write_
     if (!c->locks_owners)
         return OK;
     qsort(requests, n, sizeof(*requests), compare_owners);
-    tx->locked = requests[0]->owner != NULL;
+    CLEANUP(buf_release) struct buf owners;
+    buf_init(&owners, BATCH_MAX * OWNER_MAX);
     for (size_t i = 0; i < n && requests[i]->owner; i++)
         if (i == 0 || strcmp(requests[i]->owner, requests[i - 1]->owner) != 0)
-            TRY(SQL(c->db, NULL, err, "SELECT owner FROM owners WHERE owner = $1 FOR UPDATE",
-                    V(requests[i]->owner)));
-    return OK;
+            buf_printf(&owners, "%s%s", i ? "\n" : "", requests[i]->owner);
+    tx->locked = owners.size > 0;
+    if (!tx->locked)
+        return OK;
+    return SQL(c->db, NULL, err,
+               "SELECT owner FROM owners WHERE owner = ANY(string_to_array($1, chr(10))) ORDER BY owner"
+               " FOR UPDATE",
+               V((const char *)owners.data));
 }
 
 /* One request of several, behind a savepoint: an answer of "no" undoes its own part only. */
@@ -303,17 +317,40 @@ static void run_batch(struct committer *c, struct write_request *first)
     }
 }
 
+/*
+ * Waits as long as requests come, up to as many as were under way.  Without it
+ * half of the clients wait while the batch of the other half is committed, in turns.
+ */
+static void gather(struct committer *c)
+{
+    c->gathering = true;
+    for (size_t before = SIZE_MAX; c->n_waiting < c->n_expected && c->n_waiting != before && !c->stopping;) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += GATHER_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        before = c->n_waiting;
+        pthread_cond_timedwait(&c->wanted, &c->lock, &until);
+    }
+    c->gathering = false;
+}
+
 /* Takes up to BATCH_MAX requests off the queue; waits for one; NULL when stopping. */
 static struct write_request *take_batch(struct committer *c)
 {
+    gather(c);
     while (!c->first && !c->stopping)
         pthread_cond_wait(&c->wanted, &c->lock);
     struct write_request *batch = c->first;
     if (!batch)
         return NULL;
     struct write_request *end = batch;
-    for (int i = 1; i < BATCH_MAX && end->next; i++)
+    size_t n = 1;
+    for (; n < BATCH_MAX && end->next; n++)
         end = end->next;
+    c->n_waiting -= n;
+    c->n_expected = n;
     c->first = end->next;
     if (!c->first)
         c->last = &c->first;
@@ -328,6 +365,9 @@ static void *committer_main(void *opaque)
     for (struct write_request *batch; (batch = take_batch(c));) {
         pthread_mutex_unlock(&c->lock);
         run_batch(c, batch);
+        pthread_mutex_lock(&c->lock);
+        c->n_expected += c->n_waiting;
+        pthread_mutex_unlock(&c->lock);
         for (struct write_request *r = batch, *next; r; r = next) {
             next = r->next;
             sem_post(&r->answered);
@@ -347,7 +387,11 @@ enum status committer_start(struct store *s, struct connection *writer, struct c
     c->locks_owners = s->driver->locks_rows;
     c->last = &c->first;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->wanted, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->wanted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     int number = pthread_create(&c->thread, NULL, committer_main, c);
     if (number) {
         free(c);
@@ -378,7 +422,9 @@ static enum status write_on(struct committer *c, struct write_request *r, struct
     pthread_mutex_lock(&c->lock);
     *c->last = r;
     c->last = &r->next;
-    pthread_cond_signal(&c->wanted);
+    c->n_waiting++;
+    if (!c->gathering || c->n_waiting >= c->n_expected)
+        pthread_cond_signal(&c->wanted);
     pthread_mutex_unlock(&c->lock);
     while (sem_wait(&r->answered)) /* a signal's handler ran */
         ;
