@@ -1,13 +1,18 @@
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "store/driver.h"
+#include "store/sqlite_wal.h"
 
 /* Long enough for another process's checkpoint; our own writer is one thread. */
 #define BUSY_MS 10000
+
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+static const char *vfs;
 
 struct sqlite_link {
     sqlite3 *db;
@@ -28,6 +33,12 @@ static enum status run_text(struct sqlite_link *link, const char *sql, struct er
     if (sqlite3_exec(link->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         return fail(link->db, sql, err);
     return OK;
+}
+
+static void prepare_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* what nobody asks for costs a lock at each allocation */
+    vfs = sqlite_wal_make();
 }
 
 static void sqlite_disconnect(void *opaque)
@@ -58,12 +69,13 @@ static enum status sqlite_connect(const struct driver *self, const char *where, 
                                   void **ret_link, struct error *err)
 {
     (void)self;
+    pthread_once(&prepared, prepare_library);
     CLEANUP(link_closep) struct sqlite_link *link = xcalloc(1, sizeof(*link));
     link->read_only = read_only;
     if (!read_only)
         make_private(where);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
-    if (sqlite3_open_v2(where, &link->db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(where, &link->db, flags, vfs) != SQLITE_OK)
         return error_set(err, FAILED, "cannot open database '%s': %s", where, sqlite3_errmsg(link->db));
     sqlite3_busy_timeout(link->db, BUSY_MS);
     sqlite3_extended_result_codes(link->db, 1);
