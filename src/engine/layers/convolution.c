@@ -16,6 +16,7 @@
  */
 #include <string.h>
 
+#include "engine/elementwise.h"
 #include "engine/layers/convolution_plain.h"
 #include "engine/param_layout.h"
 
@@ -29,7 +30,10 @@ struct convolution {
     dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
     bool is_direct;                  /* not Winograd's algorithm */
     int slices; /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
-    size_t src_slice, dst_slice; /* floats */
+    int parts;  /* the groups one after the other, with copies of their channels; 1: all at once */
+    size_t src_slice, dst_slice; /* floats of a slice, or of a part */
+    size_t weights_part;         /* floats */
+    size_t part_at;              /* bytes: in the scratch memory, a part of a bottom, then of a top */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
     float *factor, *add;    /* of the taken layers, for each output channel */
@@ -104,7 +108,7 @@ static enum status convolution_setup(struct layer *l, struct error *err)
 struct candidate {
     dnnl_format_tag_t src, dst;
     dnnl_alg_kind_t algorithm;
-    int slices;
+    int slices, parts;
 };
 
 /* What follows each output; Winograd's kernels take the ReLU only. */
@@ -125,11 +129,11 @@ static void choice_release(struct choice *c)
     *c = (struct choice){0};
 }
 
-/* Of one slice of the batch. */
+/* Of one slice of the batch, one part of the channels. */
 static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
-                                    dnnl_data_type_t type, int slices)
+                                    dnnl_data_type_t type, int slices, int parts)
 {
-    dnnl_dims_t dims = {s->n / slices, is_top ? s->out : s->in};
+    dnnl_dims_t dims = {s->n / slices, (is_top ? s->out : s->in) / parts};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
     dnnl_memory_desc_t desc;
     dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, type, tag);
@@ -166,10 +170,10 @@ static dnnl_memory_desc_t weights_plain(const struct convolution *s)
     return desc;
 }
 
-static dnnl_memory_desc_t bias_desc(const struct convolution *s)
+static dnnl_memory_desc_t bias_desc(const struct convolution *s, int parts)
 {
     dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 1, (dnnl_dims_t){s->out}, dnnl_f32, dnnl_a);
+    dnnl_memory_desc_init_by_tag(&desc, 1, (dnnl_dims_t){s->out / parts}, dnnl_f32, dnnl_a);
     return desc;
 }
 
@@ -178,6 +182,24 @@ static dnnl_memory_desc_t weights_any(const struct convolution *s)
     struct shape shape = weights_shape(s);
     dnnl_memory_desc_t desc;
     desc_by_tag(&shape, dnnl_format_tag_any, &desc);
+    return desc;
+}
+
+/* In training Winograd's kernels take and write the weights of a group like this, */
+static dnnl_memory_desc_t weights_of_part(const struct convolution *s)
+{
+    dnnl_dims_t dims = {s->out / s->group, s->in / s->group, s->kernel[0], s->kernel[1]};
+    dnnl_memory_desc_t desc;
+    dnnl_memory_desc_init_by_tag(&desc, 4, dims, dnnl_f32, dnnl_OIhw16i16o);
+    return desc;
+}
+
+/* and those of all groups lie one after the other. */
+static dnnl_memory_desc_t weights_of_parts(const struct convolution *s)
+{
+    dnnl_dims_t dims = {s->group, s->out / s->group, s->in / s->group, s->kernel[0], s->kernel[1]};
+    dnnl_memory_desc_t desc;
+    dnnl_memory_desc_init_by_tag(&desc, 5, dims, dnnl_f32, dnnl_gOIhw16i16o);
     return desc;
 }
 
@@ -219,13 +241,14 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     const_dnnl_post_ops_t post_ops = is_winograd(candidate) ? after->relu : after->all;
     bool has_bias = s->has_bias || (s->n_taken && is_winograd(candidate));
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
-    dnnl_memory_desc_t gradient = weights_any(s), bias = bias_desc(s);
+    dnnl_memory_desc_t gradient = candidate->parts > 1 ? weights_of_part(s) : weights_any(s);
+    dnnl_memory_desc_t bias = bias_desc(s, candidate->parts);
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices);
-    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices);
-    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices);
+    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices, candidate->parts);
+    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices, candidate->parts);
+    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices, candidate->parts);
     if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
@@ -249,13 +272,16 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
 
 /*
  * Winograd's algorithm on tiles of 4 x 4 outputs.  For the prediction of a
- * few tiles it is not faster, and its weights take four times the memory.
+ * few tiles it is not faster, and its weights take four times the memory.  It
+ * knows no groups: they are done one after the other, which pays in training
+ * when they are large.
  */
 static bool suits_winograd(const struct convolution *s, bool is_training)
 {
-    enum { TILE = 4, TILES_MIN = 5 };
-    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 &&
-                 s->in % 16 == 0 && s->out % 16 == 0;
+    enum { TILE = 4, TILES_MIN = 5, PART_MIN = 64 };
+    dnnl_dim_t in = s->in / s->group, out = s->out / s->group;
+    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && in % 16 == 0 &&
+                 out % 16 == 0 && (s->group == 1 || (is_training && in >= PART_MIN && out >= PART_MIN));
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
     dnnl_dim_t tiles = s->n;
@@ -277,16 +303,16 @@ static int list_candidates(const struct convolution *s, bool is_training, struct
     dnnl_alg_kind_t direct = s->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct;
     int n_winograd = suits_winograd(s, is_training) ? (is_training ? 1 : SLICES_MAX) : 0;
     for (int slices = 1; n < n_winograd && s->n % slices == 0; slices *= 2)
-        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd, slices};
+        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd, slices, s->group};
     if (s->own_axes) {
         if (s->in <= 3 && s->group == 1 && s->out % 16 == 0)
-            list[n++] = (struct candidate){plain, blocked, direct, 1};
+            list[n++] = (struct candidate){plain, blocked, direct, 1, 1};
         if (depthwise ? s->out % 16 == 0 : in % 16 == 0 && out % 16 == 0)
-            list[n++] = (struct candidate){blocked, blocked, direct, 1};
-        list[n++] = (struct candidate){last, last, direct, 1};
-        list[n++] = (struct candidate){blocked, blocked, direct, 1};
+            list[n++] = (struct candidate){blocked, blocked, direct, 1, 1};
+        list[n++] = (struct candidate){last, last, direct, 1, 1};
+        list[n++] = (struct candidate){blocked, blocked, direct, 1, 1};
     }
-    list[n++] = (struct candidate){plain, plain, direct, 1};
+    list[n++] = (struct candidate){plain, plain, direct, 1, 1};
     return n;
 }
 
@@ -315,6 +341,7 @@ static bool find_candidate(struct convolution *s, bool is_training, const struct
                 (!may_be_smaller || scratch_bytes(c.forward) <= scratch_wanted)) {
                 s->is_direct = !is_winograd(&list[i]);
                 s->slices = list[i].slices;
+                s->parts = list[i].parts;
                 *ret_choice = c;
                 return true;
             }
@@ -351,16 +378,16 @@ static enum status plan_taken(struct layer *l, struct planner *p, const dnnl_mem
 static enum status plan_forward(struct layer *l, struct planner *p, const struct choice *c, struct error *err)
 {
     struct convolution *s = l->state;
-    const dnnl_memory_desc_t *weights = pd_query(c->forward, dnnl_query_weights_md);
-    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts), parts = weights_of_parts(s);
+    const dnnl_memory_desc_t *weights = s->parts > 1 ? &parts : pd_query(c->forward, dnnl_query_weights_md);
     const dnnl_memory_desc_t *master =
-        c->weights ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
+        c->weights && s->parts == 1 ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
     bool is_f32 = master->format_kind == dnnl_blocked && master->data_type == dnnl_f32;
     plan_param(p, 0, is_f32 ? master : &plain, &plain);
     TRY(plan_taken(l, p, weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
     kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);
-    kernel_arg(&s->forward, DNNL_ARG_WEIGHTS, weights);
+    kernel_arg(&s->forward, DNNL_ARG_WEIGHTS, pd_query(c->forward, dnnl_query_weights_md));
     kernel_arg(&s->forward, DNNL_ARG_DST, &c->dst);
     if (s->has_bias || (s->n_taken && !s->is_direct))
         kernel_arg(&s->forward, DNNL_ARG_BIAS, &bias);
@@ -375,7 +402,8 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     if (!c->data)
         return OK;
     const dnnl_memory_desc_t *data_weights = pd_query(c->data, dnnl_query_weights_md);
-    TRY(weights_copy_plan(&s->data_weights, p, l->params[0], data_weights, &plain, err));
+    TRY(weights_copy_plan(&s->data_weights, p, l->params[0], s->parts > 1 ? &parts : data_weights, &plain,
+                          err));
     TRY(kernel_init(&s->backward_data, c->data, err));
     kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_data, DNNL_ARG_WEIGHTS, data_weights);
@@ -391,14 +419,16 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     if (!c->weights)
         return OK;
     const dnnl_memory_desc_t *written = pd_query(c->weights, dnnl_query_diff_weights_md);
-    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
-    TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], written, &plain, err));
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts), all_bias = bias_desc(s, 1);
+    dnnl_memory_desc_t parts = weights_of_parts(s);
+    TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], s->parts > 1 ? &parts : written, &plain,
+                              err));
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
     if (s->wants_bias) {
-        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
+        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &all_bias, &all_bias, err));
         kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_BIAS, &bias);
     }
     plan_scratch(p, s->backward_weights.scratch_bytes);
@@ -486,9 +516,21 @@ static struct after take_over(struct convolution *s, struct planner *p)
 static dnnl_memory_desc_t whole_desc(const struct convolution *s, bool is_top,
                                      const dnnl_memory_desc_t *slice)
 {
-    if (s->slices == 1)
+    if (s->slices == 1 && s->parts == 1)
         return *slice;
-    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1);
+    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1, 1);
+}
+
+/* Behind what the kernels need: a part of a bottom, and of a top. */
+static void plan_parts(struct convolution *s, struct planner *p)
+{
+    if (s->parts == 1)
+        return;
+    dnnl_memory_desc_t weights = weights_of_part(s);
+    s->weights_part = dnnl_memory_desc_get_size(&weights) / sizeof(float);
+    s->part_at = kernel_align(MAX(s->forward.scratch_bytes,
+                                  MAX(s->backward_data.scratch_bytes, s->backward_weights.scratch_bytes)));
+    plan_scratch(p, s->part_at + (s->src_slice + s->dst_slice) * sizeof(float));
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -504,6 +546,7 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     TRY(choose(l, p, &after, &c, err));
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
+    plan_parts(s, p);
     dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
     dnnl_memory_desc_t diff_dst = whole_desc(s, true, &c.diff_dst);
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
@@ -545,6 +588,55 @@ static void renew_taken(struct layer *l)
         scaled_weights_renew(&s->scaled, l->params[0], s->factor, (size_t)s->out, l->scratch);
 }
 
+/* Where a kernel finds, or leaves, a part of a bottom's or top's numbers: in a copy when there are several.
+ */
+static float *part_at(const struct layer *l, bool is_top, float *blob)
+{
+    const struct convolution *s = l->state;
+    return s->parts == 1 ? blob : (float *)((char *)l->scratch + s->part_at) + (is_top ? s->src_slice : 0);
+}
+
+/* In each image the channels of a part lie together. */
+static void copy_part(const struct layer *l, bool is_top, float *blob, int k, bool back)
+{
+    const struct convolution *s = l->state;
+    size_t row = (is_top ? s->dst_slice : s->src_slice) / (size_t)s->n;
+    float *part = part_at(l, is_top, blob);
+#pragma omp parallel for if (row * (size_t)s->n >= 4 * ELEMENTWISE_PARALLEL)
+    for (dnnl_dim_t i = 0; i < s->n; i++) {
+        float *whole = blob + (size_t)(i * s->parts + k) * row, *copy = part + (size_t)i * row;
+        memcpy(back ? whole : copy, back ? copy : whole, row * sizeof(float));
+    }
+}
+
+static const float *take_part(const struct layer *l, bool is_top, float *blob, int k)
+{
+    const struct convolution *s = l->state;
+    if (s->parts > 1)
+        copy_part(l, is_top, blob, k, false);
+    return part_at(l, is_top, blob);
+}
+
+static void put_part(const struct layer *l, bool is_top, float *blob, int k)
+{
+    const struct convolution *s = l->state;
+    if (s->parts > 1)
+        copy_part(l, is_top, blob, k, true);
+}
+
+static void forward_parts(struct layer *l, const float *weights, const float *bias)
+{
+    struct convolution *s = l->state;
+    for (int i = 0; i < l->n_bottoms; i++)
+        for (int k = 0; k < s->parts; k++) {
+            float *top = l->tops[i].data;
+            KERNEL_RUN(&s->forward, l->scratch, take_part(l, false, l->bottoms[i].data, k),
+                       weights + (size_t)k * s->weights_part, part_at(l, true, top),
+                       bias ? bias + k * s->out / s->parts : NULL);
+            put_part(l, true, top, k);
+        }
+}
+
 static enum status convolution_forward(struct layer *l, struct error *err)
 {
     (void)err;
@@ -561,6 +653,10 @@ static enum status convolution_forward(struct layer *l, struct error *err)
         bias = s->add;
     } else {
         weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
+    }
+    if (s->parts > 1) {
+        forward_parts(l, weights, bias);
+        return OK;
     }
     /* Arguments in the order in which plan_forward named them. */
     const float *more[3] = {bias, s->factor, s->add};
@@ -584,7 +680,10 @@ static void add_weights_gradient(struct layer *l, int i)
     /* oneDNN 2.6.3's bf16 kernel takes for padding what it finds in the scratchpad. */
     if (s->type == dnnl_bf16)
         memset(l->scratch, 0, s->backward_weights.scratch_bytes);
-    KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
+    for (int k = 0; k < s->parts; k++)
+        KERNEL_RUN(&s->backward_weights, l->scratch, take_part(l, false, l->bottoms[i].data, k),
+                   take_part(l, true, l->tops[i].diff, k), weights + (size_t)k * s->weights_part,
+                   bias ? bias + k * s->out / s->parts : NULL);
     if (s->wants_weights)
         weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
     if (s->wants_bias)
@@ -604,7 +703,12 @@ static void convolution_backward(struct layer *l)
         if (!l->bottoms[i].diff)
             continue;
         const float *weights = weights_copy_get(&s->data_weights, l->params[0], l->scratch);
-        KERNEL_RUN(&s->backward_data, l->scratch, l->tops[i].diff, weights, l->bottoms[i].diff);
+        float *diff = l->bottoms[i].diff;
+        for (int k = 0; k < s->parts; k++) {
+            KERNEL_RUN(&s->backward_data, l->scratch, take_part(l, true, l->tops[i].diff, k),
+                       weights + (size_t)k * s->weights_part, part_at(l, false, diff));
+            put_part(l, false, diff, k);
+        }
     }
 }
 
