@@ -33,7 +33,7 @@ struct convolution {
     int parts;  /* the groups one after the other, with copies of their channels; 1: all at once */
     size_t src_slice, dst_slice; /* floats of a slice, or of a part */
     size_t weights_part;         /* floats */
-    size_t part_at;              /* bytes: in the scratch memory, a part of a bottom, then of a top */
+    size_t part_at;              /* floats: in the scratch memory, a part of a bottom, then of a top */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
     float *factor, *add;    /* of the taken layers, for each output channel */
@@ -528,9 +528,9 @@ static void plan_parts(struct convolution *s, struct planner *p)
         return;
     dnnl_memory_desc_t weights = weights_of_part(s);
     s->weights_part = dnnl_memory_desc_get_size(&weights) / sizeof(float);
-    s->part_at = kernel_align(MAX(s->forward.scratch_bytes,
-                                  MAX(s->backward_data.scratch_bytes, s->backward_weights.scratch_bytes)));
-    plan_scratch(p, s->part_at + (s->src_slice + s->dst_slice) * sizeof(float));
+    size_t kernels = MAX(s->backward_data.scratch_bytes, s->backward_weights.scratch_bytes);
+    s->part_at = kernel_align(MAX(s->forward.scratch_bytes, kernels)) / sizeof(float);
+    plan_scratch(p, (s->part_at + s->src_slice + s->dst_slice) * sizeof(float));
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -593,7 +593,7 @@ static void renew_taken(struct layer *l)
 static float *part_at(const struct layer *l, bool is_top, float *blob)
 {
     const struct convolution *s = l->state;
-    return s->parts == 1 ? blob : (float *)((char *)l->scratch + s->part_at) + (is_top ? s->src_slice : 0);
+    return s->parts == 1 ? blob : (float *)l->scratch + s->part_at + (is_top ? s->src_slice : 0);
 }
 
 /* In each image the channels of a part lie together. */
