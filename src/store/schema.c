@@ -34,6 +34,7 @@ static const char *const step_1[] = {
     " NOT NULL, counted INTEGER NOT NULL, max_attempts INTEGER NOT NULL, kind TEXT NOT NULL, spec TEXT NOT"
     " NULL, worker TEXT, request TEXT, leased BIGINT, expires BIGINT, lease_ms BIGINT, cancel SMALLINT NOT"
     " NULL DEFAULT 0, cancelled_by TEXT)",
+    "CREATE INDEX jobs_ready ON jobs(pool, owner, priority DESC, id) WHERE state = 1",
     "CREATE INDEX jobs_due ON jobs(not_before) WHERE state = 0 AND waits = 0",
     "CREATE INDEX jobs_lapse ON jobs(expires) WHERE state = 2",
     "CREATE INDEX jobs_request ON jobs(request, worker) WHERE state = 2",
@@ -134,7 +135,9 @@ static const char *const step_queue[] = {
     "ALTER TABLE jobs ADD COLUMN max_ms BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE jobs ADD COLUMN ends BIGINT",
     "UPDATE jobs SET position = (SELECT d.created * 65536 FROM documents d WHERE d.id = jobs.id)",
-    "CREATE INDEX jobs_queued ON jobs(owner, pool, state, priority DESC, position, id) WHERE worker IS NULL",
+    "DROP INDEX jobs_ready",
+    "CREATE INDEX jobs_ready ON jobs(pool, owner, priority DESC, position, id) WHERE state = 1",
+    "CREATE INDEX jobs_queued ON jobs(owner) WHERE state < 2",
     "CREATE INDEX jobs_ends ON jobs(ends) WHERE state = 2 AND ends IS NOT NULL",
     "ALTER TABLE lanes ADD COLUMN head_position BIGINT",
     "DROP INDEX lanes_next",
@@ -159,8 +162,16 @@ static const char *const step_queue[] = {
     NULL,
 };
 
+/* One index of what nobody holds, for an owner's limit and for the lane's best job, instead of one each. */
+static const char *const step_queued[] = {
+    "DROP INDEX jobs_ready",
+    "DROP INDEX jobs_queued",
+    "CREATE INDEX jobs_queued ON jobs(owner, pool, state, priority DESC, position, id) WHERE worker IS NULL",
+    NULL,
+};
+
 /* One row a version: step i brings version i to i + 1.  Steps are never changed once released. */
-static const char *const *const steps[] = {step_1, step_2, step_keeping, step_queue};
+static const char *const *const steps[] = {step_1, step_2, step_keeping, step_queue, step_queued};
 
 static enum status run_step(struct connection *db, int step, struct error *err)
 {
