@@ -167,6 +167,8 @@ static const char *const step_queued[] = {
     "DROP INDEX jobs_ready",
     "DROP INDEX jobs_queued",
     "CREATE INDEX jobs_queued ON jobs(owner, pool, state, priority DESC, position, id) WHERE worker IS NULL",
+    "DROP INDEX jobs_request",
+    "CREATE INDEX jobs_request ON jobs(request, worker, id) WHERE state = 2",
     NULL,
 };
 
