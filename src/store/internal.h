@@ -236,8 +236,7 @@ enum status lease_many(struct tx *tx, struct write_item *const *items, size_t n,
 /* Errors: CONFLICT unless the attempt is the current one, which it stays while its owner is locked. */
 enum status lease_check(struct tx *tx, const char *job, int attempt, struct error *err);
 
-/* SQL, of a row of jobs: nobody holds it.  This is the condition of jobs_queued, as SQLite wants to read it.
- */
+/* SQL, of a row of jobs: nobody holds it.  The index jobs_queued has this condition, word for word. */
 #define IS_QUEUED "worker IS NULL"
 #define IS_READY  "state = 1 AND " IS_QUEUED
 
