@@ -33,7 +33,7 @@ struct convolution {
     int parts;  /* the groups one after the other, with copies of their channels; 1: all at once */
     size_t src_slice, dst_slice; /* floats of a slice, or of a part */
     size_t weights_part;         /* floats */
-    size_t part_at;              /* floats: in the scratch memory, a part of a bottom, then of a top */
+    size_t kernels_scratch;      /* floats; behind them a part of a bottom, then of a top */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
     float *factor, *add;    /* of the taken layers, for each output channel */
@@ -140,12 +140,12 @@ static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dn
     return desc;
 }
 
-/* Weights as oneDNN counts their axes: (O,I,k...) or (group,O,I,k...). */
-static struct shape weights_shape(const struct convolution *s)
+/* Weights, of one of the parts, as oneDNN counts their axes: (O,I,k...) or (group,O,I,k...). */
+static struct shape weights_shape(const struct convolution *s, int parts)
 {
     struct shape shape = {0};
-    if (s->group > 1)
-        shape.dim[shape.n_axes++] = s->group;
+    if (s->group > parts)
+        shape.dim[shape.n_axes++] = s->group / parts;
     shape.dim[shape.n_axes++] = (int)(s->out / s->group);
     shape.dim[shape.n_axes++] = (int)(s->in / s->group);
     for (int i = 0; i < s->n_spatial; i++)
@@ -156,7 +156,7 @@ static struct shape weights_shape(const struct convolution *s)
 /* Caffe's order of the same axes: the plain one, with I before O when transposed. */
 static dnnl_memory_desc_t weights_plain(const struct convolution *s)
 {
-    struct shape shape = weights_shape(s);
+    struct shape shape = weights_shape(s, 1);
     dnnl_memory_desc_t desc;
     desc_plain(&shape, &desc);
     if (!s->transposed)
@@ -177,29 +177,11 @@ static dnnl_memory_desc_t bias_desc(const struct convolution *s, int parts)
     return desc;
 }
 
-static dnnl_memory_desc_t weights_any(const struct convolution *s)
+static dnnl_memory_desc_t weights_by_tag(const struct convolution *s, int parts, dnnl_format_tag_t tag)
 {
-    struct shape shape = weights_shape(s);
+    struct shape shape = weights_shape(s, parts);
     dnnl_memory_desc_t desc;
-    desc_by_tag(&shape, dnnl_format_tag_any, &desc);
-    return desc;
-}
-
-/* In training Winograd's kernels take and write the weights of a group like this, */
-static dnnl_memory_desc_t weights_of_part(const struct convolution *s)
-{
-    dnnl_dims_t dims = {s->out / s->group, s->in / s->group, s->kernel[0], s->kernel[1]};
-    dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 4, dims, dnnl_f32, dnnl_OIhw16i16o);
-    return desc;
-}
-
-/* and those of all groups lie one after the other. */
-static dnnl_memory_desc_t weights_of_parts(const struct convolution *s)
-{
-    dnnl_dims_t dims = {s->group, s->out / s->group, s->in / s->group, s->kernel[0], s->kernel[1]};
-    dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 5, dims, dnnl_f32, dnnl_gOIhw16i16o);
+    desc_by_tag(&shape, tag, &desc);
     return desc;
 }
 
@@ -241,7 +223,9 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     const_dnnl_post_ops_t post_ops = is_winograd(candidate) ? after->relu : after->all;
     bool has_bias = s->has_bias || (s->n_taken && is_winograd(candidate));
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
-    dnnl_memory_desc_t gradient = candidate->parts > 1 ? weights_of_part(s) : weights_any(s);
+    /* What Winograd's kernels want in training: of all groups they then lie one after the other. */
+    dnnl_format_tag_t tag = candidate->parts > 1 ? dnnl_OIhw16i16o : dnnl_format_tag_any;
+    dnnl_memory_desc_t gradient = weights_by_tag(s, candidate->parts, tag);
     dnnl_memory_desc_t bias = bias_desc(s, candidate->parts);
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
@@ -375,16 +359,23 @@ static enum status plan_taken(struct layer *l, struct planner *p, const dnnl_mem
                         : scaled_weights_plan(&s->scaled, p, l->params[0], weights, plain, err);
 }
 
+/* A layout that pd has of the weights; where it is that of one part, the layout of all. */
+static dnnl_memory_desc_t weights_of(const struct convolution *s, const_dnnl_primitive_desc_t pd,
+                                     dnnl_query_t what)
+{
+    return s->parts > 1 ? weights_by_tag(s, 1, dnnl_gOIhw16i16o) : *pd_query(pd, what);
+}
+
 static enum status plan_forward(struct layer *l, struct planner *p, const struct choice *c, struct error *err)
 {
     struct convolution *s = l->state;
-    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts), parts = weights_of_parts(s);
-    const dnnl_memory_desc_t *weights = s->parts > 1 ? &parts : pd_query(c->forward, dnnl_query_weights_md);
-    const dnnl_memory_desc_t *master =
-        c->weights && s->parts == 1 ? pd_query(c->weights, dnnl_query_diff_weights_md) : weights;
-    bool is_f32 = master->format_kind == dnnl_blocked && master->data_type == dnnl_f32;
-    plan_param(p, 0, is_f32 ? master : &plain, &plain);
-    TRY(plan_taken(l, p, weights, &plain, err));
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts);
+    dnnl_memory_desc_t weights = weights_of(s, c->forward, dnnl_query_weights_md), master = weights;
+    if (c->weights)
+        master = weights_of(s, c->weights, dnnl_query_diff_weights_md);
+    bool is_f32 = master.format_kind == dnnl_blocked && master.data_type == dnnl_f32;
+    plan_param(p, 0, is_f32 ? &master : &plain, &plain);
+    TRY(plan_taken(l, p, &weights, &plain, err));
     TRY(kernel_init(&s->forward, c->forward, err));
     kernel_arg(&s->forward, DNNL_ARG_SRC, &c->src);
     kernel_arg(&s->forward, DNNL_ARG_WEIGHTS, pd_query(c->forward, dnnl_query_weights_md));
@@ -398,15 +389,15 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     }
     s->src_slice = dnnl_memory_desc_get_size(&c->src) / sizeof(float);
     s->dst_slice = dnnl_memory_desc_get_size(&c->dst) / sizeof(float);
+    s->weights_part = dnnl_memory_desc_get_size(pd_query(c->forward, dnnl_query_weights_md)) / sizeof(float);
     plan_scratch(p, s->forward.scratch_bytes);
     if (!c->data)
         return OK;
-    const dnnl_memory_desc_t *data_weights = pd_query(c->data, dnnl_query_weights_md);
-    TRY(weights_copy_plan(&s->data_weights, p, l->params[0], s->parts > 1 ? &parts : data_weights, &plain,
-                          err));
+    dnnl_memory_desc_t data_weights = weights_of(s, c->data, dnnl_query_weights_md);
+    TRY(weights_copy_plan(&s->data_weights, p, l->params[0], &data_weights, &plain, err));
     TRY(kernel_init(&s->backward_data, c->data, err));
     kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->diff_dst);
-    kernel_arg(&s->backward_data, DNNL_ARG_WEIGHTS, data_weights);
+    kernel_arg(&s->backward_data, DNNL_ARG_WEIGHTS, pd_query(c->data, dnnl_query_weights_md));
     kernel_arg(&s->backward_data, DNNL_ARG_DIFF_SRC, &c->src);
     plan_scratch(p, s->backward_data.scratch_bytes);
     return OK;
@@ -418,15 +409,13 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     struct convolution *s = l->state;
     if (!c->weights)
         return OK;
-    const dnnl_memory_desc_t *written = pd_query(c->weights, dnnl_query_diff_weights_md);
+    dnnl_memory_desc_t written = weights_of(s, c->weights, dnnl_query_diff_weights_md);
     dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts), all_bias = bias_desc(s, 1);
-    dnnl_memory_desc_t parts = weights_of_parts(s);
-    TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], s->parts > 1 ? &parts : written, &plain,
-                              err));
+    TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], &written, &plain, err));
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
-    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, written);
+    kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, pd_query(c->weights, dnnl_query_diff_weights_md));
     if (s->wants_bias) {
         TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &all_bias, &all_bias, err));
         kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_BIAS, &bias);
@@ -526,11 +515,9 @@ static void plan_parts(struct convolution *s, struct planner *p)
 {
     if (s->parts == 1)
         return;
-    dnnl_memory_desc_t weights = weights_of_part(s);
-    s->weights_part = dnnl_memory_desc_get_size(&weights) / sizeof(float);
     size_t kernels = MAX(s->backward_data.scratch_bytes, s->backward_weights.scratch_bytes);
-    s->part_at = kernel_align(MAX(s->forward.scratch_bytes, kernels)) / sizeof(float);
-    plan_scratch(p, (s->part_at + s->src_slice + s->dst_slice) * sizeof(float));
+    s->kernels_scratch = kernel_align(MAX(s->forward.scratch_bytes, kernels)) / sizeof(float);
+    plan_scratch(p, (s->kernels_scratch + s->src_slice + s->dst_slice) * sizeof(float));
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -593,7 +580,7 @@ static void renew_taken(struct layer *l)
 static float *part_at(const struct layer *l, bool is_top, float *blob)
 {
     const struct convolution *s = l->state;
-    return s->parts == 1 ? blob : (float *)l->scratch + s->part_at + (is_top ? s->src_slice : 0);
+    return s->parts == 1 ? blob : (float *)l->scratch + s->kernels_scratch + (is_top ? s->src_slice : 0);
 }
 
 /* In each image the channels of a part lie together. */
@@ -624,17 +611,23 @@ static void put_part(const struct layer *l, bool is_top, float *blob, int k)
         copy_part(l, is_top, blob, k, true);
 }
 
-static void forward_parts(struct layer *l, const float *weights, const float *bias)
+/* weights and bias are those of all parts. */
+static void forward_part(const struct layer *l, int i, int k, const float *weights, const float *bias)
 {
     struct convolution *s = l->state;
-    for (int i = 0; i < l->n_bottoms; i++)
-        for (int k = 0; k < s->parts; k++) {
-            float *top = l->tops[i].data;
-            KERNEL_RUN(&s->forward, l->scratch, take_part(l, false, l->bottoms[i].data, k),
-                       weights + (size_t)k * s->weights_part, part_at(l, true, top),
-                       bias ? bias + k * s->out / s->parts : NULL);
-            put_part(l, true, top, k);
-        }
+    const float *src = take_part(l, false, l->bottoms[i].data, k);
+    float *dst = part_at(l, true, l->tops[i].data);
+    /* Arguments in the order in which plan_forward named them. */
+    const float *more[3] = {bias, s->factor, s->add};
+    if (bias)
+        more[0] += k * s->out / s->parts;
+    else
+        memmove(more, more + 1, 2 * sizeof(more[0]));
+    for (int slice = 0; slice < s->slices; slice++)
+        KERNEL_RUN(&s->forward, l->scratch, src + (size_t)slice * s->src_slice,
+                   weights + (size_t)k * s->weights_part, dst + (size_t)slice * s->dst_slice, more[0],
+                   more[1], more[2]);
+    put_part(l, true, l->tops[i].data, k);
 }
 
 static enum status convolution_forward(struct layer *l, struct error *err)
@@ -654,18 +647,9 @@ static enum status convolution_forward(struct layer *l, struct error *err)
     } else {
         weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
     }
-    if (s->parts > 1) {
-        forward_parts(l, weights, bias);
-        return OK;
-    }
-    /* Arguments in the order in which plan_forward named them. */
-    const float *more[3] = {bias, s->factor, s->add};
-    if (!bias)
-        memmove(more, more + 1, 2 * sizeof(more[0]));
     for (int i = 0; i < l->n_bottoms; i++)
-        for (int k = 0; k < s->slices; k++)
-            KERNEL_RUN(&s->forward, l->scratch, l->bottoms[i].data + (size_t)k * s->src_slice, weights,
-                       l->tops[i].data + (size_t)k * s->dst_slice, more[0], more[1], more[2]);
+        for (int k = 0; k < s->parts; k++)
+            forward_part(l, i, k, weights, bias);
     return OK;
 }
 
