@@ -24,14 +24,14 @@ struct held {
     int counted, max_attempts;
     bool cancel, retry_failed;
     int64_t backoff_ms, max_ms;
+    const struct rows *known; /* all of it, for queue_end */
 };
 
 /* The leased job of this attempt, with its document; no row when it is not the current one. */
 static const char find_held[] =
-    "SELECT " ENDING_COLUMNS ", pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
-    " retry_failed, backoff_ms, max_ms FROM documents JOIN"
-    " (SELECT id AS job, pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by,"
-    " retry_failed, backoff_ms, max_ms FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2) held"
+    "SELECT " ENDING_COLUMNS ", held.* FROM documents JOIN"
+    " (SELECT pool, worker, leased, expires, counted, max_attempts, cancel, cancelled_by, retry_failed,"
+    " backoff_ms, max_ms, id AS job FROM jobs WHERE id = $1 AND attempt = $2 AND state = 2) held"
     " ON id = job WHERE state <> 7";
 
 static void held_read(const struct rows *rows, struct held *ret_held)
@@ -46,6 +46,7 @@ static void held_read(const struct rows *rows, struct held *ret_held)
         .retry_failed = row_int(rows, 0, at + 8) != 0,
         .backoff_ms = row_int(rows, 0, at + 9),
         .max_ms = row_int(rows, 0, at + 10),
+        .known = rows,
     };
     copy_text(h.owner, sizeof(h.owner), row_text(rows, 0, 1));
     copy_text(h.pool, sizeof(h.pool), row_text(rows, 0, at));
@@ -55,14 +56,13 @@ static void held_read(const struct rows *rows, struct held *ret_held)
 }
 
 static enum status end_job(struct tx *tx, const struct finish *f, const struct held *h,
-                           const struct rows *known, enum document_state state, const char *reason,
-                           int64_t now_ms, struct error *err)
+                           enum document_state state, const char *reason, int64_t now_ms, struct error *err)
 {
     TRY(SQL(tx->db, NULL, err, "DELETE FROM jobs WHERE id = $1", V(f->job)));
     TRY(lane_update(tx, h->pool, h->owner, -1, err));
     struct ending e = {
         .id = f->job, .owner = h->owner, .state = state, .reason = reason, .result = f->result};
-    return queue_end(tx, &e, known, now_ms, err);
+    return queue_end(tx, &e, h->known, now_ms, err);
 }
 
 /* Back to the queue: ready at once, or waiting until not_before_ms. */
@@ -80,13 +80,9 @@ static enum status requeue(struct tx *tx, const struct finish *f, const struct h
     return lane_update(tx, h->pool, h->owner, -1, err);
 }
 
-/* known: what find_held found. */
-static enum status end_attempt(struct tx *tx, const struct finish *f, const struct rows *known,
-                               int64_t now_ms, struct error *err)
+static enum status end_attempt(struct tx *tx, const struct finish *f, const struct held *h, int64_t now_ms,
+                               struct error *err)
 {
-    struct held held;
-    const struct held *h = &held;
-    held_read(known, &held);
     const char *reason = f->reason ? f->reason : "";
     TRY(SQL(tx->db, NULL, err,
             "INSERT INTO attempts(job, attempt, worker, started, ended, outcome, reason, pool)"
@@ -97,19 +93,19 @@ static enum status end_attempt(struct tx *tx, const struct finish *f, const stru
         TRY(blob_refer(tx, f->job, f->blobs[i].name, f->blobs[i].sha256, now_ms, err));
 
     if (f->outcome == OUTCOME_DONE)
-        return end_job(tx, f, h, known, STATE_FINISHED, reason, now_ms, err);
+        return end_job(tx, f, h, STATE_FINISHED, reason, now_ms, err);
     if (f->outcome == OUTCOME_CANCELLED || h->cancel) {
         CLEANUP(freep)
         char *by = xasprintf("cancelled by %s", *h->cancelled_by ? h->cancelled_by : h->worker);
-        return end_job(tx, f, h, known, STATE_CANCELLED, by, now_ms, err);
+        return end_job(tx, f, h, STATE_CANCELLED, by, now_ms, err);
     }
     if (f->outcome == OUTCOME_FAILED && (!h->retry_failed || h->max_attempts <= 1))
-        return end_job(tx, f, h, known, STATE_FAILED, reason, now_ms, err);
+        return end_job(tx, f, h, STATE_FAILED, reason, now_ms, err);
     if (f->outcome == OUTCOME_RELEASED)
         return requeue(tx, f, h, h->counted, 0, now_ms, err);
     if (h->counted + 1 >= h->max_attempts) {
         CLEANUP(freep) char *last = xasprintf("%s (given up after %d attempts)", reason, h->counted + 1);
-        return end_job(tx, f, h, known, STATE_FAILED, last, now_ms, err);
+        return end_job(tx, f, h, STATE_FAILED, last, now_ms, err);
     }
     int64_t again_ms = f->at_once ? 0 : now_ms + queue_backoff_ms(h->backoff_ms, h->counted + 1);
     return requeue(tx, f, h, h->counted + 1, again_ms, now_ms, err);
@@ -130,9 +126,13 @@ static enum status finish_again(struct tx *tx, const struct finish *f, struct er
 
 enum status attempt_finish(struct tx *tx, const struct finish *f, int64_t now_ms, struct error *err)
 {
-    ROWS held = {0};
-    TRY(SQL(tx->db, &held, err, find_held, V(f->job), V(f->attempt)));
-    return held.n ? end_attempt(tx, f, &held, now_ms, err) : finish_again(tx, f, err);
+    struct held held;
+    ROWS rows = {0};
+    TRY(SQL(tx->db, &rows, err, find_held, V(f->job), V(f->attempt)));
+    if (!rows.n)
+        return finish_again(tx, f, err);
+    held_read(&rows, &held);
+    return end_attempt(tx, f, &held, now_ms, err);
 }
 
 void attempt_end_release(struct attempt_end *f)
@@ -155,10 +155,13 @@ enum status finish_many(struct tx *tx, struct write_item *const *items, size_t n
     for (size_t i = 0; i < n; i++) {
         const struct attempt_end *f = items[i]->args;
         unsigned long writes = connection_writes(tx->db);
-        if (f->held.n)
-            items[i]->status = end_attempt(tx, f->finish, &f->held, f->now_ms, &items[i]->err);
-        else
+        struct held held;
+        if (f->held.n) {
+            held_read(&f->held, &held);
+            items[i]->status = end_attempt(tx, f->finish, &held, f->now_ms, &items[i]->err);
+        } else {
             items[i]->status = finish_again(tx, f->finish, &items[i]->err);
+        }
         if (connection_failed(tx->db) || (items[i]->status != OK && connection_writes(tx->db) != writes)) {
             *err = items[i]->err;
             return items[i]->status;
@@ -203,7 +206,7 @@ static enum status lapse(struct tx *tx, void *opaque, struct error *err)
         return OK; /* a heartbeat came */
     CLEANUP(freep) char *reason = xasprintf("worker '%s' was lost", held.worker);
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_LAPSED, .reason = reason};
-    return end_attempt(tx, &f, &rows, d->now_ms, err);
+    return end_attempt(tx, &f, &held, d->now_ms, err);
 }
 
 /* A worker that is there, but does not end what runs for too long. */
@@ -220,7 +223,7 @@ static enum status overrun(struct tx *tx, void *opaque, struct error *err)
     char *reason = xasprintf("ran longer than its limit of %lld s, and its worker did not end it",
                              (long long)(held.max_ms / 1000));
     struct finish f = {.job = d->id, .attempt = d->attempt, .outcome = OUTCOME_FAILED, .reason = reason};
-    return end_attempt(tx, &f, &rows, d->now_ms, err);
+    return end_attempt(tx, &f, &held, d->now_ms, err);
 }
 
 static enum status wake(struct tx *tx, void *opaque, struct error *err)
