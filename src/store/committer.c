@@ -332,7 +332,7 @@ static void gather(struct committer *c)
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         before = c->n_waiting;
-        pthread_cond_timedwait(&c->wanted, &c->lock, &until);
+        pthread_cond_clockwait(&c->wanted, &c->lock, CLOCK_MONOTONIC, &until);
     }
     c->gathering = false;
 }
@@ -388,11 +388,7 @@ enum status committer_start(struct store *s, struct connection *writer, struct c
     c->locks_owners = s->driver->locks_rows;
     c->last = &c->first;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->wanted, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&c->wanted, NULL);
     int number = pthread_create(&c->thread, NULL, committer_main, c);
     if (number) {
         free(c);
