@@ -101,12 +101,19 @@ static void each_commit_is_there_for_others_however_large(void **state)
         commit_and_look(sizes[i], &total);
 }
 
+/* Most pages are written before their commit from here on. */
+static void shrink_cache(void)
+{
+    struct error err;
+    assert_ok(sql_run(writer, NULL, &err, "PRAGMA cache_size = 10", NULL, 0));
+}
+
 static void pages_that_leave_the_cache_before_the_commit_are_read_again(void **state)
 {
     (void)state;
     struct error err;
     int total = 0;
-    assert_ok(sql_run(writer, NULL, &err, "PRAGMA cache_size = 10", NULL, 0));
+    shrink_cache();
     commit_and_look(200, &total);
     assert_ok(connection_begin(writer, &err));
     for (int i = 0; i < 3; i++) /* each row again, in pages that were written in this transaction */
@@ -120,9 +127,8 @@ static void pages_that_leave_the_cache_before_the_commit_are_read_again(void **s
 static void what_is_rolled_back_leaves_nothing(void **state)
 {
     (void)state;
-    struct error err;
     int total = 0;
-    assert_ok(sql_run(writer, NULL, &err, "PRAGMA cache_size = 10", NULL, 0));
+    shrink_cache();
     commit_and_look(3, &total);
     for (int i = 0; i < 3; i++) {
         write_rows(500, false);
