@@ -40,3 +40,9 @@ enum status precision_check(enum precision precision, struct error *err)
                      "precision bf16 needs a processor with avx512_bf16, which this one has not; use "
                      "precision f32");
 }
+
+bool precision_has_amx(void)
+{
+    unsigned wanted = dnnl_cpu_isa_avx512_core_amx;
+    return (dnnl_get_effective_cpu_isa() & wanted) == wanted;
+}

@@ -22,4 +22,7 @@ bool precision_read(const char *text, enum precision *ret_precision);
  */
 enum status precision_check(enum precision precision, struct error *err);
 
+/* Does the processor multiply matrices of bf16 with AMX: 16 times the products of f32 in the same time. */
+bool precision_has_amx(void);
+
 #endif

@@ -18,7 +18,9 @@
 
 #include "engine/elementwise.h"
 #include "engine/layers/convolution_plain.h"
+#include "engine/layers/convolution_winograd.h"
 #include "engine/param_layout.h"
+#include "engine/precision.h"
 
 struct convolution {
     int n_spatial, group;
@@ -36,14 +38,16 @@ struct convolution {
     size_t kernels_scratch;      /* floats; behind them a part of a bottom, then of a top */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
+    bool takes_relu;
     float *factor, *add;    /* of the taken layers, for each output channel */
     uint64_t taken_version; /* of all that went into them */
     struct scaled_weights scaled;
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
-    bool is_plain;
+    bool is_plain, is_winograd;
     struct convolution_plain plain;
+    struct convolution_winograd winograd;
 };
 
 extern const struct layer_ops layer_deconvolution;
@@ -86,6 +90,7 @@ static enum status convolution_setup(struct layer *l, struct error *err)
     s->own_axes = axis == 1 && s->n_spatial > 0;
     s->group = (int)p->group;
     s->has_bias = p->bias_term;
+    s->type = s->top_type = dnnl_f32;
     s->n = shape_count_range(bottom, 0, axis);
     s->in = bottom->dim[axis];
     s->out = top->dim[axis];
@@ -350,13 +355,9 @@ static enum status plan_taken(struct layer *l, struct planner *p, const dnnl_mem
                               const dnnl_memory_desc_t *plain, struct error *err)
 {
     struct convolution *s = l->state;
-    size_t bytes = ((size_t)s->out + 16) * sizeof(float);
-    if (!s->n_taken)
-        return weights_copy_plan(&s->forward_weights, p, l->params[0], weights, plain, err);
-    s->factor = plan_keep(p, bytes);
-    s->add = plan_keep(p, bytes);
-    return s->is_direct ? weights_copy_plan(&s->forward_weights, p, l->params[0], weights, plain, err)
-                        : scaled_weights_plan(&s->scaled, p, l->params[0], weights, plain, err);
+    return !s->n_taken || s->is_direct
+               ? weights_copy_plan(&s->forward_weights, p, l->params[0], weights, plain, err)
+               : scaled_weights_plan(&s->scaled, p, l->params[0], weights, plain, err);
 }
 
 /* A layout that pd has of the weights; where it is that of one part, the layout of all. */
@@ -481,20 +482,30 @@ static void after_release(struct after *a)
 }
 
 /* What this layer takes over of those that follow. */
-static struct after take_over(struct convolution *s, struct planner *p)
+static void take_over(struct convolution *s, struct planner *p)
+{
+    size_t bytes = ((size_t)s->out + 16) * sizeof(float);
+    if (s->transposed)
+        return;
+    s->n_taken = s->own_axes ? plan_take_changes(p, s->taken) : 0;
+    if (s->n_taken) {
+        s->factor = plan_keep(p, bytes);
+        s->add = plan_keep(p, bytes);
+    }
+    s->takes_relu = plan_take_relu(p);
+}
+
+static struct after after_of(const struct convolution *s)
 {
     struct after after = {0};
     dnnl_post_ops_create(&after.all);
     dnnl_post_ops_create(&after.relu);
-    if (s->transposed)
-        return after;
-    s->n_taken = s->own_axes ? plan_take_changes(p, s->taken) : 0;
     if (s->n_taken) {
         dnnl_memory_desc_t each = by_channel_desc(s);
         dnnl_post_ops_append_binary(after.all, dnnl_binary_mul, &each);
         dnnl_post_ops_append_binary(after.all, dnnl_binary_add, &each);
     }
-    if (plan_take_relu(p)) {
+    if (s->takes_relu) {
         dnnl_post_ops_append_eltwise(after.all, 1, dnnl_eltwise_relu, 0, 0);
         dnnl_post_ops_append_eltwise(after.relu, 1, dnnl_eltwise_relu, 0, 0);
     }
@@ -520,6 +531,37 @@ static void plan_parts(struct convolution *s, struct planner *p)
     plan_scratch(p, (s->kernels_scratch + s->src_slice + s->dst_slice) * sizeof(float));
 }
 
+/*
+ * Is it done by our own Winograd's algorithm, where oneDNN has none; then the
+ * params are set.  It computes in f32: in a net of precision bf16 only 5 x 5
+ * kernels, of which it needs a sixth of the products, are faster so than
+ * directly, and not where there is AMX.
+ */
+static bool suits_own_winograd(const struct convolution *s, const struct planner *p,
+                               struct convolution_winograd_params *params)
+{
+    *params = (struct convolution_winograd_params){
+        .n = s->n,
+        .in = s->in,
+        .out = s->out,
+        .group = s->group,
+        .kernel = s->kernel[0],
+        .size = {s->size[0], s->size[1]},
+        .out_size = {s->out_size[0], s->out_size[1]},
+        .pad = {s->pad[0], s->pad[1]},
+        .wants_data = s->wants_data,
+        .wants_weights = s->wants_weights,
+        .wants_bias = s->wants_bias,
+        .relu = s->takes_relu,
+    };
+    bool suits = !s->transposed && s->own_axes && s->n_spatial == 2;
+    if (plan_is_bf16(p) ? s->kernel[0] < 5 || precision_has_amx() : suits_winograd(s, plan_is_training(p)))
+        suits = false;
+    for (int i = 0; suits && i < 2; i++)
+        suits = s->kernel[i] == s->kernel[0] && s->stride[i] == 1 && s->dilation[i] == 0;
+    return suits && convolution_winograd_suits(params);
+}
+
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
 {
     struct convolution *s = l->state;
@@ -528,7 +570,14 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
         convolution_plain_plan(&s->plain, l, p, s->transposed);
         return OK;
     }
-    CLEANUP(after_release) struct after after = take_over(s, p);
+    take_over(s, p);
+    struct convolution_winograd_params params;
+    s->is_winograd = suits_own_winograd(s, p, &params);
+    if (s->is_winograd) {
+        dnnl_memory_desc_t plain = weights_plain(s);
+        return convolution_winograd_plan(&s->winograd, &params, l, p, &plain, err);
+    }
+    CLEANUP(after_release) struct after after = after_of(s);
     CLEANUP(choice_release) struct choice c = {0};
     TRY(choose(l, p, &after, &c, err));
     TRY(plan_forward(l, p, &c, err));
@@ -564,14 +613,16 @@ static void renew_taken(struct layer *l)
     if (version == s->taken_version)
         return;
     s->taken_version = version;
-    bool into_weights = !s->is_direct;
+    bool into_weights = s->is_winograd || !s->is_direct;
     for (dnnl_dim_t c = 0; c < s->out; c++) {
         s->factor[c] = 1;
         s->add[c] = into_weights && s->has_bias ? l->params[1]->data[c] : 0;
     }
     for (int i = 0; i < s->n_taken; i++)
         s->taken[i]->ops->fold(s->taken[i], s->factor, s->add);
-    if (into_weights)
+    if (s->is_winograd)
+        convolution_winograd_renew(&s->winograd, l, s->factor);
+    else if (into_weights)
         scaled_weights_renew(&s->scaled, l->params[0], s->factor, (size_t)s->out, l->scratch);
 }
 
@@ -641,6 +692,10 @@ static enum status convolution_forward(struct layer *l, struct error *err)
     const float *bias = s->has_bias ? l->params[1]->data : NULL, *weights;
     if (s->n_taken)
         renew_taken(l);
+    if (s->is_winograd) {
+        convolution_winograd_forward(&s->winograd, l, s->n_taken ? s->add : bias);
+        return OK;
+    }
     if (s->n_taken && !s->is_direct) {
         weights = s->scaled.copy;
         bias = s->add;
@@ -681,6 +736,10 @@ static void convolution_backward(struct layer *l)
         convolution_plain_backward(&s->plain, l);
         return;
     }
+    if (s->is_winograd) {
+        convolution_winograd_backward(&s->winograd, l);
+        return;
+    }
     for (int i = 0; i < l->n_bottoms; i++)
         add_weights_gradient(l, i);
     for (int i = 0; i < l->n_bottoms; i++) {
@@ -699,6 +758,7 @@ static void convolution_backward(struct layer *l)
 static void convolution_release(struct layer *l)
 {
     struct convolution *s = l->state;
+    convolution_winograd_release(&s->winograd);
     kernel_release(&s->forward);
     kernel_release(&s->backward_data);
     kernel_release(&s->backward_weights);

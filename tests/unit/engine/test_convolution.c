@@ -12,11 +12,17 @@ struct row {
 static const struct row rows[] = {
     {"3x3", 2, 3, 5, 1, {7, 6}, {3, 3}, {1, 1}, {1, 1}, 1},
     {"LeNet conv1", 2, 1, 20, 1, {28, 28}, {5, 5}, {1, 1}, {0, 0}, 1},
-    {"LeNet conv2", 2, 20, 50, 1, {12, 12}, {5, 5}, {1, 1}, {0, 0}, 1},
+    {"LeNet conv2, few images", 2, 20, 50, 1, {12, 12}, {5, 5}, {1, 1}, {0, 0}, 1},
+    {"LeNet conv2", 5, 20, 50, 1, {12, 12}, {5, 5}, {1, 1}, {0, 0}, 1},
     {"CIFAR conv1 in blocks", 2, 3, 32, 1, {12, 12}, {5, 5}, {1, 1}, {2, 2}, 1},
     {"blocks of 16", 2, 32, 48, 1, {9, 9}, {3, 3}, {1, 1}, {1, 1}, 1},
     {"blocks of 16, stride 2", 2, 16, 32, 1, {9, 8}, {3, 3}, {2, 2}, {1, 1}, 1},
-    {"AlexNet conv2, smaller", 1, 32, 64, 2, {9, 9}, {5, 5}, {1, 1}, {2, 2}, 1},
+    {"AlexNet conv2, smaller", 2, 32, 64, 2, {9, 9}, {5, 5}, {1, 1}, {2, 2}, 1},
+    {"5x5 in groups of 20, channels last", 2, 60, 75, 3, {11, 10}, {5, 5}, {1, 1}, {2, 2}, 1},
+    {"5x5, more tiles than are done at a time", 1, 17, 19, 1, {45, 50}, {5, 5}, {1, 1}, {2, 2}, 1},
+    {"5x5, other pads", 9, 16, 16, 1, {6, 4}, {5, 5}, {1, 1}, {7, 1}, 1},
+    {"3x3 where channels do not fill blocks", 3, 20, 50, 1, {13, 14}, {3, 3}, {1, 1}, {1, 1}, 1},
+    {"3x3 in groups, overhanging", 4, 48, 51, 3, {8, 7}, {3, 3}, {1, 1}, {0, 2}, 1},
     {"large groups, one after the other", 3, 128, 192, 2, {7, 6}, {3, 3}, {1, 1}, {1, 1}, 1},
     {"three of them, without padding", 2, 192, 192, 3, {9, 6}, {3, 3}, {1, 1}, {0, 0}, 1},
     {"groups of 10", 2, 20, 20, 2, {6, 6}, {3, 3}, {1, 1}, {1, 1}, 1},
@@ -46,9 +52,8 @@ static char *prototxt_of(const struct row *r)
         r->stride[1], r->pad[0], r->pad[1], r->dilation);
 }
 
-static void all_directions_agree_with_the_formula(void **state)
+static void agree_with_the_formula(int threads)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         const struct row *r = &rows[i];
         struct plain_convolution c = {
@@ -67,7 +72,8 @@ static void all_directions_agree_with_the_formula(void **state)
         int64_t nw = (int64_t)c.out * (c.in / c.group) * plain_volume(c.kernel);
 
         CLEANUP(freep) char *text = prototxt_of(r);
-        CLEANUP(net_freep) struct net *net = net_from_text(text);
+        const struct net_options options = {.threads = threads, .seed = 1, .keep_blobs = true};
+        CLEANUP(net_freep) struct net *net = net_from_text_with(text, &options, CAFFE__PHASE__TRAIN);
         struct error err;
         fill_inputs(net, i, -1, 1);
         CLEANUP(freep) float *dy = plain_zeros(ny);
@@ -93,10 +99,17 @@ static void all_directions_agree_with_the_formula(void **state)
             fmax(fmax(largest_difference(got_y, y, ny), largest_difference(got_dx, dx, nx)),
                  fmax(largest_difference(got_dw, dw, nw), largest_difference(got_db, db, c.out)));
         if (!(worst < 2e-5))
-            fail_msg("%s: y %g, dx %g, dw %g, db %g", r->name, largest_difference(got_y, y, ny),
-                     largest_difference(got_dx, dx, nx), largest_difference(got_dw, dw, nw),
-                     largest_difference(got_db, db, c.out));
+            fail_msg("%s, %d threads: y %g, dx %g, dw %g, db %g", r->name, threads,
+                     largest_difference(got_y, y, ny), largest_difference(got_dx, dx, nx),
+                     largest_difference(got_dw, dw, nw), largest_difference(got_db, db, c.out));
     }
+}
+
+static void all_directions_agree_with_the_formula(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++)
+        agree_with_the_formula(threads);
 }
 
 static void gradients_are_those_of_finite_differences(void **state)
@@ -143,24 +156,100 @@ static void gradients_are_those_of_finite_differences(void **state)
 static void two_bottoms_add_their_gradients_to_the_same_weights(void **state)
 {
     (void)state;
-    const struct gradient_check check = {
-        .prototxt =
-            "force_backward: true\n"
-            "layer { name: 'in' type: 'Input' top: 'a' top: 'b'\n"
-            "  input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }\n"
-            "layer { name: 'c' type: 'Convolution' bottom: 'a' bottom: 'b' top: 'y' top: 'z'\n"
-            "  loss_weight: 1 loss_weight: 1\n"
-            "  convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: 'gaussian' } } }",
-        .low = -1,
-        .high = 1,
+    const struct gradient_check checks[] = {
+        {.prototxt =
+             "force_backward: true\n"
+             "layer { name: 'in' type: 'Input' top: 'a' top: 'b'\n"
+             "  input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }\n"
+             "layer { name: 'c' type: 'Convolution' bottom: 'a' bottom: 'b' top: 'y' top: 'z'\n"
+             "  loss_weight: 1 loss_weight: 1\n"
+             "  convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: 'gaussian' } } }",
+         .low = -1,
+         .high = 1},
+        {.prototxt =
+             "force_backward: true\n"
+             "layer { name: 'in' type: 'Input' top: 'a' top: 'b'\n"
+             "  input_param { shape { dim: 16 dim: 16 dim: 2 dim: 1 } } }\n"
+             "layer { name: 'c' type: 'Convolution' bottom: 'a' bottom: 'b' top: 'y' top: 'z'\n"
+             "  loss_weight: 1 loss_weight: 1\n"
+             "  convolution_param { num_output: 16 kernel_size: 5 pad: 2 weight_filler { type: 'xavier' } } }",
+         .low = -1,
+         .high = 1},
     };
-    gradient_check(&check);
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+        gradient_check(&checks[i]);
+}
+
+/* Of a 5x5 convolution, one part at a time: what is not learned is not touched, and the rest is the same. */
+static void parts_that_are_not_learned_leave_the_others_as_they_are(void **state)
+{
+    (void)state;
+    static const char *const text =
+        "force_backward: true\n"
+        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 4 dim: 16 dim: 8 dim: 8 } } }\n"
+        "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1\n"
+        "  param { lr_mult: %d } param { lr_mult: %d } propagate_down: %s\n"
+        "  convolution_param { num_output: 20 kernel_size: 5 pad: 2 weight_filler { type: 'xavier' } } }";
+    float *wanted[2] = {NULL};
+    for (int part = 0; part < 4; part++) {
+        CLEANUP(freep)
+        char *this_text =
+            xasprintf(text, part == 0 || part == 1, part == 0 || part == 2, part == 1 ? "false" : "true");
+        CLEANUP(net_freep) struct net *net = net_from_text(this_text);
+        struct error err;
+        fill_inputs(net, 1, -1, 1);
+        assert_ok(net_forward(net, NULL, &err));
+        net_clear_diffs(net);
+        net_backward(net);
+        for (int p = 0; p < 2; p++) {
+            int64_t n = shape_count(&net_def(net)->params[p].shape);
+            CLEANUP(freep) float *got = param_diffs(net, p);
+            if (part == 0)
+                wanted[p] = TAKE(got);
+            else if (part == p + 1)
+                assert_memory_equal(got, wanted[p], (size_t)n * sizeof(float));
+            else
+                for (int64_t j = 0; j < n; j++)
+                    assert_true(got[j] == 0);
+        }
+    }
+    free(wanted[0]);
+    free(wanted[1]);
+}
+
+/* Its weights lie with the output channel last, as no kernel of oneDNN wants them. */
+static void winograds_algorithm_is_used_where_it_is_faster(void **state)
+{
+    (void)state;
+    static const struct {
+        struct row row;
+        bool is_used;
+    } cases[] = {
+        {{"5x5", 4, 16, 20, 1, {8, 8}, {5, 5}, {1, 1}, {2, 2}, 1}, true},
+        {{"5x5 in groups", 4, 32, 40, 2, {8, 8}, {5, 5}, {1, 1}, {2, 2}, 1}, true},
+        {{"5x5, few channels", 4, 15, 20, 1, {8, 8}, {5, 5}, {1, 1}, {2, 2}, 1}, false},
+        {{"5x5, many weights", 4, 256, 272, 1, {8, 8}, {5, 5}, {1, 1}, {2, 2}, 1}, false},
+        {{"5x5, few tiles", 3, 16, 20, 1, {8, 8}, {5, 5}, {1, 1}, {2, 2}, 1}, false},
+        {{"5x5, stride 2", 9, 16, 20, 1, {8, 8}, {5, 5}, {2, 2}, {2, 2}, 1}, false},
+        {{"5x3", 4, 16, 20, 1, {8, 8}, {5, 3}, {1, 1}, {2, 2}, 1}, false},
+        {{"3x3", 4, 20, 32, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, 1}, true},
+        {{"3x3 of oneDNN", 4, 16, 32, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, 1}, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(freep) char *text = prototxt_of(&cases[i].row);
+        CLEANUP(net_freep) struct net *net = net_from_text(text);
+        const dnnl_memory_desc_t *weights = &net_param(net, 0)->desc;
+        bool is_output_last = weights->format_desc.blocking.strides[weights->ndims - 4] == 1 &&
+                              weights->format_desc.blocking.inner_nblks == 0;
+        if (is_output_last != cases[i].is_used)
+            fail_msg("%s: %d", cases[i].row.name, is_output_last);
+    }
 }
 
 static void a_second_backward_adds_to_the_gradient(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 12; i++) {
         CLEANUP(freep) char *text = prototxt_of(&rows[i]);
         CLEANUP(net_freep) struct net *net = net_from_text(text);
         struct error err;
@@ -184,6 +273,8 @@ int main(void)
         cmocka_unit_test(all_directions_agree_with_the_formula),
         cmocka_unit_test(gradients_are_those_of_finite_differences),
         cmocka_unit_test(two_bottoms_add_their_gradients_to_the_same_weights),
+        cmocka_unit_test(parts_that_are_not_learned_leave_the_others_as_they_are),
+        cmocka_unit_test(winograds_algorithm_is_used_where_it_is_faster),
         cmocka_unit_test(a_second_backward_adds_to_the_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,16 +104,47 @@ static void add_bias(const struct trial *t, int channels, const float *bias, flo
 
 /* ---- Convolution and Deconvolution ---- */
 
-static void try_convolution(bool transposed)
+struct settings {
+    int n, group, in, out, kernel[2], stride[2], pad[2], dilation, size[2];
+};
+
+static struct settings draw_settings(void)
 {
-    int group = draw(0, 2) ? 1 : draw(2, 4), in = draw_channels(), out = draw_channels();
-    if (group > 1) {
-        in = group * draw(1, 3) * (draw(0, 1) ? 1 : 8);
-        out = group * draw(1, 3) * (draw(0, 1) ? 1 : 8);
+    struct settings s = {.group = draw(0, 2) ? 1 : draw(2, 4), .in = draw_channels(), .out = draw_channels()};
+    if (s.group > 1) {
+        s.in = s.group * draw(1, 3) * (draw(0, 1) ? 1 : 8);
+        s.out = s.group * draw(1, 3) * (draw(0, 1) ? 1 : 8);
     }
-    int kernel[2] = {draw(1, 4), draw(1, 4)}, stride[2] = {draw(1, 3), draw(1, 3)};
-    int pad[2] = {draw(0, kernel[0] - 1), draw(0, kernel[1] - 1)}, dilation = draw(0, 2) ? 1 : 2;
-    int size[2] = {draw(7, 10), draw(7, 10)};
+    for (int i = 0; i < 2; i++) {
+        s.kernel[i] = draw(1, 4);
+        s.stride[i] = draw(1, 3);
+        s.pad[i] = draw(0, s.kernel[i] - 1);
+        s.size[i] = draw(7, 10);
+    }
+    s.dilation = draw(0, 2) ? 1 : 2;
+    s.n = draw(1, 3);
+    return s;
+}
+
+/* What is done by Winograd's algorithm. */
+static struct settings draw_winograd(void)
+{
+    struct settings s = {.n = draw(6, 9), .group = draw(1, 2), .stride = {1, 1}, .dilation = 1};
+    int kernel = draw(0, 2) ? 5 : 3;
+    s.in = s.group * (draw(0, 1) ? draw(16, 37) : 16 * draw(1, 2));
+    s.out = s.group * (draw(0, 1) ? draw(16, 37) : 16 * draw(1, 2));
+    for (int i = 0; i < 2; i++) {
+        s.kernel[i] = kernel;
+        s.pad[i] = draw(0, kernel);
+        s.size[i] = draw(9, 12);
+    }
+    return s;
+}
+
+static void try_convolution(struct settings s, bool transposed)
+{
+    const int group = s.group, in = s.in, out = s.out, dilation = s.dilation;
+    const int *kernel = s.kernel, *stride = s.stride, *pad = s.pad, *size = s.size;
     CLEANUP(freep)
     char *layer =
         xasprintf("type: '%s' convolution_param { num_output: %d group: %d kernel_h: %d kernel_w: %d\n"
@@ -121,7 +152,7 @@ static void try_convolution(bool transposed)
                   "  weight_filler { type: 'gaussian' std: 0.3 } bias_filler { type: 'gaussian' } }",
                   transposed ? "Deconvolution" : "Convolution", out, group, kernel[0], kernel[1], stride[0],
                   stride[1], pad[0], pad[1], dilation);
-    CLEANUP(trial_release) struct trial t = run_trial(draw(1, 3), in, size[0], size[1], layer);
+    CLEANUP(trial_release) struct trial t = run_trial(s.n, in, size[0], size[1], layer);
     int param = first_param(&t);
     CLEANUP(freep) float *w = param_values(t.net, param), *b = param_values(t.net, param + 1);
     CLEANUP(freep) float *dw = param_diffs(t.net, param), *db = param_diffs(t.net, param + 1);
@@ -165,14 +196,21 @@ static void convolutions(void **state)
 {
     (void)state;
     for (int i = 0; i < DRAWS; i++)
-        try_convolution(false);
+        try_convolution(draw_settings(), false);
+}
+
+static void convolutions_by_winograds_algorithm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < DRAWS / 2; i++)
+        try_convolution(draw_winograd(), false);
 }
 
 static void deconvolutions(void **state)
 {
     (void)state;
     for (int i = 0; i < DRAWS; i++)
-        try_convolution(true);
+        try_convolution(draw_settings(), true);
 }
 
 /* ---- InnerProduct ---- */
@@ -440,7 +478,7 @@ static void predictions(void **state)
     for (int i = 0; i < DRAWS; i++) {
         bool in_place = draw(0, 1), is_rectified = draw(0, 1);
         const char *norm = in_place ? "a" : "b", *scaled = in_place ? "a" : "c";
-        int kernel = 1 + 2 * draw(0, 1), n = draw(1, 8), from = draw_channels(), to = draw_channels();
+        int kernel = 1 + 2 * draw(0, 2), n = draw(1, 8), from = draw_channels(), to = draw_channels();
         CLEANUP(freep)
         char *text = xasprintf(
             "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: %d dim: %d dim: %d dim: %d } } }\n"
@@ -488,6 +526,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(convolutions, seed),
+        cmocka_unit_test_setup(convolutions_by_winograds_algorithm, seed),
         cmocka_unit_test_setup(deconvolutions, seed),
         cmocka_unit_test_setup(inner_products, seed),
         cmocka_unit_test_setup(poolings, seed),

@@ -1,0 +1,64 @@
+/*
+ * winograd.h - Winograd's algorithm for kernels of 3 x 3 and of 5 x 5 that
+ * move by one: the transforms of F(6x6, 3x3) and F(4x4, 5x5).
+ *
+ * A tile is 6 x 6 or 4 x 4 outputs and the 8 x 8 inputs that they see.  With
+ * x the inputs, w the kernel and y the outputs of one tile, . element by
+ * element, summed over the input channels:
+ *
+ *   y = A^T ((G w G^T) . (B^T x B)) A
+ *
+ * 64 products instead of 324 or 400.  Over channels and tiles the middle is
+ * 64 multiplications of matrices.  Gradients go the same way back:
+ *
+ *   dx = B ((G w G^T) . (A dy A^T)) B^T
+ *   dw = G^T ((B^T x B) . (A dy A^T)) G
+ *
+ * A, B and G interpolate at 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.  In
+ * single precision the largest error is about 7e-6 of the largest output (32
+ * channels).
+ * Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural
+ * Networks", 2015; Toom and Cook's construction.
+ *
+ * Channels lie side by side, in images (channels last, or in blocks) as in
+ * the transformed numbers.
+ */
+#ifndef ET_WINOGRAD_H
+#define ET_WINOGRAD_H
+
+#include <stddef.h>
+
+enum { WINOGRAD_IN = 8, WINOGRAD_PRODUCTS = 64 };
+
+/* A square of an image.  What lies outside of [top, bottom) x [left, right) is read as 0 and not written. */
+struct winograd_tile {
+    float *at;         /* where the square's first pixel is, or would be */
+    size_t row, pixel; /* floats from one to the next */
+    int top, bottom, left, right;
+};
+
+/*
+ * Of n channels of one tile, at most `lanes`.  There are 64 products, `step`
+ * floats apart.  each: what there is for each channel, or NULL.
+ */
+typedef void winograd_transform(const struct winograd_tile *tile, size_t n, float *products, size_t step,
+                                float *each);
+
+struct winograd_transforms {
+    size_t lanes;
+    int kernel, outs;                /* 3 and 6, or 5 and 4 */
+    winograd_transform *in;          /* reads 8 x 8 pixels: B^T x B */
+    winograd_transform *in_diff;     /* adds B m B^T to 8 x 8 pixels */
+    winograd_transform *out;         /* writes outs x outs pixels: A^T m A, and each one's bias */
+    winograd_transform *out_or_zero; /* the same, 0 where that is less */
+    winograd_transform *out_diff; /* reads outs x outs pixels: A dy A^T; adds the pixels to each one's sum */
+    /* G w G^T of n kernels: element k of kernel i at kernels[k * n + i], product k at products[k * n + i]. */
+    void (*kernels)(const float *kernels, size_t n, float *products);
+    /* G^T m G, likewise. */
+    void (*kernels_diff)(const float *products, size_t n, float *kernels);
+};
+
+/* For kernels of this size; NULL: it is neither 3 nor 5. */
+const struct winograd_transforms *winograd_transforms(int kernel);
+
+#endif

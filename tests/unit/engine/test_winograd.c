@@ -1,0 +1,231 @@
+/* The transforms of each kind of vector that this processor has, against the formulas they stand for. */
+#include <math.h>
+
+#include "engine/winograd/transforms.h"
+#include "gradient_check.h"
+
+enum { IN = WINOGRAD_IN, PRODUCTS = WINOGRAD_PRODUCTS, LANES_MAX = 16, STEP = LANES_MAX + 1 };
+
+/* The numbers of a tile, of which some may be outside of its image: those are NAN. */
+struct square {
+    struct winograd_tile tile;
+    float numbers[(IN + 2) * IN * LANES_MAX];
+};
+
+static float *number(struct square *s, int i, int j, size_t lane)
+{
+    return s->tile.at + (size_t)i * s->tile.row + (size_t)j * s->tile.pixel + lane;
+}
+
+static bool is_inside(const struct winograd_tile *tile, int i, int j)
+{
+    return i >= tile->top && i < tile->bottom && j >= tile->left && j < tile->right;
+}
+
+static void square_fill(struct square *s, const int inside[4], int size, size_t n, uint64_t seed)
+{
+    s->tile = (struct winograd_tile){
+        .at = s->numbers,
+        .row = IN * n + 3,
+        .pixel = n,
+        .top = inside[0],
+        .bottom = inside[1] < size ? inside[1] : size,
+        .left = inside[2],
+        .right = inside[3] < size ? inside[3] : size,
+    };
+    fill_random(seed, -1, 1, ARRAY_SIZE(s->numbers), s->numbers);
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++)
+            for (size_t c = 0; c < n && !is_inside(&s->tile, i, j); c++)
+                *number(s, i, j, c) = NAN;
+}
+
+static double value(struct square *s, int i, int j, size_t lane)
+{
+    return is_inside(&s->tile, i, j) ? *number(s, i, j, lane) : 0;
+}
+
+static void multiply(const float *a, const float *b, size_t n, float *ret)
+{
+    for (size_t k = 0; k < PRODUCTS; k++)
+        for (size_t c = 0; c < n; c++)
+            ret[k * STEP + c] = a[k * STEP + c] * b[k * STEP + c];
+}
+
+/* One tile of one kind: n channels, each by a kernel of its own. */
+struct trial {
+    const struct winograd_transforms *t;
+    size_t n;
+    struct square x, y;
+    float kernels[25 * LANES_MAX], products[PRODUCTS * LANES_MAX];
+    float kernels_at_step[PRODUCTS * STEP], in[PRODUCTS * STEP], out[PRODUCTS * STEP];
+};
+
+static void trial_start(struct trial *r, const int inside[4], uint64_t seed)
+{
+    square_fill(&r->x, inside, IN, r->n, seed);
+    square_fill(&r->y, inside, r->t->outs, r->n, seed + 1);
+    fill_random(seed + 2, -1, 1, ARRAY_SIZE(r->kernels), r->kernels);
+    r->t->kernels(r->kernels, r->n, r->products);
+    for (size_t k = 0; k < PRODUCTS; k++)
+        memcpy(r->kernels_at_step + k * STEP, r->products + k * r->n, r->n * sizeof(float));
+    r->t->in(&r->x.tile, r->n, r->in, STEP, NULL);
+}
+
+static double weight(const struct trial *r, int i, int j, size_t c)
+{
+    return r->kernels[(size_t)(i * r->t->kernel + j) * r->n + c];
+}
+
+static void close_to(double got, double wanted)
+{
+    if (!(fabs(got - wanted) <= 5e-5))
+        fail_msg("%g instead of %g", got, wanted);
+}
+
+static void outputs_are_right(struct trial *r)
+{
+    float bias[LANES_MAX];
+    fill_random(9, -1, 1, LANES_MAX, bias);
+    for (int variant = 0; variant < 3; variant++) {
+        struct square y = r->y;
+        y.tile.at = y.numbers;
+        multiply(r->in, r->kernels_at_step, r->n, r->out);
+        (variant == 2 ? r->t->out_or_zero : r->t->out)(&y.tile, r->n, r->out, STEP, variant ? bias : NULL);
+        for (int i = 0; i < r->t->outs; i++)
+            for (int j = 0; j < r->t->outs; j++)
+                for (size_t c = 0; c < r->n; c++) {
+                    double sum = variant ? bias[c] : 0;
+                    for (int p = 0; p < r->t->kernel; p++)
+                        for (int q = 0; q < r->t->kernel; q++)
+                            sum += weight(r, p, q, c) * value(&r->x, i + p, j + q, c);
+                    if (is_inside(&y.tile, i, j))
+                        close_to(*number(&y, i, j, c), variant == 2 ? fmax(sum, 0) : sum);
+                    else
+                        assert_true(isnan(*number(&y, i, j, c)));
+                }
+        assert_memory_equal(y.numbers + IN * y.tile.row, r->y.numbers + IN * y.tile.row,
+                            2 * sizeof(float)); /* behind it */
+    }
+}
+
+static void gradients_are_right(struct trial *r)
+{
+    float sum[LANES_MAX], kernels[25 * LANES_MAX];
+    fill_random(8, -1, 1, LANES_MAX, sum);
+    struct square dx = r->x;
+    dx.tile.at = dx.numbers;
+    double wanted_sum[LANES_MAX];
+    for (size_t c = 0; c < r->n; c++)
+        wanted_sum[c] = sum[c];
+    r->t->out_diff(&r->y.tile, r->n, r->out, STEP, sum);
+    multiply(r->out, r->kernels_at_step, r->n, r->kernels_at_step);
+    r->t->in_diff(&dx.tile, r->n, r->kernels_at_step, STEP, NULL);
+    multiply(r->in, r->out, r->n, r->in);
+    for (size_t k = 0; k < PRODUCTS; k++)
+        memcpy(r->products + k * r->n, r->in + k * STEP, r->n * sizeof(float));
+    r->t->kernels_diff(r->products, r->n, kernels);
+    int outs = r->t->outs, size = r->t->kernel;
+    for (size_t c = 0; c < r->n; c++) {
+        double dw[5][5] = {{0}}, wanted[IN][IN];
+        for (int i = 0; i < IN; i++)
+            for (int j = 0; j < IN; j++)
+                wanted[i][j] = value(&r->x, i, j, c);
+        for (int i = 0; i < outs; i++)
+            for (int j = 0; j < outs; j++) {
+                double dy = value(&r->y, i, j, c);
+                wanted_sum[c] += dy;
+                for (int p = 0; p < size; p++)
+                    for (int q = 0; q < size; q++) {
+                        dw[p][q] += dy * value(&r->x, i + p, j + q, c);
+                        wanted[i + p][j + q] += dy * weight(r, p, q, c);
+                    }
+            }
+        for (int i = 0; i < IN; i++)
+            for (int j = 0; j < IN; j++)
+                if (is_inside(&dx.tile, i, j))
+                    close_to(*number(&dx, i, j, c), wanted[i][j]);
+                else
+                    assert_true(isnan(*number(&dx, i, j, c)));
+        for (int p = 0; p < size; p++)
+            for (int q = 0; q < size; q++)
+                close_to(kernels[(size_t)(p * size + q) * r->n + c], dw[p][q]);
+        close_to(sum[c], wanted_sum[c]);
+    }
+}
+
+static void try_all(const struct winograd_transforms kinds[2])
+{
+    static const int inside[][4] = {{0, IN, 0, IN}, {0, 3, 2, IN}, {2, 5, 0, 1}, {4, 4, 0, IN}};
+    for (int k = 0; k < 2; k++)
+        for (size_t n = 1; n <= kinds[k].lanes; n++)
+            for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
+                struct trial r = {.t = &kinds[k], .n = n};
+                trial_start(&r, inside[i], 100 * i + n);
+                outputs_are_right(&r);
+                gradients_are_right(&r);
+            }
+}
+
+static void of_every_processor(void **state)
+{
+    (void)state;
+    try_all(winograd_any);
+}
+
+#ifdef __x86_64__
+static void with_avx2(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        skip();
+    try_all(winograd_avx2);
+}
+
+static void with_avx512(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
+        !__builtin_cpu_supports("avx512dq"))
+        skip();
+    try_all(winograd_avx512);
+}
+#endif
+
+static void a_longer_row_of_kernels_is_each_of_them(void **state)
+{
+    (void)state;
+    enum { N = 3 * LANES_MAX + 5 };
+    static float kernels[25 * N], products[PRODUCTS * N], back[25 * N], one[25], one_product[PRODUCTS];
+    for (int size = 3; size <= 5; size += 2) {
+        const struct winograd_transforms *t = winograd_transforms(size);
+        fill_random(7, -1, 1, ARRAY_SIZE(kernels), kernels);
+        t->kernels(kernels, N, products);
+        t->kernels_diff(products, N, back);
+        for (size_t c = 0; c < N; c++) {
+            float one_back[25];
+            for (int k = 0; k < size * size; k++)
+                one[k] = kernels[(size_t)k * N + c];
+            t->kernels(one, 1, one_product);
+            t->kernels_diff(one_product, 1, one_back);
+            for (size_t k = 0; k < PRODUCTS; k++)
+                close_to(products[k * N + c], one_product[k]);
+            for (int k = 0; k < size * size; k++)
+                close_to(back[(size_t)k * N + c], one_back[k]);
+        }
+    }
+    assert_null(winograd_transforms(4));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_every_processor),
+#ifdef __x86_64__
+        cmocka_unit_test(with_avx2),
+        cmocka_unit_test(with_avx512),
+#endif
+        cmocka_unit_test(a_longer_row_of_kernels_is_each_of_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
