@@ -157,16 +157,17 @@ static enum status plan_workers(struct convolution_winograd *w, struct convoluti
 }
 
 /*
- * Enough for multiplications that are worth their call, few enough for a
- * thread's caches, and about as many the last time.  An odd number: the 64
- * products of a tile lie that many rows apart, and would meet in a few sets
- * of the caches.
+ * Few, so that a thread's products stay in its caches, but enough to be worth
+ * going through all kernels for them: their products take twice the memory of
+ * the kernels'.  An odd number: the 64 products of a tile lie that many rows
+ * apart, and would meet in a few sets of the caches.
  */
 static size_t tiles_at_a_time(const struct convolution_winograd *w)
 {
-    enum { FEW = 15, MANY = 63, CACHE_BYTES = 3 << 20 };
+    enum { FEW = 15, MANY = 63, CACHE_BYTES = 512 << 10 };
     size_t tile = WINOGRAD_PRODUCTS * (w->in.group_channels + w->out.group_channels) * sizeof(float);
-    size_t most = MAX(FEW, MIN(MANY, CACHE_BYTES / tile)), threads = (size_t)omp_get_max_threads();
+    size_t bytes = MAX(2 * products_each(w) * sizeof(float), CACHE_BYTES);
+    size_t most = MAX(FEW, MIN(MANY, bytes / tile)), threads = (size_t)omp_get_max_threads();
     size_t each = (w->n * tiles_each(w) + threads - 1) / threads;
     size_t times = (each + most - 1) / most;
     return (each + times - 1) / times | 1;
