@@ -530,11 +530,7 @@ enum status http_new(const struct http_options *options, struct http_server **re
     s->options = *options;
     s->options.listen = xstrdup(options->listen);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&s->changed, NULL);
     int fd = -1;
     enum status status = listen_on(options->listen, &fd, err);
     s->acceptor = acceptor_new(&(struct acceptor_options){
@@ -583,12 +579,6 @@ void http_quiesce(struct http_server *s)
     acceptor_stop(s->acceptor);
 }
 
-static void wait_until(struct http_server *s, int64_t at_ms)
-{
-    struct timespec at = {.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000};
-    pthread_cond_timedwait(&s->changed, &s->lock, &at);
-}
-
 bool http_stop(struct http_server *s, int64_t grace_ms)
 {
     http_quiesce(s);
@@ -600,7 +590,7 @@ bool http_stop(struct http_server *s, int64_t grace_ms)
             peers_cut(s->peers);
             cut = true;
         }
-        wait_until(s, cut ? end_ms : cut_ms);
+        clock_wait(&s->changed, &s->lock, cut ? end_ms : cut_ms);
     }
     s->closing = s->n_suspended == 0;
     bool closing = s->closing;

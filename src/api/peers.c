@@ -73,8 +73,7 @@ static void *watch(void *context)
     while (!ps->ending) {
         int64_t now_ms = clock_monotonic_ms();
         if (now_ms < next_ms) {
-            struct timespec at = {.tv_sec = next_ms / 1000, .tv_nsec = next_ms % 1000 * 1000000};
-            pthread_cond_timedwait(&ps->ended, &ps->lock, &at);
+            clock_wait(&ps->ended, &ps->lock, next_ms);
             continue;
         }
         for (struct peer *c = ps->list; c; c = c->next)
@@ -95,11 +94,7 @@ enum status peers_new(int64_t head_ms, int64_t body_window_ms, int64_t body_rate
     ps->body_rate = body_rate;
     ps->tick_ms = MAX((int64_t)20, MIN((int64_t)1000, MIN(head_ms, body_window_ms) / 4));
     pthread_mutex_init(&ps->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&ps->ended, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&ps->ended, NULL);
     if (pthread_create(&ps->thread, NULL, watch, ps)) {
         free(ps);
         return error_set(err, FAILED, "cannot start a thread");

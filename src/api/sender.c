@@ -1,11 +1,9 @@
 #include "api/sender.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -109,10 +107,8 @@ static uint64_t wakes_now(struct sender *s)
 static void wait_for_work(struct sender *s, uint64_t wakes, int64_t wait_ms)
 {
     int64_t until_ms = clock_monotonic_ms() + MAX(wait_ms, (int64_t)1);
-    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (until_ms % 1000) * 1000000L};
     pthread_mutex_lock(&s->lock);
-    while (!atomic_load(&s->stopping) && s->wakes == wakes &&
-           pthread_cond_clockwait(&s->changed, &s->lock, CLOCK_MONOTONIC, &at) != ETIMEDOUT)
+    while (!atomic_load(&s->stopping) && s->wakes == wakes && clock_wait(&s->changed, &s->lock, until_ms))
         ;
     pthread_mutex_unlock(&s->lock);
 }

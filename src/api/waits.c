@@ -99,8 +99,7 @@ static void *waits_thread(void *context)
     while (!w->freeing) {
         int64_t now_ms = clock_monotonic_ms();
         if (now_ms < w->next_ms) {
-            struct timespec at = {.tv_sec = w->next_ms / 1000, .tv_nsec = w->next_ms % 1000 * 1000000};
-            pthread_cond_timedwait(&w->earlier, &w->lock, &at);
+            clock_wait(&w->earlier, &w->lock, w->next_ms);
             continue;
         }
         look(w, now_ms);
@@ -113,11 +112,7 @@ enum status waits_new(struct waits **ret_waits, struct error *err)
 {
     struct waits *w = xcalloc(1, sizeof(*w));
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->earlier, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&w->earlier, NULL);
     if (pthread_create(&w->thread, NULL, waits_thread, w)) {
         free(w);
         return error_set(err, FAILED, "cannot start a thread");

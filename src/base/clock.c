@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,13 @@ static int64_t read_ms(clockid_t id)
 int64_t clock_now_ms(void)
 {
     return read_ms(CLOCK_REALTIME) + clock_correction_ms();
+}
+
+bool clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t until_monotonic_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_monotonic_ms / 1000),
+                             .tv_nsec = until_monotonic_ms % 1000 * 1000000};
+    return pthread_cond_clockwait(condition, lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
 }
 
 void clock_correct(int64_t by_ms)

@@ -2,10 +2,15 @@
 #ifndef ET_CLOCK_H
 #define ET_CLOCK_H
 
+#include <pthread.h>
+
 #include "base/base.h"
 
 int64_t clock_now_ms(void);       /* since 1970, UTC, with all corrections */
 int64_t clock_monotonic_ms(void); /* for measuring and waiting; arbitrary origin */
+
+/* Waits for the condition, with the lock held, at most until then; false: the time has come. */
+bool clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t until_monotonic_ms);
 
 /* For a process that goes by another machine's clock: clock_now_ms tells by_ms more from now on. */
 void clock_correct(int64_t by_ms);

@@ -1,7 +1,5 @@
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "store/internal.h"
@@ -22,9 +20,7 @@ static void wait_until(struct timer *t, int64_t next_ms)
     /* A poke while it worked has left something in next_ms. */
     t->next_ms = t->next_ms ? MIN(t->next_ms, next_ms) : next_ms;
     for (int64_t left_ms; !t->stopping && (left_ms = t->next_ms - clock_now_ms()) > 0;) {
-        int64_t at_ms = clock_monotonic_ms() + left_ms;
-        struct timespec at = {.tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (at_ms % 1000) * 1000000L};
-        if (pthread_cond_timedwait(&t->changed, &t->lock, &at) == ETIMEDOUT)
+        if (!clock_wait(&t->changed, &t->lock, clock_monotonic_ms() + left_ms))
             break; /* the clock may have been corrected meanwhile: what was not due is not now */
     }
     t->next_ms = 0;
@@ -51,11 +47,7 @@ enum status timer_start(struct store *s, struct error *err)
     struct timer *t = xcalloc(1, sizeof(*t));
     t->store = s;
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&t->changed, NULL);
     s->timer = t; /* before its thread, which makes the committer look for it */
     int number = pthread_create(&t->thread, NULL, timer_main, t);
     if (number) {

@@ -74,20 +74,13 @@ static void stir(struct job *job)
     pthread_cond_broadcast(&job->stirred);
 }
 
-/* With the lock held: until stirred, or the time has come. */
-static void wait_until(struct job *job, int64_t monotonic_ms)
-{
-    struct timespec t = {.tv_sec = monotonic_ms / 1000, .tv_nsec = monotonic_ms % 1000 * 1000000};
-    pthread_cond_timedwait(&job->stirred, &job->lock, &t);
-}
-
 /* A pause that the end of all exchanges cuts short. */
 static void pause_for(struct job *job, int64_t ms)
 {
     int64_t until = clock_monotonic_ms() + ms;
     pthread_mutex_lock(&job->lock);
     while (!job->over && clock_monotonic_ms() < until)
-        wait_until(job, until);
+        clock_wait(&job->stirred, &job->lock, until);
     pthread_mutex_unlock(&job->lock);
 }
 
@@ -521,7 +514,7 @@ static void *run_courier(void *context)
         int64_t now = clock_monotonic_ms();
         struct load load;
         if (now < not_before && !job->drain) {
-            wait_until(job, not_before);
+            clock_wait(&job->stirred, &job->lock, not_before);
         } else if (take_load(job, &load)) {
             pthread_mutex_unlock(&job->lock);
             deliver(job, &load);
@@ -530,7 +523,7 @@ static void *run_courier(void *context)
         } else if (job->drain) {
             break;
         } else {
-            wait_until(job, now + 60000);
+            clock_wait(&job->stirred, &job->lock, now + 60000);
         }
     }
     pthread_mutex_unlock(&job->lock);
@@ -570,7 +563,7 @@ static void *run_heart(void *context)
     pthread_mutex_lock(&job->lock);
     while (!job->finished) {
         if (clock_monotonic_ms() < next) {
-            wait_until(job, next);
+            clock_wait(&job->stirred, &job->lock, next);
             continue;
         }
         pthread_mutex_unlock(&job->lock);
@@ -634,11 +627,7 @@ enum status job_start(const struct job_host *host, struct lease *lease, struct j
     job->host = host;
     job->streams[0].fd = job->streams[1].fd = -1;
     pthread_mutex_init(&job->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&job->stirred, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&job->stirred, NULL);
     job->points = json_array();
     job->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (job->wake < 0)

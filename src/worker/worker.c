@@ -203,11 +203,7 @@ enum status worker_new(const struct worker_options *options, struct worker **ret
     for (int i = 0; i < options->slots; i++)
         w->slots[i].worker = w;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->stirred, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&w->stirred, NULL);
     TRY(http_client_new(&w->http, err));
     TRY(make_folder(w, err));
     share_out(w);
@@ -403,12 +399,6 @@ static enum status start_job(struct worker *w, json_t *json, struct error *err)
 
 /* ---- leasing ---- */
 
-static void wait_until(struct worker *w, int64_t monotonic_ms)
-{
-    struct timespec t = {.tv_sec = monotonic_ms / 1000, .tv_nsec = monotonic_ms % 1000 * 1000000};
-    pthread_cond_timedwait(&w->stirred, &w->lock, &t);
-}
-
 /* Two pools of one name but for the precision: neither is preferred to the other for ever. */
 static void take_turns(struct worker *w, int n_open)
 {
@@ -496,7 +486,7 @@ static enum status lease_jobs(struct worker *w, struct error *err)
         reap(w);
         int n_free = w->options.slots - w->n_running;
         if (!n_free || !any_pool_is_open(w)) {
-            wait_until(w, clock_monotonic_ms() + 60000);
+            clock_wait(&w->stirred, &w->lock, clock_monotonic_ms() + 60000);
             continue;
         }
         pthread_mutex_unlock(&w->lock);
@@ -512,7 +502,7 @@ static enum status lease_jobs(struct worker *w, struct error *err)
         pthread_mutex_lock(&w->lock);
         int64_t until = clock_monotonic_ms() + pause;
         while (status != OK && !w->stop && clock_monotonic_ms() < until)
-            wait_until(w, until);
+            clock_wait(&w->stirred, &w->lock, until);
         pause = status == OK ? PAUSE_FIRST_MS : MIN(2 * pause, PAUSE_MAX_MS);
     }
     pthread_mutex_unlock(&w->lock);
@@ -525,18 +515,18 @@ static void wait_for_jobs(struct worker *w)
     pthread_mutex_lock(&w->lock);
     while (reap(w), w->n_running) {
         if (!w->stop) { /* drained */
-            wait_until(w, clock_monotonic_ms() + 60000);
+            clock_wait(&w->stirred, &w->lock, clock_monotonic_ms() + 60000);
             continue;
         }
         int64_t until = w->stopped_at + ABANDON_AFTER_MS;
         if (clock_monotonic_ms() < until) {
-            wait_until(w, until);
+            clock_wait(&w->stirred, &w->lock, until);
             continue;
         }
         for (int i = 0; i < w->options.slots; i++)
             if (w->slots[i].job)
                 job_end(w->slots[i].job, JOB_ABANDONED);
-        wait_until(w, clock_monotonic_ms() + 1000);
+        clock_wait(&w->stirred, &w->lock, clock_monotonic_ms() + 1000);
     }
     pthread_mutex_unlock(&w->lock);
 }

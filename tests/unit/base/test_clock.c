@@ -57,11 +57,42 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(ms, 1795268400123);
 }
 
+struct bell {
+    pthread_mutex_t lock;
+    pthread_cond_t rung;
+    bool is_rung;
+};
+
+static void *ring(void *context)
+{
+    struct bell *bell = context;
+    pthread_mutex_lock(&bell->lock);
+    bell->is_rung = true;
+    pthread_cond_signal(&bell->rung);
+    pthread_mutex_unlock(&bell->lock);
+    return NULL;
+}
+
+static void waiting_ends_with_the_condition_or_with_the_time(void **state)
+{
+    (void)state;
+    struct bell bell = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
+    pthread_t thread;
+    pthread_mutex_lock(&bell.lock);
+    assert_false(clock_wait(&bell.rung, &bell.lock, clock_monotonic_ms() - 1));
+    assert_int_equal(pthread_create(&thread, NULL, ring, &bell), 0);
+    while (!bell.is_rung)
+        assert_true(clock_wait(&bell.rung, &bell.lock, clock_monotonic_ms() + 600000));
+    pthread_mutex_unlock(&bell.lock);
+    pthread_join(thread, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_is_read_or_refused),
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(waiting_ends_with_the_condition_or_with_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
