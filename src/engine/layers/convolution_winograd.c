@@ -66,6 +66,7 @@ static struct winograd_images images_of(dnnl_dim_t channels, const struct convol
         .group_channels = (size_t)(channels / params->group),
         .height = (size_t)size[0],
         .width = (size_t)size[1],
+        .is_blocked = channels / params->group % BLOCK == 0,
         .square = square,
     };
 }
@@ -235,8 +236,6 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
     };
     w->in.pad[0] = (int)params->pad[0];
     w->in.pad[1] = (int)params->pad[1];
-    w->in.is_blocked = w->out.is_blocked =
-        w->in.group_channels % BLOCK == 0 && w->out.group_channels % BLOCK == 0;
     w->tiles = tiles_at_a_time(w);
     TRY(plan_params(w, l, p, plain, err));
     TRY(plan_workers(w, *params, err));

@@ -6,8 +6,8 @@
  *   bottom -tile by tile-> 64 products' left sides -matmul with the kernels'-> 64 products -> top
  *
  * Each thread takes a range of all images' tiles, some at a time so that
- * they stay in its cache.  Blobs lie in blocks of 16 channels, or channels
- * last; the weights with the output channel last: (group,k,k,I,O).
+ * they stay in its cache.  Each side lies in blocks of 16 channels, or with
+ * channels last; the weights with the output channel last: (group,k,k,I,O).
  */
 #ifndef ET_CONVOLUTION_WINOGRAD_H
 #define ET_CONVOLUTION_WINOGRAD_H

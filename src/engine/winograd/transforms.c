@@ -16,7 +16,7 @@
 typedef float vec __attribute__((vector_size(WINOGRAD_LANES * sizeof(float)), aligned(4), may_alias));
 typedef int mask __attribute__((vector_size(WINOGRAD_LANES * sizeof(int))));
 
-enum { LANES = WINOGRAD_LANES, IN = WINOGRAD_IN };
+enum { LANES = WINOGRAD_LANES, IN = WINOGRAD_IN, OUT_MAX = 6 };
 
 /* ---- along one axis ---- */
 
@@ -206,14 +206,18 @@ INLINE float *pixel(const struct winograd_tile *tile, int i, int j)
     return tile->at + (ptrdiff_t)tile->row * i + (ptrdiff_t)tile->pixel * j;
 }
 
-INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, vec ret_x[IN][IN])
+/* The next tile lies to the right, mostly: its new columns are asked for while this one is worked on. */
+INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, int next, vec ret_x[IN][IN])
 {
     bool is_whole = tile->top == 0 && tile->left == 0 && tile->bottom == size && tile->right == size;
     if (!is_whole)
         memset(ret_x, 0, IN * IN * sizeof(vec));
-    for (int i = tile->top; i < tile->bottom; i++)
+    for (int i = tile->top; i < tile->bottom; i++) {
         for (int j = tile->left; j < tile->right; j++)
             ret_x[i][j] = read(pixel(tile, i, j), n);
+        for (int j = size; j < size + next; j++)
+            __builtin_prefetch(pixel(tile, i, j));
+    }
 }
 
 INLINE void read_products(const float *from, size_t step, size_t n, vec ret_x[IN][IN])
@@ -234,7 +238,7 @@ static void in(const struct winograd_tile *tile, size_t n, float *products, size
 {
     (void)each;
     vec x[IN][IN];
-    read_tile(tile, n, IN, x);
+    read_tile(tile, n, IN, OUT_MAX, x);
     both(x, in_axis, IN, IN, IN);
     write_products(x, products, step, n);
 }
@@ -269,7 +273,7 @@ INLINE void out_diff_of(int size, const struct winograd_tile *tile, size_t n, fl
                         float *sum)
 {
     vec x[IN][IN];
-    read_tile(tile, n, size, x);
+    read_tile(tile, n, size, size, x);
     if (sum) {
         vec all = {0};
         for (int i = 0; i < size; i++)
