@@ -20,25 +20,30 @@ enum { LANES = WINOGRAD_LANES, IN = WINOGRAD_IN, OUT_MAX = 6 };
 
 /* ---- along one axis ---- */
 
-/* B^T */
-INLINE void in_axis(vec x[IN], int n)
+/* Even and odd parts at 1, 2 and 1/2 make the values there and at -1, -2 and -1/2. */
+INLINE void join(vec x[IN], vec even1, vec odd1, vec even2, vec odd2, vec even3, vec odd3)
 {
-    (void)n;
-    vec even1 = x[2] + x[6] - x[4] * 4.25F, odd1 = x[1] + x[5] - x[3] * 4.25F;
-    vec even2 = x[2] * 0.25F + x[6] - x[4] * 1.25F, odd2 = x[1] * 0.5F + x[5] * 2 - x[3] * 2.5F;
-    vec even3 = x[2] * 4 + x[6] - x[4] * 5, odd3 = x[1] * 2 + x[5] * 0.5F - x[3] * 2.5F;
-    vec first = x[0] - x[6] + (x[4] - x[2]) * 5.25F, last = x[7] - x[1] + (x[3] - x[5]) * 5.25F;
-    x[0] = first;
     x[1] = even1 + odd1;
     x[2] = even1 - odd1;
     x[3] = even2 + odd2;
     x[4] = even2 - odd2;
     x[5] = even3 + odd3;
     x[6] = even3 - odd3;
-    x[7] = last;
 }
 
-/* B */
+/* B^T of 8 numbers. */
+INLINE void in_axis(vec x[IN], int n)
+{
+    (void)n;
+    vec even1 = x[2] + x[6] - x[4] * 4.25F, odd1 = x[1] + x[5] - x[3] * 4.25F;
+    vec even2 = x[2] * 0.25F + x[6] - x[4] * 1.25F, odd2 = x[1] * 0.5F + x[5] * 2 - x[3] * 2.5F;
+    vec even3 = x[2] * 4 + x[6] - x[4] * 5, odd3 = x[1] * 2 + x[5] * 0.5F - x[3] * 2.5F;
+    x[0] = x[0] - x[6] + (x[4] - x[2]) * 5.25F;
+    x[7] = x[7] - x[1] + (x[3] - x[5]) * 5.25F;
+    join(x, even1, odd1, even2, odd2, even3, odd3);
+}
+
+/* B of 8 numbers. */
 INLINE void in_diff_axis(vec x[IN], int n)
 {
     (void)n;
@@ -53,84 +58,66 @@ INLINE void in_diff_axis(vec x[IN], int n)
     x[6] = sum1 + sum2 + sum3 - first;
 }
 
-/* A^T for the first n of the results. */
-INLINE void out_axis(vec x[IN], int n)
+/* A of n numbers, 3 to 6: the polynomial with these coefficients at all points. */
+INLINE void evaluate_axis(vec x[IN], int n)
+{
+    vec even1 = x[0] + x[2], even2 = x[0] + x[2] * 4, even3 = x[0] + x[2] * 0.25F;
+    vec odd1 = x[1], odd2 = x[1] * 2, odd3 = x[1] * 0.5F;
+    if (n > 3)
+        odd1 += x[3], odd2 += x[3] * 8, odd3 += x[3] * 0.125F;
+    if (n > 4)
+        even1 += x[4], even2 += x[4] * 16, even3 += x[4] * 0.0625F;
+    if (n > 5)
+        odd1 += x[5], odd2 += x[5] * 32, odd3 += x[5] * 0.03125F;
+    x[7] = x[n - 1];
+    join(x, even1, odd1, even2, odd2, even3, odd3);
+}
+
+/* A^T to n numbers, 3 to 6. */
+INLINE void collect_axis(vec x[IN], int n)
 {
     vec sum1 = x[1] + x[2], sum2 = x[3] + x[4], sum3 = x[5] + x[6];
     vec diff1 = x[1] - x[2], diff2 = x[3] - x[4], diff3 = x[5] - x[6];
-    x[0] = x[0] + sum1 + sum2 + sum3;
+    x[0] += sum1 + sum2 + sum3;
     x[1] = diff1 + diff2 * 2 + diff3 * 0.5F;
     x[2] = sum1 + sum2 * 4 + sum3 * 0.25F;
-    x[3] = diff1 + diff2 * 8 + diff3 * 0.125F;
-    if (n > 4) {
+    if (n > 3)
+        x[3] = diff1 + diff2 * 8 + diff3 * 0.125F;
+    if (n > 4)
         x[4] = sum1 + sum2 * 16 + sum3 * 0.0625F;
+    if (n > 5)
         x[5] = diff1 + diff2 * 32 + diff3 * 0.03125F;
-    }
     x[n - 1] += x[7];
 }
 
-/* A from n numbers. */
-INLINE void out_diff_axis(vec x[IN], int n)
+/* What makes G of A: a factor for each point. */
+INLINE void scale(vec x[IN])
 {
-    vec even1 = x[0] + x[2], odd1 = x[1] + x[3];
-    vec even2 = x[0] + x[2] * 4, odd2 = x[1] * 2 + x[3] * 8;
-    vec even3 = x[0] + x[2] * 0.25F, odd3 = x[1] * 0.5F + x[3] * 0.125F;
-    x[7] = x[n - 1];
-    if (n > 4) {
-        even1 += x[4], odd1 += x[5];
-        even2 += x[4] * 16, odd2 += x[5] * 32;
-        even3 += x[4] * 0.0625F, odd3 += x[5] * 0.03125F;
-    }
-    x[1] = even1 + odd1;
-    x[2] = even1 - odd1;
-    x[3] = even2 + odd2;
-    x[4] = even2 - odd2;
-    x[5] = even3 + odd3;
-    x[6] = even3 - odd3;
+    static const float factors[IN] = {1,         -2.0F / 9,  -2.0F / 9,  1.0F / 90,
+                                      1.0F / 90, 32.0F / 45, 32.0F / 45, 1};
+    for (int i = 1; i < IN - 1; i++)
+        x[i] *= factors[i];
 }
 
-static const float third1 = -2.0F / 9, third2 = 1.0F / 90, third3 = 32.0F / 45;
-
-/* G from n numbers. */
+/* G of n numbers. */
 INLINE void kernel_axis(vec x[IN], int n)
 {
-    vec even1 = x[0] + x[2], odd1 = x[1];
-    vec even2 = x[0] + x[2] * 4, odd2 = x[1] * 2;
-    vec even3 = x[0] + x[2] * 0.25F, odd3 = x[1] * 0.5F;
-    x[7] = x[n - 1];
-    if (n > 3) {
-        odd1 += x[3], even1 += x[4];
-        odd2 += x[3] * 8, even2 += x[4] * 16;
-        odd3 += x[3] * 0.125F, even3 += x[4] * 0.0625F;
-    }
-    x[1] = (even1 + odd1) * third1;
-    x[2] = (even1 - odd1) * third1;
-    x[3] = (even2 + odd2) * third2;
-    x[4] = (even2 - odd2) * third2;
-    x[5] = (even3 + odd3) * third3;
-    x[6] = (even3 - odd3) * third3;
+    evaluate_axis(x, n);
+    scale(x);
 }
 
-/* G^T for the first n of the results. */
+/* G^T to n numbers. */
 INLINE void kernel_diff_axis(vec x[IN], int n)
 {
-    vec sum1 = (x[1] + x[2]) * third1, sum2 = (x[3] + x[4]) * third2, sum3 = (x[5] + x[6]) * third3;
-    vec diff1 = (x[1] - x[2]) * third1, diff2 = (x[3] - x[4]) * third2, diff3 = (x[5] - x[6]) * third3;
-    x[0] = x[0] + sum1 + sum2 + sum3;
-    x[1] = diff1 + diff2 * 2 + diff3 * 0.5F;
-    x[2] = sum1 + sum2 * 4 + sum3 * 0.25F;
-    if (n > 3) {
-        x[3] = diff1 + diff2 * 8 + diff3 * 0.125F;
-        x[4] = sum1 + sum2 * 16 + sum3 * 0.0625F;
-    }
-    x[n - 1] += x[7];
+    scale(x);
+    collect_axis(x, n);
 }
 
 /* ---- along both ---- */
 
 typedef void (*axis)(vec x[IN], int n);
 
-/* Along so many columns, then along so many rows; n is what the axis wants to know. */
+/* Along so many columns, then along so many rows; n is how many numbers the axis takes, or gives. */
 INLINE void both(vec x[IN][IN], axis along, int n, int columns, int rows)
 {
     for (int j = 0; j < columns; j++) {
@@ -259,7 +246,7 @@ INLINE void out_of(int size, bool or_zero, const struct winograd_tile *tile, siz
 {
     vec x[IN][IN], more = bias ? read(bias, n) : (vec){0};
     read_products(products, step, n, x);
-    both(x, out_axis, size, IN, size);
+    both(x, collect_axis, size, IN, size);
     for (int i = tile->top; i < tile->bottom; i++)
         for (int j = tile->left; j < tile->right; j++) {
             vec y = x[i][j] + more;
@@ -281,7 +268,7 @@ INLINE void out_diff_of(int size, const struct winograd_tile *tile, size_t n, fl
                 all += x[i][j];
         write(sum, read(sum, n) + all, n);
     }
-    both(x, out_diff_axis, size, size, IN);
+    both(x, evaluate_axis, size, size, IN);
     write_products(x, products, step, n);
 }
 
