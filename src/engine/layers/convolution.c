@@ -2,7 +2,8 @@
  * convolution.c - Convolution and its transpose, Deconvolution: bottoms
  * (N,C,...), weights (O,C/group,k...) or, transposed, (C,O/group,k...), bias
  * (O), tops (N,O,...); several bottoms share the weights.  oneDNN does up to
- * 3 spatial axes, plain loops any further.
+ * 3 spatial axes, plain loops any further; convolution_winograd.h says what
+ * is faster by our own kernels.
  *
  * Layouts, by measurement: blocks of 16 channels where the channels are
  * multiples of 16, channels last where not, a plain image into the first

@@ -144,15 +144,15 @@ static enum status plan_worker(const struct convolution_winograd *w, struct wino
 }
 
 /* Each worker multiplies on the thread that runs it. */
-static enum status plan_workers(struct convolution_winograd *w, struct convolution_winograd_params params,
-                                struct error *err)
+static enum status plan_workers(struct convolution_winograd *w,
+                                const struct convolution_winograd_params *params, struct error *err)
 {
     w->n_workers = omp_get_max_threads();
     w->workers = xcalloc((size_t)w->n_workers, sizeof(w->workers[0]));
     enum status status = OK;
     omp_set_num_threads(1);
     for (int i = 0; status == OK && i < w->n_workers; i++)
-        status = plan_worker(w, &w->workers[i], &params, err);
+        status = plan_worker(w, &w->workers[i], params, err);
     omp_set_num_threads(w->n_workers);
     return status;
 }
@@ -238,7 +238,7 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
     w->in.pad[1] = (int)params->pad[1];
     w->tiles = tiles_at_a_time(w);
     TRY(plan_params(w, l, p, plain, err));
-    TRY(plan_workers(w, *params, err));
+    TRY(plan_workers(w, params, err));
     plan_scratch(p, (size_t)w->n_workers * share_scratch(w, &w->workers[0], NULL) * sizeof(float));
     dnnl_memory_desc_t in = images_desc(w, &w->in), out = images_desc(w, &w->out);
     for (int i = 0; i < l->n_bottoms; i++) {
