@@ -33,10 +33,7 @@ struct convolution {
     dnnl_data_type_t type, top_type; /* of the numbers that are read, gradients included, and written */
     bool is_direct;                  /* not Winograd's algorithm */
     int slices; /* the batch in equal parts, one after the other: Winograd's scratch memory is large */
-    int parts;  /* the groups one after the other, with copies of their channels; 1: all at once */
-    size_t src_slice, dst_slice; /* floats of a slice, or of a part */
-    size_t weights_part;         /* floats */
-    size_t kernels_scratch;      /* floats; behind them a part of a bottom, then of a top */
+    size_t src_slice, dst_slice; /* floats of a slice */
     const struct layer *taken[PLAN_MAX_TAKEN];
     int n_taken;
     bool takes_relu;
@@ -114,7 +111,7 @@ static enum status convolution_setup(struct layer *l, struct error *err)
 struct candidate {
     dnnl_format_tag_t src, dst;
     dnnl_alg_kind_t algorithm;
-    int slices, parts;
+    int slices;
 };
 
 /* What follows each output; Winograd's kernels take the ReLU only. */
@@ -135,23 +132,23 @@ static void choice_release(struct choice *c)
     *c = (struct choice){0};
 }
 
-/* Of one slice of the batch, one part of the channels. */
+/* Of one slice of the batch. */
 static dnnl_memory_desc_t blob_desc(const struct convolution *s, bool is_top, dnnl_format_tag_t tag,
-                                    dnnl_data_type_t type, int slices, int parts)
+                                    dnnl_data_type_t type, int slices)
 {
-    dnnl_dims_t dims = {s->n / slices, (is_top ? s->out : s->in) / parts};
+    dnnl_dims_t dims = {s->n / slices, is_top ? s->out : s->in};
     memcpy(dims + 2, is_top ? s->out_size : s->size, (size_t)s->n_spatial * sizeof(dims[0]));
     dnnl_memory_desc_t desc;
     dnnl_memory_desc_init_by_tag(&desc, 2 + s->n_spatial, dims, type, tag);
     return desc;
 }
 
-/* Weights, of one of the parts, as oneDNN counts their axes: (O,I,k...) or (group,O,I,k...). */
-static struct shape weights_shape(const struct convolution *s, int parts)
+/* Weights as oneDNN counts their axes: (O,I,k...) or (group,O,I,k...). */
+static struct shape weights_shape(const struct convolution *s)
 {
     struct shape shape = {0};
-    if (s->group > parts)
-        shape.dim[shape.n_axes++] = s->group / parts;
+    if (s->group > 1)
+        shape.dim[shape.n_axes++] = s->group;
     shape.dim[shape.n_axes++] = (int)(s->out / s->group);
     shape.dim[shape.n_axes++] = (int)(s->in / s->group);
     for (int i = 0; i < s->n_spatial; i++)
@@ -162,7 +159,7 @@ static struct shape weights_shape(const struct convolution *s, int parts)
 /* Caffe's order of the same axes: the plain one, with I before O when transposed. */
 static dnnl_memory_desc_t weights_plain(const struct convolution *s)
 {
-    struct shape shape = weights_shape(s, 1);
+    struct shape shape = weights_shape(s);
     dnnl_memory_desc_t desc;
     desc_plain(&shape, &desc);
     if (!s->transposed)
@@ -176,16 +173,16 @@ static dnnl_memory_desc_t weights_plain(const struct convolution *s)
     return desc;
 }
 
-static dnnl_memory_desc_t bias_desc(const struct convolution *s, int parts)
+static dnnl_memory_desc_t bias_desc(const struct convolution *s)
 {
     dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 1, (dnnl_dims_t){s->out / parts}, dnnl_f32, dnnl_a);
+    dnnl_memory_desc_init_by_tag(&desc, 1, (dnnl_dims_t){s->out}, dnnl_f32, dnnl_a);
     return desc;
 }
 
-static dnnl_memory_desc_t weights_by_tag(const struct convolution *s, int parts, dnnl_format_tag_t tag)
+static dnnl_memory_desc_t weights_by_tag(const struct convolution *s, dnnl_format_tag_t tag)
 {
-    struct shape shape = weights_shape(s, parts);
+    struct shape shape = weights_shape(s);
     dnnl_memory_desc_t desc;
     desc_by_tag(&shape, tag, &desc);
     return desc;
@@ -229,16 +226,14 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     const_dnnl_post_ops_t post_ops = is_winograd(candidate) ? after->relu : after->all;
     bool has_bias = s->has_bias || (s->n_taken && is_winograd(candidate));
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
-    /* What Winograd's kernels want in training: of all groups they then lie one after the other. */
-    dnnl_format_tag_t tag = candidate->parts > 1 ? dnnl_OIhw16i16o : dnnl_format_tag_any;
-    dnnl_memory_desc_t gradient = weights_by_tag(s, candidate->parts, tag);
-    dnnl_memory_desc_t bias = bias_desc(s, candidate->parts);
+    dnnl_memory_desc_t gradient = weights_by_tag(s, dnnl_format_tag_any);
+    dnnl_memory_desc_t bias = bias_desc(s);
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;
     dnnl_convolution_desc_t op;
-    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices, candidate->parts);
-    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices, candidate->parts);
-    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices, candidate->parts);
+    c->src = blob_desc(s, false, candidate->src, s->type, candidate->slices);
+    c->dst = blob_desc(s, true, candidate->dst, s->top_type, candidate->slices);
+    c->diff_dst = blob_desc(s, true, candidate->dst, s->type, candidate->slices);
     if (describe->forward(&op, kind, candidate->algorithm, &c->src, &weights, has_bias ? &bias : NULL,
                           &c->dst, s->stride, s->dilation, s->pad, s->pad) == dnnl_success)
         c->forward = pd_make(&op, post_ops, NULL);
@@ -260,24 +255,25 @@ static bool any_of(const struct choice *c, bool (*is)(const_dnnl_primitive_desc_
     return is(c->forward) || (c->data && is(c->data)) || (c->weights && is(c->weights));
 }
 
+/* oneDNN's Winograd's algorithm works on tiles of 4 x 4 outputs, with 36 products. */
+static double winograd_tiles(const struct convolution *s)
+{
+    enum { TILE = 4 };
+    return (double)((s->out_size[0] + TILE - 1) / TILE * ((s->out_size[1] + TILE - 1) / TILE));
+}
+
 /*
- * Winograd's algorithm on tiles of 4 x 4 outputs.  For the prediction of a
- * few tiles it is not faster, and its weights take four times the memory.  It
- * knows no groups: they are done one after the other, which pays in training
- * when they are large.
+ * Does that do it.  For the prediction of a few tiles it is not faster, and
+ * its weights take four times the memory.  It knows no groups.
  */
 static bool suits_winograd(const struct convolution *s, bool is_training)
 {
-    enum { TILE = 4, TILES_MIN = 5, PART_MIN = 64 };
-    dnnl_dim_t in = s->in / s->group, out = s->out / s->group;
-    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && in % 16 == 0 &&
-                 out % 16 == 0 && (s->group == 1 || (is_training && in >= PART_MIN && out >= PART_MIN));
+    enum { TILES_MIN = 5 };
+    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 &&
+                 s->in % 16 == 0 && s->out % 16 == 0;
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
-    dnnl_dim_t tiles = s->n;
-    for (int i = 0; i < s->n_spatial; i++)
-        tiles *= (s->out_size[i] + TILE - 1) / TILE;
-    return suits && (is_training || tiles >= TILES_MIN);
+    return suits && (is_training || (double)s->n * winograd_tiles(s) >= TILES_MIN);
 }
 
 enum { SLICES_MAX = 5, CANDIDATES_MAX = SLICES_MAX + 6 };
@@ -293,16 +289,16 @@ static int list_candidates(const struct convolution *s, bool is_training, struct
     dnnl_alg_kind_t direct = s->transposed ? dnnl_deconvolution_direct : dnnl_convolution_direct;
     int n_winograd = suits_winograd(s, is_training) ? (is_training ? 1 : SLICES_MAX) : 0;
     for (int slices = 1; n < n_winograd && s->n % slices == 0; slices *= 2)
-        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd, slices, s->group};
+        list[n++] = (struct candidate){blocked, blocked, dnnl_convolution_winograd, slices};
     if (s->own_axes) {
         if (s->in <= 3 && s->group == 1 && s->out % 16 == 0)
-            list[n++] = (struct candidate){plain, blocked, direct, 1, 1};
+            list[n++] = (struct candidate){plain, blocked, direct, 1};
         if (depthwise ? s->out % 16 == 0 : in % 16 == 0 && out % 16 == 0)
-            list[n++] = (struct candidate){blocked, blocked, direct, 1, 1};
-        list[n++] = (struct candidate){last, last, direct, 1, 1};
-        list[n++] = (struct candidate){blocked, blocked, direct, 1, 1};
+            list[n++] = (struct candidate){blocked, blocked, direct, 1};
+        list[n++] = (struct candidate){last, last, direct, 1};
+        list[n++] = (struct candidate){blocked, blocked, direct, 1};
     }
-    list[n++] = (struct candidate){plain, plain, direct, 1, 1};
+    list[n++] = (struct candidate){plain, plain, direct, 1};
     return n;
 }
 
@@ -331,7 +327,6 @@ static bool find_candidate(struct convolution *s, bool is_training, const struct
                 (!may_be_smaller || scratch_bytes(c.forward) <= scratch_wanted)) {
                 s->is_direct = !is_winograd(&list[i]);
                 s->slices = list[i].slices;
-                s->parts = list[i].parts;
                 *ret_choice = c;
                 return true;
             }
@@ -361,20 +356,13 @@ static enum status plan_taken(struct layer *l, struct planner *p, const dnnl_mem
                : scaled_weights_plan(&s->scaled, p, l->params[0], weights, plain, err);
 }
 
-/* A layout that pd has of the weights; where it is that of one part, the layout of all. */
-static dnnl_memory_desc_t weights_of(const struct convolution *s, const_dnnl_primitive_desc_t pd,
-                                     dnnl_query_t what)
-{
-    return s->parts > 1 ? weights_by_tag(s, 1, dnnl_gOIhw16i16o) : *pd_query(pd, what);
-}
-
 static enum status plan_forward(struct layer *l, struct planner *p, const struct choice *c, struct error *err)
 {
     struct convolution *s = l->state;
-    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts);
-    dnnl_memory_desc_t weights = weights_of(s, c->forward, dnnl_query_weights_md), master = weights;
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
+    dnnl_memory_desc_t weights = *pd_query(c->forward, dnnl_query_weights_md), master = weights;
     if (c->weights)
-        master = weights_of(s, c->weights, dnnl_query_diff_weights_md);
+        master = *pd_query(c->weights, dnnl_query_diff_weights_md);
     bool is_f32 = master.format_kind == dnnl_blocked && master.data_type == dnnl_f32;
     plan_param(p, 0, is_f32 ? &master : &plain, &plain);
     TRY(plan_taken(l, p, &weights, &plain, err));
@@ -391,11 +379,10 @@ static enum status plan_forward(struct layer *l, struct planner *p, const struct
     }
     s->src_slice = dnnl_memory_desc_get_size(&c->src) / sizeof(float);
     s->dst_slice = dnnl_memory_desc_get_size(&c->dst) / sizeof(float);
-    s->weights_part = dnnl_memory_desc_get_size(pd_query(c->forward, dnnl_query_weights_md)) / sizeof(float);
     plan_scratch(p, s->forward.scratch_bytes);
     if (!c->data)
         return OK;
-    dnnl_memory_desc_t data_weights = weights_of(s, c->data, dnnl_query_weights_md);
+    dnnl_memory_desc_t data_weights = *pd_query(c->data, dnnl_query_weights_md);
     TRY(weights_copy_plan(&s->data_weights, p, l->params[0], &data_weights, &plain, err));
     TRY(kernel_init(&s->backward_data, c->data, err));
     kernel_arg(&s->backward_data, DNNL_ARG_DIFF_DST, &c->diff_dst);
@@ -411,15 +398,15 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     struct convolution *s = l->state;
     if (!c->weights)
         return OK;
-    dnnl_memory_desc_t written = weights_of(s, c->weights, dnnl_query_diff_weights_md);
-    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s, s->parts), all_bias = bias_desc(s, 1);
+    dnnl_memory_desc_t written = *pd_query(c->weights, dnnl_query_diff_weights_md);
+    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
     TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], &written, &plain, err));
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, pd_query(c->weights, dnnl_query_diff_weights_md));
     if (s->wants_bias) {
-        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &all_bias, &all_bias, err));
+        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
         kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_BIAS, &bias);
     }
     plan_scratch(p, s->backward_weights.scratch_bytes);
@@ -517,27 +504,31 @@ static struct after after_of(const struct convolution *s)
 static dnnl_memory_desc_t whole_desc(const struct convolution *s, bool is_top,
                                      const dnnl_memory_desc_t *slice)
 {
-    if (s->slices == 1 && s->parts == 1)
+    if (s->slices == 1)
         return *slice;
-    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1, 1);
-}
-
-/* Behind what the kernels need: a part of a bottom, and of a top. */
-static void plan_parts(struct convolution *s, struct planner *p)
-{
-    if (s->parts == 1)
-        return;
-    size_t kernels = MAX(s->backward_data.scratch_bytes, s->backward_weights.scratch_bytes);
-    s->kernels_scratch = kernel_align(MAX(s->forward.scratch_bytes, kernels)) / sizeof(float);
-    plan_scratch(p, (s->kernels_scratch + s->src_slice + s->dst_slice) * sizeof(float));
+    return blob_desc(s, is_top, tag_blocked16(2 + s->n_spatial), slice->data_type, 1);
 }
 
 /*
- * Is it done by our own Winograd's algorithm, where oneDNN has none; then the
- * params are set.  It computes in f32: in a net of precision bf16 only 5 x 5
- * kernels, of which it needs a sixth of the products, are faster so than
- * directly, and not where there is AMX.
+ * Is our own Winograd's algorithm the fastest; measured.  Its products take
+ * longer than as many of the direct way.  oneDNN's has more of them, but its
+ * kernels take half the memory, which counts in predictions.  Ours computes in
+ * f32: a direct kernel in bf16 takes half the time, one for AMX a sixteenth.
  */
+static bool is_own_winograd_fastest(const struct convolution *s, const struct planner *p,
+                                    const struct convolution_winograd_params *params)
+{
+    bool is_training = plan_is_training(p);
+    dnnl_dim_t products = convolution_winograd_products(params);
+    dnnl_dim_t directly = s->kernel[0] * s->kernel[1] * s->out_size[0] * s->out_size[1];
+    if (plan_is_bf16(p))
+        return !precision_has_amx() && (is_training || s->kernel[0] > 3) && 4 * products <= directly;
+    if (suits_winograd(s, is_training))
+        return is_training && (double)products <= 0.85 * 36 * winograd_tiles(s);
+    return 2 * products <= directly;
+}
+
+/* Is it done by our own Winograd's algorithm; then the params are set. */
 static bool suits_own_winograd(const struct convolution *s, const struct planner *p,
                                struct convolution_winograd_params *params)
 {
@@ -556,11 +547,9 @@ static bool suits_own_winograd(const struct convolution *s, const struct planner
         .relu = s->takes_relu,
     };
     bool suits = !s->transposed && s->own_axes && s->n_spatial == 2;
-    if (plan_is_bf16(p) ? s->kernel[0] < 5 || precision_has_amx() : suits_winograd(s, plan_is_training(p)))
-        suits = false;
     for (int i = 0; suits && i < 2; i++)
         suits = s->kernel[i] == s->kernel[0] && s->stride[i] == 1 && s->dilation[i] == 0;
-    return suits && convolution_winograd_suits(params);
+    return suits && convolution_winograd_suits(params) && is_own_winograd_fastest(s, p, params);
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -583,7 +572,6 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     TRY(choose(l, p, &after, &c, err));
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
-    plan_parts(s, p);
     dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
     dnnl_memory_desc_t diff_dst = whole_desc(s, true, &c.diff_dst);
     for (int i = 0; s->own_axes && i < l->n_bottoms; i++) {
@@ -627,59 +615,16 @@ static void renew_taken(struct layer *l)
         scaled_weights_renew(&s->scaled, l->params[0], s->factor, (size_t)s->out, l->scratch);
 }
 
-/* Where a kernel finds, or leaves, a part of a bottom's or top's numbers: in a copy when there are several.
- */
-static float *part_at(const struct layer *l, bool is_top, float *blob)
-{
-    const struct convolution *s = l->state;
-    return s->parts == 1 ? blob : (float *)l->scratch + s->kernels_scratch + (is_top ? s->src_slice : 0);
-}
-
-/* In each image the channels of a part lie together. */
-static void copy_part(const struct layer *l, bool is_top, float *blob, int k, bool back)
-{
-    const struct convolution *s = l->state;
-    size_t row = (is_top ? s->dst_slice : s->src_slice) / (size_t)s->n;
-    float *part = part_at(l, is_top, blob);
-#pragma omp parallel for if (row * (size_t)s->n >= 4 * ELEMENTWISE_PARALLEL)
-    for (dnnl_dim_t i = 0; i < s->n; i++) {
-        float *whole = blob + (size_t)(i * s->parts + k) * row, *copy = part + (size_t)i * row;
-        memcpy(back ? whole : copy, back ? copy : whole, row * sizeof(float));
-    }
-}
-
-static const float *take_part(const struct layer *l, bool is_top, float *blob, int k)
-{
-    const struct convolution *s = l->state;
-    if (s->parts > 1)
-        copy_part(l, is_top, blob, k, false);
-    return part_at(l, is_top, blob);
-}
-
-static void put_part(const struct layer *l, bool is_top, float *blob, int k)
-{
-    const struct convolution *s = l->state;
-    if (s->parts > 1)
-        copy_part(l, is_top, blob, k, true);
-}
-
-/* weights and bias are those of all parts. */
-static void forward_part(const struct layer *l, int i, int k, const float *weights, const float *bias)
+static void forward_bottom(const struct layer *l, int i, const float *weights, const float *bias)
 {
     struct convolution *s = l->state;
-    const float *src = take_part(l, false, l->bottoms[i].data, k);
-    float *dst = part_at(l, true, l->tops[i].data);
     /* Arguments in the order in which plan_forward named them. */
     const float *more[3] = {bias, s->factor, s->add};
-    if (bias)
-        more[0] += k * s->out / s->parts;
-    else
+    if (!bias)
         memmove(more, more + 1, 2 * sizeof(more[0]));
     for (int slice = 0; slice < s->slices; slice++)
-        KERNEL_RUN(&s->forward, l->scratch, src + (size_t)slice * s->src_slice,
-                   weights + (size_t)k * s->weights_part, dst + (size_t)slice * s->dst_slice, more[0],
-                   more[1], more[2]);
-    put_part(l, true, l->tops[i].data, k);
+        KERNEL_RUN(&s->forward, l->scratch, l->bottoms[i].data + (size_t)slice * s->src_slice, weights,
+                   l->tops[i].data + (size_t)slice * s->dst_slice, more[0], more[1], more[2]);
 }
 
 static enum status convolution_forward(struct layer *l, struct error *err)
@@ -704,8 +649,7 @@ static enum status convolution_forward(struct layer *l, struct error *err)
         weights = weights_copy_get(&s->forward_weights, l->params[0], l->scratch);
     }
     for (int i = 0; i < l->n_bottoms; i++)
-        for (int k = 0; k < s->parts; k++)
-            forward_part(l, i, k, weights, bias);
+        forward_bottom(l, i, weights, bias);
     return OK;
 }
 
@@ -720,10 +664,7 @@ static void add_weights_gradient(struct layer *l, int i)
     /* oneDNN 2.6.3's bf16 kernel takes for padding what it finds in the scratchpad. */
     if (s->type == dnnl_bf16)
         memset(l->scratch, 0, s->backward_weights.scratch_bytes);
-    for (int k = 0; k < s->parts; k++)
-        KERNEL_RUN(&s->backward_weights, l->scratch, take_part(l, false, l->bottoms[i].data, k),
-                   take_part(l, true, l->tops[i].diff, k), weights + (size_t)k * s->weights_part,
-                   bias ? bias + k * s->out / s->parts : NULL);
+    KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
     if (s->wants_weights)
         weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
     if (s->wants_bias)
@@ -747,12 +688,7 @@ static void convolution_backward(struct layer *l)
         if (!l->bottoms[i].diff)
             continue;
         const float *weights = weights_copy_get(&s->data_weights, l->params[0], l->scratch);
-        float *diff = l->bottoms[i].diff;
-        for (int k = 0; k < s->parts; k++) {
-            KERNEL_RUN(&s->backward_data, l->scratch, take_part(l, true, l->tops[i].diff, k),
-                       weights + (size_t)k * s->weights_part, part_at(l, false, diff));
-            put_part(l, false, diff, k);
-        }
+        KERNEL_RUN(&s->backward_data, l->scratch, l->tops[i].diff, weights, l->bottoms[i].diff);
     }
 }
 

@@ -8,28 +8,45 @@
 
 enum { BLOCK = 16 }; /* channels of a block */
 
+struct range {
+    size_t from, to;
+};
+
 /* What a thread has of its own; the pointers are into the layer's scratch memory. */
 struct winograd_worker {
-    struct kernel forward, data, weights;
-    float *in, *out;   /* (64,tiles,I) and (64,tiles,O) of one group */
-    float *diff, *sum; /* (64,I,O) of one group, and (O) of all: gradients so far */
+    struct kernel forward, data;
+    struct kernel weights, weights_more; /* of its share of the products; the second adds to what there is */
+    float *in, *out;                     /* (P,tiles,I) and (P,tiles,O) of one group */
+    float *sum;                          /* (O) of all groups: the bias's gradient so far */
     float *scratch;
 };
+
+static const struct winograd_transforms *transforms_of(const struct convolution_winograd_params *params)
+{
+    return winograd_transforms((int)params->kernel, (size_t)params->out_size[0], (size_t)params->out_size[1]);
+}
 
 /* Rows of tiles of an image, or columns: axis 0 or 1. */
 static dnnl_dim_t tiles_along(const struct convolution_winograd_params *params, int axis)
 {
-    int outs = winograd_transforms((int)params->kernel)->outs;
+    int outs = transforms_of(params)->outs;
     return (params->out_size[axis] + outs - 1) / outs;
+}
+
+dnnl_dim_t convolution_winograd_products(const struct convolution_winograd_params *params)
+{
+    int ins = transforms_of(params)->ins;
+    return tiles_along(params, 0) * tiles_along(params, 1) * ins * ins;
 }
 
 bool convolution_winograd_suits(const struct convolution_winograd_params *params)
 {
     /* With more weights than that, the products of all of them fill the memory and not the caches. */
-    enum { CHANNELS_MIN = 16, WEIGHTS_MAX = 1 << 16, TILES_MIN = 16 };
+    enum { CHANNELS_MIN = 16, WEIGHTS_MAX = 1 << 17, TILES_MIN = 16 };
+    if (!transforms_of(params))
+        return false;
     dnnl_dim_t in = params->in / params->group, out = params->out / params->group;
-    return winograd_transforms((int)params->kernel) && MIN(in, out) >= CHANNELS_MIN &&
-           in * out <= WEIGHTS_MAX &&
+    return MIN(in, out) >= CHANNELS_MIN && in * out <= WEIGHTS_MAX &&
            params->n * tiles_along(params, 0) * tiles_along(params, 1) >= TILES_MIN;
 }
 
@@ -42,10 +59,16 @@ static size_t weights_each(const struct convolution_winograd *w)
     return w->in.group_channels * w->out.group_channels * kernel * kernel;
 }
 
+/* Products of a tile, or a kernel. */
+static size_t products_of(const struct convolution_winograd *w)
+{
+    return (size_t)(w->transforms->ins * w->transforms->ins);
+}
+
 /* The same, transformed. */
 static size_t products_each(const struct convolution_winograd *w)
 {
-    return WINOGRAD_PRODUCTS * w->in.group_channels * w->out.group_channels;
+    return products_of(w) * w->in.group_channels * w->out.group_channels;
 }
 
 static size_t tiles_each(const struct convolution_winograd *w)
@@ -96,10 +119,17 @@ static dnnl_memory_desc_t weights_desc(const dnnl_memory_desc_t *plain)
     return desc;
 }
 
-/* (64,rows,columns), each matrix the other way round in memory when it is transposed. */
-static dnnl_memory_desc_t products_desc(size_t rows, size_t columns, bool transposed)
+/* A worker's share of so many things. */
+static struct range share_of(const struct convolution_winograd *w, int worker, size_t things)
 {
-    dnnl_dims_t dims = {WINOGRAD_PRODUCTS, (dnnl_dim_t)rows, (dnnl_dim_t)columns};
+    size_t workers = (size_t)w->n_workers, i = (size_t)worker;
+    return (struct range){things * i / workers, things * (i + 1) / workers};
+}
+
+/* (products,rows,columns), each matrix the other way round in memory when it is transposed. */
+static dnnl_memory_desc_t products_desc(size_t products, size_t rows, size_t columns, bool transposed)
+{
+    dnnl_dims_t dims = {(dnnl_dim_t)products, (dnnl_dim_t)rows, (dnnl_dim_t)columns};
     dnnl_memory_desc_t desc;
     dnnl_memory_desc_init_by_tag(&desc, 3, dims, dnnl_f32, transposed ? dnnl_acb : dnnl_abc);
     return desc;
@@ -128,19 +158,31 @@ static enum status plan_product(struct kernel *k, const dnnl_memory_desc_t *a, c
     return OK;
 }
 
-static enum status plan_worker(const struct convolution_winograd *w, struct winograd_worker *k,
+static enum status plan_weights_gradient(const struct convolution_winograd *w, int worker, struct error *err)
+{
+    struct winograd_worker *k = &w->workers[worker];
+    struct range share = share_of(w, worker, products_of(w));
+    size_t n = share.to - share.from, in = w->in.group_channels, out = w->out.group_channels;
+    if (n == 0)
+        return OK;
+    dnnl_memory_desc_t x = products_desc(n, in, w->tiles, true), y = products_desc(n, w->tiles, out, false);
+    dnnl_memory_desc_t kernels = products_desc(n, in, out, false);
+    TRY(plan_product(&k->weights, &x, &y, &kernels, false, err));
+    return plan_product(&k->weights_more, &x, &y, &kernels, true, err);
+}
+
+static enum status plan_worker(const struct convolution_winograd *w, int worker,
                                const struct convolution_winograd_params *params, struct error *err)
 {
-    size_t in = w->in.group_channels, out = w->out.group_channels;
-    dnnl_memory_desc_t x = products_desc(w->tiles, in, false), y = products_desc(w->tiles, out, false);
-    dnnl_memory_desc_t kernels = products_desc(in, out, false), kernels_back = products_desc(out, in, true);
-    dnnl_memory_desc_t x_back = products_desc(in, w->tiles, true);
+    struct winograd_worker *k = &w->workers[worker];
+    size_t n = products_of(w), in = w->in.group_channels, out = w->out.group_channels;
+    dnnl_memory_desc_t x = products_desc(n, w->tiles, in, false), y = products_desc(n, w->tiles, out, false);
+    dnnl_memory_desc_t kernels = products_desc(n, in, out, false),
+                       kernels_back = products_desc(n, out, in, true);
     TRY(plan_product(&k->forward, &x, &kernels, &y, false, err));
     if (params->wants_data)
         TRY(plan_product(&k->data, &y, &kernels_back, &x, false, err));
-    if (params->wants_weights)
-        TRY(plan_product(&k->weights, &x_back, &y, &kernels, true, err));
-    return OK;
+    return params->wants_weights ? plan_weights_gradient(w, worker, err) : OK;
 }
 
 /* Each worker multiplies on the thread that runs it. */
@@ -152,7 +194,7 @@ static enum status plan_workers(struct convolution_winograd *w,
     enum status status = OK;
     omp_set_num_threads(1);
     for (int i = 0; status == OK && i < w->n_workers; i++)
-        status = plan_worker(w, &w->workers[i], params, err);
+        status = plan_worker(w, i, params, err);
     omp_set_num_threads(w->n_workers);
     return status;
 }
@@ -160,13 +202,13 @@ static enum status plan_workers(struct convolution_winograd *w,
 /*
  * Few, so that a thread's products stay in its caches, but enough to be worth
  * going through all kernels for them: their products take twice the memory of
- * the kernels'.  An odd number: the 64 products of a tile lie that many rows
+ * the kernels'.  An odd number: the products of a tile lie that many rows
  * apart, and would meet in a few sets of the caches.
  */
 static size_t tiles_at_a_time(const struct convolution_winograd *w)
 {
-    enum { FEW = 15, MANY = 63, CACHE_BYTES = 512 << 10 };
-    size_t tile = WINOGRAD_PRODUCTS * (w->in.group_channels + w->out.group_channels) * sizeof(float);
+    enum { FEW = 15, MANY = 255, CACHE_BYTES = 512 << 10 };
+    size_t tile = products_of(w) * (w->in.group_channels + w->out.group_channels) * sizeof(float);
     size_t bytes = MAX(2 * products_each(w) * sizeof(float), CACHE_BYTES);
     size_t most = MAX(FEW, MIN(MANY, bytes / tile)), threads = (size_t)omp_get_max_threads();
     size_t each = (w->n * tiles_each(w) + threads - 1) / threads;
@@ -174,31 +216,29 @@ static size_t tiles_at_a_time(const struct convolution_winograd *w)
     return (each + times - 1) / times | 1;
 }
 
-static size_t take(size_t *at, size_t floats)
+/* The next of these floats. */
+static float *take(float *scratch, size_t *at, size_t floats)
 {
-    size_t from = *at;
+    float *from = scratch ? scratch + *at : NULL;
     *at += kernel_align(floats * sizeof(float)) / sizeof(float);
     return from;
 }
 
-/* A worker's memory; returns its floats in all.  scratch NULL: only these are asked for. */
-static size_t share_scratch(const struct convolution_winograd *w, struct winograd_worker *k, float *scratch)
+/* The workers' memory; returns the floats in all.  scratch NULL: only these are asked for. */
+static size_t share_scratch(struct convolution_winograd *w, float *scratch)
 {
-    size_t floats = 0, in = w->in.group_channels, out = w->out.group_channels;
-    size_t kernels = MAX(k->forward.scratch_bytes, MAX(k->data.scratch_bytes, k->weights.scratch_bytes));
-    size_t x = take(&floats, WINOGRAD_PRODUCTS * w->tiles * in);
-    size_t y = take(&floats, WINOGRAD_PRODUCTS * w->tiles * out);
-    size_t diff = take(&floats, w->wants_weights ? products_each(w) : 0);
-    size_t sum = take(&floats, w->wants_bias ? w->out.channels : 0);
-    size_t rest = take(&floats, kernels / sizeof(float) + 1);
-    if (scratch) {
-        k->in = scratch + x;
-        k->out = scratch + y;
-        k->diff = scratch + diff;
-        k->sum = scratch + sum;
-        k->scratch = scratch + rest;
+    size_t at = 0;
+    w->diff = take(scratch, &at, w->wants_weights ? products_each(w) : 0);
+    for (int i = 0; i < w->n_workers; i++) {
+        struct winograd_worker *k = &w->workers[i];
+        size_t gradient = MAX(k->weights.scratch_bytes, k->weights_more.scratch_bytes);
+        size_t kernels = MAX(MAX(k->forward.scratch_bytes, k->data.scratch_bytes), gradient);
+        k->in = take(scratch, &at, products_of(w) * w->tiles * w->in.group_channels);
+        k->out = take(scratch, &at, products_of(w) * w->tiles * w->out.group_channels);
+        k->sum = take(scratch, &at, w->wants_bias ? w->out.channels : 0);
+        k->scratch = take(scratch, &at, kernels / sizeof(float) + 1);
     }
-    return floats;
+    return at;
 }
 
 static enum status plan_params(struct convolution_winograd *w, const struct layer *l, struct planner *p,
@@ -221,10 +261,10 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
                                       const struct convolution_winograd_params *params, struct layer *l,
                                       struct planner *p, const dnnl_memory_desc_t *plain, struct error *err)
 {
-    const struct winograd_transforms *transforms = winograd_transforms((int)params->kernel);
+    const struct winograd_transforms *transforms = transforms_of(params);
     *w = (struct convolution_winograd){
         .transforms = transforms,
-        .in = images_of(params->in, params, params->size, WINOGRAD_IN),
+        .in = images_of(params->in, params, params->size, transforms->ins),
         .out = images_of(params->out, params, params->out_size, transforms->outs),
         .n = (size_t)params->n,
         .group = (size_t)params->group,
@@ -239,7 +279,7 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
     w->tiles = tiles_at_a_time(w);
     TRY(plan_params(w, l, p, plain, err));
     TRY(plan_workers(w, params, err));
-    plan_scratch(p, (size_t)w->n_workers * share_scratch(w, &w->workers[0], NULL) * sizeof(float));
+    plan_scratch(p, share_scratch(w, NULL) * sizeof(float));
     dnnl_memory_desc_t in = images_desc(w, &w->in), out = images_desc(w, &w->out);
     for (int i = 0; i < l->n_bottoms; i++) {
         plan_bottom(p, i, &in);
@@ -255,6 +295,7 @@ void convolution_winograd_release(struct convolution_winograd *w)
         kernel_release(&w->workers[i].forward);
         kernel_release(&w->workers[i].data);
         kernel_release(&w->workers[i].weights);
+        kernel_release(&w->workers[i].weights_more);
     }
     free(w->workers);
     weights_copy_release(&w->weights);
@@ -289,12 +330,8 @@ static size_t channel_at(const struct winograd_images *m, size_t channel)
     return m->is_blocked ? channel / BLOCK * BLOCK * m->height * m->width + channel % BLOCK : channel;
 }
 
-struct range {
-    size_t from, to;
-};
-
 /*
- * Tiles of one group's channels, between images and products (64,tiles,C).
+ * Tiles of one group's channels, between images and products (P,tiles,C).
  * each: numbers of all groups' channels, or NULL.
  */
 static void transform(const struct convolution_winograd *w, winograd_transform *how,
@@ -317,19 +354,12 @@ static void transform(const struct convolution_winograd *w, winograd_transform *
 /* Of so many tiles there are fewer at the end: what lies behind them counts as 0. */
 static void clear_rest(const struct convolution_winograd *w, float *products, size_t channels, size_t tiles)
 {
-    for (size_t k = 0; tiles < w->tiles && k < WINOGRAD_PRODUCTS; k++)
+    for (size_t k = 0; tiles < w->tiles && k < products_of(w); k++)
         memset(products + (k * w->tiles + tiles) * channels, 0,
                (w->tiles - tiles) * channels * sizeof(float));
 }
 
 /* ---- running ---- */
-
-/* A worker's share of so many things. */
-static struct range share_of(const struct convolution_winograd *w, int worker, size_t things)
-{
-    size_t workers = (size_t)w->n_workers, i = (size_t)worker;
-    return (struct range){things * i / workers, things * (i + 1) / workers};
-}
 
 /* The first tiles of a range, as many as are done at a time, which are taken from it. */
 static struct range next_tiles(const struct convolution_winograd *w, struct range *rest)
@@ -339,12 +369,8 @@ static struct range next_tiles(const struct convolution_winograd *w, struct rang
     return tiles;
 }
 
-static void share_all_scratch(struct convolution_winograd *w, const struct layer *l)
-{
-    float *scratch = l->scratch;
-    for (int i = 0; i < w->n_workers; i++)
-        scratch += share_scratch(w, &w->workers[i], scratch);
-}
+/* Kernels that a thread transforms at a time. */
+enum { CHUNK = 256 };
 
 void convolution_winograd_renew(struct convolution_winograd *w, struct layer *l, const float *factors)
 {
@@ -352,7 +378,9 @@ void convolution_winograd_renew(struct convolution_winograd *w, struct layer *l,
     const float *weights = weights_copy_get(&w->weights, l->params[0], l->scratch);
     for (size_t g = 0; g < w->group; g++) {
         float *kernels = w->kernels + g * products_each(w);
-        w->transforms->kernels(weights + g * weights_each(w), n, kernels);
+#pragma omp parallel for num_threads(w->n_workers)
+        for (size_t i = 0; i < n; i += CHUNK)
+            w->transforms->kernels(weights + g * weights_each(w) + i, MIN(CHUNK, n - i), n, kernels + i);
         for (size_t i = 0; factors && i < products_each(w); i++)
             kernels[i] *= factors[g * out + i % out];
     }
@@ -375,7 +403,7 @@ void convolution_winograd_forward(struct convolution_winograd *w, struct layer *
 {
     if (w->version != l->params[0]->version)
         convolution_winograd_renew(w, l, NULL);
-    share_all_scratch(w, l);
+    share_scratch(w, l->scratch);
     for (int i = 0; i < l->n_bottoms; i++)
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
@@ -384,88 +412,129 @@ void convolution_winograd_forward(struct convolution_winograd *w, struct layer *
                               l->tops[i].data, bias);
 }
 
-static void gradient_share(struct convolution_winograd *w, struct winograd_worker *k, struct range share,
-                           size_t g, float *bottom, float *top_diff)
+/* What the backward pass of one bottom wants. */
+struct gradients {
+    float *bottom, *top_diff;
+    float *bottom_diff; /* NULL: not that */
+    bool params;        /* of the weights and the bias, as far as they are learned */
+};
+
+static void transform_for_gradients(struct convolution_winograd *w, struct winograd_worker *k, size_t g,
+                                    struct range tiles, const struct gradients *what)
 {
-    if (w->wants_weights)
-        memset(k->diff, 0, products_each(w) * sizeof(float));
-    while (share.from < share.to) {
-        struct range tiles = next_tiles(w, &share);
-        transform(w, w->transforms->out_diff, &w->out, top_diff, g, tiles, k->out,
-                  w->wants_bias ? k->sum : NULL);
-        if (!w->wants_weights)
-            continue;
-        transform(w, w->transforms->in, &w->in, bottom, g, tiles, k->in, NULL);
-        clear_rest(w, k->in, w->in.group_channels, tiles.to - tiles.from);
-        clear_rest(w, k->out, w->out.group_channels, tiles.to - tiles.from);
-        KERNEL_RUN(&k->weights, k->scratch, k->in, k->out, k->diff);
-    }
+    size_t n = tiles.to - tiles.from;
+    transform(w, w->transforms->out_diff, &w->out, what->top_diff, g, tiles, k->out,
+              what->params && w->wants_bias ? k->sum : NULL);
+    if (!what->params || !w->wants_weights)
+        return;
+    transform(w, w->transforms->in, &w->in, what->bottom, g, tiles, k->in, NULL);
+    clear_rest(w, k->in, w->in.group_channels, n);
+    clear_rest(w, k->out, w->out.group_channels, n);
 }
 
-/* The workers' sums come into the first one's. */
-static void add_up(const struct convolution_winograd *w, bool is_bias, size_t n)
+/* The worker's share of the products, from all workers' tiles. */
+static void add_weights_gradient(struct convolution_winograd *w, int worker, bool is_first)
 {
-    float *sum = is_bias ? w->workers[0].sum : w->workers[0].diff;
-    for (int k = 1; k < w->n_workers; k++) {
-        const float *more = is_bias ? w->workers[k].sum : w->workers[k].diff;
-        ELEMENTWISE(i, n, sum[i] += more[i]);
-    }
+    struct winograd_worker *k = &w->workers[worker];
+    size_t in = w->in.group_channels, out = w->out.group_channels;
+    struct range share = share_of(w, worker, products_of(w));
+    for (int i = 0; share.from < share.to && i < w->n_workers; i++)
+        KERNEL_RUN(is_first && i == 0 ? &k->weights : &k->weights_more, k->scratch,
+                   w->workers[i].in + share.from * w->tiles * in,
+                   w->workers[i].out + share.from * w->tiles * out, w->diff + share.from * in * out);
 }
 
-static void add_gradients(struct convolution_winograd *w, struct layer *l, int i)
+static void add_bottom_gradient(struct convolution_winograd *w, struct winograd_worker *k, size_t g,
+                                struct range tiles, float *bottom_diff)
 {
-    size_t n = w->in.group_channels * w->out.group_channels;
-    float *weights = w->wants_weights ? weights_gradient_target(&w->weights_diff, l->params[0]) : NULL;
-    share_all_scratch(w, l);
-    for (int k = 0; w->wants_bias && k < w->n_workers; k++)
-        memset(w->workers[k].sum, 0, w->out.channels * sizeof(float));
-    for (size_t g = 0; g < w->group; g++) {
+    KERNEL_RUN(&k->data, k->scratch, k->out, w->kernels + g * products_each(w), k->in);
+    transform(w, w->transforms->in_diff, &w->in, bottom_diff, g, tiles, k->in, NULL);
+}
+
+/* Tiles of a worker's share that are done in this round: with bottom_diff it is one of whole images, as
+ * neighbouring tiles see the same inputs. */
+static struct range tiles_of_round(const struct convolution_winograd *w, int worker, size_t round,
+                                   const struct gradients *what)
+{
+    size_t each = what->bottom_diff ? tiles_each(w) : 1;
+    struct range share = share_of(w, worker, w->n * tiles_each(w) / each);
+    size_t to = share.to * each, from = MIN(to, share.from * each + round * w->tiles);
+    return (struct range){from, MIN(to, from + w->tiles)};
+}
+
+/* Returns whether there was anything to do. */
+static bool backward_round(struct convolution_winograd *w, size_t g, size_t round,
+                           const struct gradients *what)
+{
+    bool is_any = false;
+#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers) reduction(|| : is_any)
+    for (int k = 0; k < w->n_workers; k++) {
+        struct range tiles = tiles_of_round(w, k, round, what);
+        is_any = is_any || tiles.from < tiles.to;
+        transform_for_gradients(w, &w->workers[k], g, tiles, what);
+    }
+    if (!is_any)
+        return false;
+    if (what->params && w->wants_weights)
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
-            gradient_share(w, &w->workers[k], share_of(w, k, w->n * tiles_each(w)), g, l->bottoms[i].data,
-                           l->tops[i].diff);
-        if (!w->wants_weights)
-            continue;
-        add_up(w, false, products_each(w));
-        w->transforms->kernels_diff(w->workers[0].diff, n, weights + g * weights_each(w));
-    }
-    if (w->wants_bias) {
-        add_up(w, true, w->out.channels);
-        memcpy(weights_gradient_target(&w->bias_diff, l->params[1]), w->workers[0].sum,
-               w->out.channels * sizeof(float));
-        weights_gradient_done(&w->bias_diff, l->params[1], l->scratch);
-    }
-    if (w->wants_weights)
-        weights_gradient_done(&w->weights_diff, l->params[0], l->scratch);
+            add_weights_gradient(w, k, round == 0);
+    if (what->bottom_diff)
+#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
+        for (int k = 0; k < w->n_workers; k++)
+            add_bottom_gradient(w, &w->workers[k], g, tiles_of_round(w, k, round, what), what->bottom_diff);
+    return true;
 }
 
-/* Of whole images: neighbouring tiles see the same inputs. */
-static void data_share(struct convolution_winograd *w, struct winograd_worker *k, struct range images,
-                       float *bottom_diff, float *top_diff)
+static void transform_weights_gradient(struct convolution_winograd *w, float *gradient)
 {
-    memset(bottom_diff + images_floats(&w->in, images.from), 0,
-           images_floats(&w->in, images.to - images.from) * sizeof(float));
+    size_t n = w->in.group_channels * w->out.group_channels;
+#pragma omp parallel for num_threads(w->n_workers)
+    for (size_t i = 0; i < n; i += CHUNK)
+        w->transforms->kernels_diff(w->diff + i, MIN(CHUNK, n - i), n, gradient + i);
+}
+
+static void add_up_bias(struct convolution_winograd *w, float *gradient)
+{
+    memcpy(gradient, w->workers[0].sum, w->out.channels * sizeof(float));
+    for (int k = 1; k < w->n_workers; k++)
+        for (size_t i = 0; i < w->out.channels; i++)
+            gradient[i] += w->workers[k].sum[i];
+}
+
+static void backward_all(struct convolution_winograd *w, struct layer *l, const struct gradients *what)
+{
+    bool wants_weights = what->params && w->wants_weights, wants_bias = what->params && w->wants_bias;
+    float *weights = wants_weights ? weights_gradient_target(&w->weights_diff, l->params[0]) : NULL;
+    share_scratch(w, l->scratch);
+    for (int k = 0; wants_bias && k < w->n_workers; k++)
+        memset(w->workers[k].sum, 0, w->out.channels * sizeof(float));
     for (size_t g = 0; g < w->group; g++) {
-        struct range share = {images.from * tiles_each(w), images.to * tiles_each(w)};
-        while (share.from < share.to) {
-            struct range tiles = next_tiles(w, &share);
-            transform(w, w->transforms->out_diff, &w->out, top_diff, g, tiles, k->out, NULL);
-            KERNEL_RUN(&k->data, k->scratch, k->out, w->kernels + g * products_each(w), k->in);
-            transform(w, w->transforms->in_diff, &w->in, bottom_diff, g, tiles, k->in, NULL);
-        }
+        for (size_t round = 0; backward_round(w, g, round, what);)
+            round++;
+        if (wants_weights)
+            transform_weights_gradient(w, weights + g * weights_each(w));
     }
+    if (wants_bias) {
+        add_up_bias(w, weights_gradient_target(&w->bias_diff, l->params[1]));
+        weights_gradient_done(&w->bias_diff, l->params[1], l->scratch);
+    }
+    if (wants_weights)
+        weights_gradient_done(&w->weights_diff, l->params[0], l->scratch);
 }
 
 void convolution_winograd_backward(struct convolution_winograd *w, struct layer *l)
 {
-    for (int i = 0; (w->wants_weights || w->wants_bias) && i < l->n_bottoms; i++)
-        add_gradients(w, l, i);
-    share_all_scratch(w, l);
+    bool params = w->wants_weights || w->wants_bias, at_once = w->n >= (size_t)w->n_workers;
     for (int i = 0; i < l->n_bottoms; i++) {
-        if (!l->bottoms[i].diff)
-            continue;
-#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
-        for (int k = 0; k < w->n_workers; k++)
-            data_share(w, &w->workers[k], share_of(w, k, w->n), l->bottoms[i].diff, l->tops[i].diff);
+        struct gradients what = {l->bottoms[i].data, l->tops[i].diff, l->bottoms[i].diff, params && at_once};
+        if (params && !what.params)
+            backward_all(w, l, &(struct gradients){what.bottom, what.top_diff, NULL, true});
+        if (what.bottom_diff) {
+            size_t n = images_floats(&w->in, w->n);
+            ELEMENTWISE(j, n, what.bottom_diff[j] = 0);
+        }
+        if (what.bottom_diff || what.params)
+            backward_all(w, l, &what);
     }
 }

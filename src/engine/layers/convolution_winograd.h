@@ -3,7 +3,7 @@
  * move by one, by Winograd's algorithm (engine/winograd).  oneDNN has it for
  * 3 x 3 in blocks of 16 channels, without groups, on smaller tiles.
  *
- *   bottom -tile by tile-> 64 products' left sides -matmul with the kernels'-> 64 products -> top
+ *   bottom -tile by tile-> 64 or 81 left sides -matmul with the kernels'-> as many products -> top
  *
  * Each thread takes a range of all images' tiles, some at a time so that
  * they stay in its cache.  Each side lies in blocks of 16 channels, or with
@@ -32,8 +32,9 @@ struct convolution_winograd {
     int n_workers;
     struct winograd_worker *workers; /* for each thread */
     struct weights_copy weights;
-    float *kernels; /* transformed: (group,64,I,O) */
+    float *kernels; /* transformed: (group,P,I,O), of P products */
     uint64_t version;
+    float *diff; /* of one group's kernels, transformed; in the layer's scratch memory */
     struct weights_gradient weights_diff, bias_diff;
 };
 
@@ -43,8 +44,11 @@ struct convolution_winograd_params {
     bool wants_data, wants_weights, wants_bias, relu;
 };
 
-/* Is it faster than to multiply directly. */
+/* Does it know such kernels, and is it faster than to multiply directly in f32. */
 bool convolution_winograd_suits(const struct convolution_winograd_params *params);
+/* Products of one image for each pair of channels; those of the direct way are the kernel's elements times
+ * the outputs. */
+dnnl_dim_t convolution_winograd_products(const struct convolution_winograd_params *params);
 /* plain: Caffe's order of the weights. */
 enum status convolution_winograd_plan(struct convolution_winograd *w,
                                       const struct convolution_winograd_params *params, struct layer *l,

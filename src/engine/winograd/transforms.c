@@ -16,120 +16,189 @@
 typedef float vec __attribute__((vector_size(WINOGRAD_LANES * sizeof(float)), aligned(4), may_alias));
 typedef int mask __attribute__((vector_size(WINOGRAD_LANES * sizeof(int))));
 
-enum { LANES = WINOGRAD_LANES, IN = WINOGRAD_IN, OUT_MAX = 6 };
+enum { LANES = WINOGRAD_LANES, IN_MAX = WINOGRAD_IN_MAX, PAIRS_MAX = 4 };
+
+/*
+ * Where the polynomials are interpolated: at 0, at p and -p of each pair, and
+ * perhaps at infinity.  With z for the square of x, the polynomial that is 0
+ * at all other points is
+ *   for 0         product over the pairs of (z - p^2),
+ *   for p         (x + p) x times that product over the other pairs,
+ *   for infinity  x times the first.
+ * What follows for the number of points: 2 pairs + 1, and 1 for infinity.
+ */
+struct points {
+    int pairs;
+    bool infinity;
+    float at[PAIRS_MAX];  /* p */
+    float all[PAIRS_MAX]; /* the product over all pairs: of z^0, z^1, ...; the last, of 1, is left out */
+    float others[PAIRS_MAX][PAIRS_MAX - 1]; /* the same over the other pairs */
+    float factor0, factors[PAIRS_MAX];      /* 1 / each one's polynomial there; that of infinity is 1 */
+};
+
+/* 0, 1, -1, 2, -2, 1/2, -1/2, infinity. */
+static const struct points eight = {
+    .pairs = 3,
+    .infinity = true,
+    .at = {1, 2, 0.5F},
+    .all = {-1, 5.25F, -5.25F},
+    .others = {{1, -4.25F}, {0.25F, -1.25F}, {4, -5}},
+    .factor0 = -1,
+    .factors = {-2.0F / 9, 1.0F / 90, 32.0F / 45},
+};
+
+/* 0, 1/2, -1/2, 1, -1, 3/2, -3/2, 4, -4: of nine, found by trying, those with the least error. */
+static const struct points nine = {
+    .pairs = 4,
+    .at = {0.5F, 1, 1.5F, 4},
+    .all = {9, -49.5625F, 59.0625F, -19.5F},
+    .others = {{-36, 54.25F, -19.25F},
+               {-9, 40.5625F, -18.5F},
+               {-4, 20.25F, -17.25F},
+               {-0.5625F, 3.0625F, -3.5F}},
+    .factor0 = 1.0F / 9,
+    .factors = {-16.0F / 189, 8.0F / 225, -16.0F / 2475, 1.0F / 103950},
+};
+
+INLINE int count(const struct points *p)
+{
+    return 2 * p->pairs + 1 + p->infinity;
+}
 
 /* ---- along one axis ---- */
 
-/* Even and odd parts at 1, 2 and 1/2 make the values there and at -1, -2 and -1/2. */
-INLINE void join(vec x[IN], vec even1, vec odd1, vec even2, vec odd2, vec even3, vec odd3)
+/* Every second number, each times its factor, and the one behind them. */
+INLINE vec product(const float *factors, int n, const vec *x)
 {
-    x[1] = even1 + odd1;
-    x[2] = even1 - odd1;
-    x[3] = even2 + odd2;
-    x[4] = even2 - odd2;
-    x[5] = even3 + odd3;
-    x[6] = even3 - odd3;
+    vec sum = x[2 * n];
+    for (int k = 0; k < n; k++)
+        sum += x[2 * k] * factors[k];
+    return sum;
 }
 
-/* B^T of 8 numbers. */
-INLINE void in_axis(vec x[IN], int n)
+/* The transpose of that: adds them. */
+INLINE void spread(const float *factors, int n, vec from, vec *x)
+{
+    for (int k = 0; k < n; k++)
+        x[2 * k] += from * factors[k];
+    x[2 * n] += from;
+}
+
+/* B^T of as many numbers as there are points. */
+INLINE void in_axis(vec *x, const struct points *p, int n)
 {
     (void)n;
-    vec even1 = x[2] + x[6] - x[4] * 4.25F, odd1 = x[1] + x[5] - x[3] * 4.25F;
-    vec even2 = x[2] * 0.25F + x[6] - x[4] * 1.25F, odd2 = x[1] * 0.5F + x[5] * 2 - x[3] * 2.5F;
-    vec even3 = x[2] * 4 + x[6] - x[4] * 5, odd3 = x[1] * 2 + x[5] * 0.5F - x[3] * 2.5F;
-    x[0] = x[0] - x[6] + (x[4] - x[2]) * 5.25F;
-    x[7] = x[7] - x[1] + (x[3] - x[5]) * 5.25F;
-    join(x, even1, odd1, even2, odd2, even3, odd3);
+    vec y[IN_MAX];
+    y[0] = product(p->all, p->pairs, x);
+    for (int i = 0; i < p->pairs; i++) {
+        vec even = product(p->others[i], p->pairs - 1, x + 2),
+            odd = product(p->others[i], p->pairs - 1, x + 1);
+        y[2 * i + 1] = even + odd * p->at[i];
+        y[2 * i + 2] = even - odd * p->at[i];
+    }
+    if (p->infinity)
+        y[count(p) - 1] = product(p->all, p->pairs, x + 1);
+    for (int i = 0; i < count(p); i++)
+        x[i] = y[i];
 }
 
-/* B of 8 numbers. */
-INLINE void in_diff_axis(vec x[IN], int n)
+/* B of as many. */
+INLINE void in_diff_axis(vec *x, const struct points *p, int n)
 {
     (void)n;
-    vec sum1 = x[1] + x[2], sum2 = x[3] + x[4], sum3 = x[5] + x[6];
-    vec diff1 = x[1] - x[2], diff2 = x[3] - x[4], diff3 = x[5] - x[6];
-    vec first = x[0], last = x[7];
-    x[1] = diff1 + diff2 * 0.5F + diff3 * 2 - last;
-    x[2] = sum1 + sum2 * 0.25F + sum3 * 4 - first * 5.25F;
-    x[3] = last * 5.25F - diff1 * 4.25F - (diff2 + diff3) * 2.5F;
-    x[4] = first * 5.25F - sum1 * 4.25F - sum2 * 1.25F - sum3 * 5;
-    x[5] = diff1 + diff2 * 2 + diff3 * 0.5F - last * 5.25F;
-    x[6] = sum1 + sum2 + sum3 - first;
+    vec y[IN_MAX] = {{0}};
+    spread(p->all, p->pairs, x[0], y);
+    for (int i = 0; i < p->pairs; i++) {
+        spread(p->others[i], p->pairs - 1, x[2 * i + 1] + x[2 * i + 2], y + 2);
+        spread(p->others[i], p->pairs - 1, (x[2 * i + 1] - x[2 * i + 2]) * p->at[i], y + 1);
+    }
+    if (p->infinity)
+        spread(p->all, p->pairs, x[count(p) - 1], y + 1);
+    for (int i = 0; i < count(p); i++)
+        x[i] = y[i];
 }
 
-/* A of n numbers, 3 to 6: the polynomial with these coefficients at all points. */
-INLINE void evaluate_axis(vec x[IN], int n)
+/* A of n numbers: the polynomial with these coefficients at all points. */
+INLINE void evaluate_axis(vec *x, const struct points *p, int n)
 {
-    vec even1 = x[0] + x[2], even2 = x[0] + x[2] * 4, even3 = x[0] + x[2] * 0.25F;
-    vec odd1 = x[1], odd2 = x[1] * 2, odd3 = x[1] * 0.5F;
-    if (n > 3)
-        odd1 += x[3], odd2 += x[3] * 8, odd3 += x[3] * 0.125F;
-    if (n > 4)
-        even1 += x[4], even2 += x[4] * 16, even3 += x[4] * 0.0625F;
-    if (n > 5)
-        odd1 += x[5], odd2 += x[5] * 32, odd3 += x[5] * 0.03125F;
-    x[7] = x[n - 1];
-    join(x, even1, odd1, even2, odd2, even3, odd3);
+    vec y[IN_MAX];
+    for (int i = 0; i < p->pairs; i++) {
+        float z = p->at[i] * p->at[i];
+        int last = n - 1;
+        vec even = x[last - last % 2], odd = x[last - (last + 1) % 2];
+        for (int k = last - last % 2 - 2; k >= 0; k -= 2)
+            even = even * z + x[k];
+        for (int k = last - (last + 1) % 2 - 2; k >= 0; k -= 2)
+            odd = odd * z + x[k];
+        y[2 * i + 1] = even + odd * p->at[i];
+        y[2 * i + 2] = even - odd * p->at[i];
+    }
+    if (p->infinity)
+        x[count(p) - 1] = x[n - 1];
+    for (int i = 1; i <= 2 * p->pairs; i++)
+        x[i] = y[i];
 }
 
-/* A^T to n numbers, 3 to 6. */
-INLINE void collect_axis(vec x[IN], int n)
+/* A^T to n numbers. */
+INLINE void collect_axis(vec *x, const struct points *p, int n)
 {
-    vec sum1 = x[1] + x[2], sum2 = x[3] + x[4], sum3 = x[5] + x[6];
-    vec diff1 = x[1] - x[2], diff2 = x[3] - x[4], diff3 = x[5] - x[6];
-    x[0] += sum1 + sum2 + sum3;
-    x[1] = diff1 + diff2 * 2 + diff3 * 0.5F;
-    x[2] = sum1 + sum2 * 4 + sum3 * 0.25F;
-    if (n > 3)
-        x[3] = diff1 + diff2 * 8 + diff3 * 0.125F;
-    if (n > 4)
-        x[4] = sum1 + sum2 * 16 + sum3 * 0.0625F;
-    if (n > 5)
-        x[5] = diff1 + diff2 * 32 + diff3 * 0.03125F;
-    x[n - 1] += x[7];
+    vec y[IN_MAX] = {{0}};
+    y[0] = x[0];
+    for (int i = 0; i < p->pairs; i++) {
+        vec sum = x[2 * i + 1] + x[2 * i + 2], difference = x[2 * i + 1] - x[2 * i + 2];
+        float power = 1;
+        for (int k = 0; k < n; k++) {
+            y[k] += (k % 2 ? difference : sum) * power;
+            power *= p->at[i];
+        }
+    }
+    if (p->infinity)
+        y[n - 1] += x[count(p) - 1];
+    for (int k = 0; k < n; k++)
+        x[k] = y[k];
 }
 
 /* What makes G of A: a factor for each point. */
-INLINE void scale(vec x[IN])
+INLINE void scale(vec *x, const struct points *p)
 {
-    static const float factors[IN] = {1,         -2.0F / 9,  -2.0F / 9,  1.0F / 90,
-                                      1.0F / 90, 32.0F / 45, 32.0F / 45, 1};
-    for (int i = 1; i < IN - 1; i++)
-        x[i] *= factors[i];
+    x[0] *= p->factor0;
+    for (int i = 0; i < p->pairs; i++) {
+        x[2 * i + 1] *= p->factors[i];
+        x[2 * i + 2] *= p->factors[i];
+    }
 }
 
 /* G of n numbers. */
-INLINE void kernel_axis(vec x[IN], int n)
+INLINE void kernel_axis(vec *x, const struct points *p, int n)
 {
-    evaluate_axis(x, n);
-    scale(x);
+    evaluate_axis(x, p, n);
+    scale(x, p);
 }
 
 /* G^T to n numbers. */
-INLINE void kernel_diff_axis(vec x[IN], int n)
+INLINE void kernel_diff_axis(vec *x, const struct points *p, int n)
 {
-    scale(x);
-    collect_axis(x, n);
+    scale(x, p);
+    collect_axis(x, p, n);
 }
 
 /* ---- along both ---- */
 
-typedef void (*axis)(vec x[IN], int n);
+typedef void (*axis)(vec *x, const struct points *p, int n);
 
 /* Along so many columns, then along so many rows; n is how many numbers the axis takes, or gives. */
-INLINE void both(vec x[IN][IN], axis along, int n, int columns, int rows)
+INLINE void both(vec x[IN_MAX][IN_MAX], const struct points *p, axis along, int n, int columns, int rows)
 {
     for (int j = 0; j < columns; j++) {
-        vec column[IN];
-        for (int i = 0; i < IN; i++)
+        vec column[IN_MAX];
+        for (int i = 0; i < count(p); i++)
             column[i] = x[i][j];
-        along(column, n);
-        for (int i = 0; i < IN; i++)
+        along(column, p, n);
+        for (int i = 0; i < count(p); i++)
             x[i][j] = column[i];
     }
     for (int i = 0; i < rows; i++)
-        along(x[i], n);
+        along(x[i], p, n);
 }
 
 /* ---- channels ---- */
@@ -194,11 +263,12 @@ INLINE float *pixel(const struct winograd_tile *tile, int i, int j)
 }
 
 /* The next tile lies to the right, mostly: its new columns are asked for while this one is worked on. */
-INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, int next, vec ret_x[IN][IN])
+INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, int next,
+                      vec ret_x[IN_MAX][IN_MAX])
 {
     bool is_whole = tile->top == 0 && tile->left == 0 && tile->bottom == size && tile->right == size;
     if (!is_whole)
-        memset(ret_x, 0, IN * IN * sizeof(vec));
+        memset(ret_x, 0, IN_MAX * IN_MAX * sizeof(vec));
     for (int i = tile->top; i < tile->bottom; i++) {
         for (int j = tile->left; j < tile->right; j++)
             ret_x[i][j] = read(pixel(tile, i, j), n);
@@ -207,46 +277,49 @@ INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, int 
     }
 }
 
-INLINE void read_products(const float *from, size_t step, size_t n, vec ret_x[IN][IN])
+INLINE void read_products(const struct points *p, const float *from, size_t step, size_t n,
+                          vec ret_x[IN_MAX][IN_MAX])
 {
-    for (int k = 0; k < IN * IN; k++)
-        ret_x[k / IN][k % IN] = read(from + (size_t)k * step, n);
+    for (int i = 0; i < count(p); i++)
+        for (int j = 0; j < count(p); j++, from += step)
+            ret_x[i][j] = read(from, n);
 }
 
-INLINE void write_products(vec x[IN][IN], float *to, size_t step, size_t n)
+INLINE void write_products(const struct points *p, vec x[IN_MAX][IN_MAX], float *to, size_t step, size_t n)
 {
-    for (int k = 0; k < IN * IN; k++)
-        write(to + (size_t)k * step, x[k / IN][k % IN], n);
+    for (int i = 0; i < count(p); i++)
+        for (int j = 0; j < count(p); j++, to += step)
+            write(to, x[i][j], n);
 }
 
 /* ---- the transforms ---- */
 
-static void in(const struct winograd_tile *tile, size_t n, float *products, size_t step, float *each)
+INLINE void in_of(const struct points *p, int outs, const struct winograd_tile *tile, size_t n,
+                  float *products, size_t step)
 {
-    (void)each;
-    vec x[IN][IN];
-    read_tile(tile, n, IN, OUT_MAX, x);
-    both(x, in_axis, IN, IN, IN);
-    write_products(x, products, step, n);
+    vec x[IN_MAX][IN_MAX];
+    read_tile(tile, n, count(p), outs, x);
+    both(x, p, in_axis, count(p), count(p), count(p));
+    write_products(p, x, products, step, n);
 }
 
-static void in_diff(const struct winograd_tile *tile, size_t n, float *products, size_t step, float *each)
+INLINE void in_diff_of(const struct points *p, const struct winograd_tile *tile, size_t n,
+                       const float *products, size_t step)
 {
-    (void)each;
-    vec x[IN][IN];
-    read_products(products, step, n, x);
-    both(x, in_diff_axis, IN, IN, IN);
+    vec x[IN_MAX][IN_MAX];
+    read_products(p, products, step, n, x);
+    both(x, p, in_diff_axis, count(p), count(p), count(p));
     for (int i = tile->top; i < tile->bottom; i++)
         for (int j = tile->left; j < tile->right; j++)
             write(pixel(tile, i, j), read(pixel(tile, i, j), n) + x[i][j], n);
 }
 
-INLINE void out_of(int size, bool or_zero, const struct winograd_tile *tile, size_t n, const float *products,
-                   size_t step, const float *bias)
+INLINE void out_of(const struct points *p, int outs, bool or_zero, const struct winograd_tile *tile, size_t n,
+                   const float *products, size_t step, const float *bias)
 {
-    vec x[IN][IN], more = bias ? read(bias, n) : (vec){0};
-    read_products(products, step, n, x);
-    both(x, collect_axis, size, IN, size);
+    vec x[IN_MAX][IN_MAX], more = bias ? read(bias, n) : (vec){0};
+    read_products(p, products, step, n, x);
+    both(x, p, collect_axis, outs, count(p), outs);
     for (int i = tile->top; i < tile->bottom; i++)
         for (int j = tile->left; j < tile->right; j++) {
             vec y = x[i][j] + more;
@@ -256,79 +329,98 @@ INLINE void out_of(int size, bool or_zero, const struct winograd_tile *tile, siz
         }
 }
 
-INLINE void out_diff_of(int size, const struct winograd_tile *tile, size_t n, float *products, size_t step,
-                        float *sum)
+INLINE void out_diff_of(const struct points *p, int outs, const struct winograd_tile *tile, size_t n,
+                        float *products, size_t step, float *sum)
 {
-    vec x[IN][IN];
-    read_tile(tile, n, size, size, x);
+    vec x[IN_MAX][IN_MAX];
+    read_tile(tile, n, outs, outs, x);
     if (sum) {
         vec all = {0};
-        for (int i = 0; i < size; i++)
-            for (int j = 0; j < size; j++)
+        for (int i = 0; i < outs; i++)
+            for (int j = 0; j < outs; j++)
                 all += x[i][j];
         write(sum, read(sum, n) + all, n);
     }
-    both(x, evaluate_axis, size, size, IN);
-    write_products(x, products, step, n);
+    both(x, p, evaluate_axis, outs, outs, count(p));
+    write_products(p, x, products, step, n);
 }
 
-INLINE void kernels_of(int size, const float *kernels, size_t n, float *products)
+INLINE void kernels_of(const struct points *p, int size, const float *kernels, size_t n, size_t step,
+                       float *products)
 {
     for (size_t at = 0; at < n; at += LANES) {
-        vec x[IN][IN];
+        vec x[IN_MAX][IN_MAX];
         size_t lanes = n - at < LANES ? n - at : LANES;
         for (int i = 0; i < size; i++)
             for (int j = 0; j < size; j++)
-                x[i][j] = read(kernels + (size_t)(i * size + j) * n + at, lanes);
-        both(x, kernel_axis, size, size, IN);
-        write_products(x, products + at, n, lanes);
+                x[i][j] = read(kernels + (size_t)(i * size + j) * step + at, lanes);
+        both(x, p, kernel_axis, size, size, count(p));
+        write_products(p, x, products + at, step, lanes);
     }
 }
 
-INLINE void kernels_diff_of(int size, const float *products, size_t n, float *kernels)
+INLINE void kernels_diff_of(const struct points *p, int size, const float *products, size_t n, size_t step,
+                            float *kernels)
 {
     for (size_t at = 0; at < n; at += LANES) {
-        vec x[IN][IN];
+        vec x[IN_MAX][IN_MAX];
         size_t lanes = n - at < LANES ? n - at : LANES;
-        read_products(products + at, n, lanes, x);
-        both(x, kernel_diff_axis, size, IN, size);
+        read_products(p, products + at, step, lanes, x);
+        both(x, p, kernel_diff_axis, size, count(p), size);
         for (int i = 0; i < size; i++)
             for (int j = 0; j < size; j++)
-                write(kernels + (size_t)(i * size + j) * n + at, x[i][j], lanes);
+                write(kernels + (size_t)(i * size + j) * step + at, x[i][j], lanes);
     }
 }
 
-/* ---- for each size of kernels ---- */
+/* ---- of each size ---- */
 
-#define TRANSFORMS(kernel, outs)                                                                             \
+/* F(outs x outs, kernel x kernel). */
+#define TRANSFORMS(points, kernel, outs)                                                                     \
+    static void in_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,          \
+                          float *each)                                                                       \
+    {                                                                                                        \
+        (void)each;                                                                                          \
+        in_of(&points, outs, tile, n, products, step);                                                       \
+    }                                                                                                        \
+    static void in_diff_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,     \
+                               float *each)                                                                  \
+    {                                                                                                        \
+        (void)each;                                                                                          \
+        in_diff_of(&points, tile, n, products, step);                                                        \
+    }                                                                                                        \
     static void out_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,         \
                            float *bias)                                                                      \
     {                                                                                                        \
-        out_of(outs, false, tile, n, products, step, bias);                                                  \
+        out_of(&points, outs, false, tile, n, products, step, bias);                                         \
     }                                                                                                        \
     static void out_or_zero_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step, \
                                    float *bias)                                                              \
     {                                                                                                        \
-        out_of(outs, true, tile, n, products, step, bias);                                                   \
+        out_of(&points, outs, true, tile, n, products, step, bias);                                          \
     }                                                                                                        \
     static void out_diff_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,    \
                                 float *sum)                                                                  \
     {                                                                                                        \
-        out_diff_of(outs, tile, n, products, step, sum);                                                     \
+        out_diff_of(&points, outs, tile, n, products, step, sum);                                            \
     }                                                                                                        \
-    static void kernels_##kernel(const float *kernels, size_t n, float *products)                            \
+    static void kernels_##outs(const float *kernels, size_t n, size_t step, float *products)                 \
     {                                                                                                        \
-        kernels_of(kernel, kernels, n, products);                                                            \
+        kernels_of(&points, kernel, kernels, n, step, products);                                             \
     }                                                                                                        \
-    static void kernels_diff_##kernel(const float *products, size_t n, float *kernels)                       \
+    static void kernels_diff_##outs(const float *products, size_t n, size_t step, float *kernels)            \
     {                                                                                                        \
-        kernels_diff_of(kernel, products, n, kernels);                                                       \
+        kernels_diff_of(&points, kernel, products, n, step, kernels);                                        \
     }
 
-TRANSFORMS(3, 6)
-TRANSFORMS(5, 4)
+TRANSFORMS(eight, 5, 4)
+TRANSFORMS(eight, 3, 6)
+TRANSFORMS(nine, 3, 7)
 
-const struct winograd_transforms WINOGRAD_NAME[] = {
-    {LANES, 3, 6, in, in_diff, out_6, out_or_zero_6, out_diff_6, kernels_3, kernels_diff_3},
-    {LANES, 5, 4, in, in_diff, out_4, out_or_zero_4, out_diff_4, kernels_5, kernels_diff_5},
-};
+#define ROW(kernel, outs)                                                                                    \
+    {                                                                                                        \
+        LANES, kernel, outs, (outs) + (kernel)-1, in_##outs, in_diff_##outs, out_##outs, out_or_zero_##outs, \
+            out_diff_##outs, kernels_##outs, kernels_diff_##outs                                             \
+    }
+
+const struct winograd_transforms WINOGRAD_NAME[WINOGRAD_KINDS] = {ROW(5, 4), ROW(3, 6), ROW(3, 7)};

@@ -6,7 +6,7 @@
 
 #include "engine/winograd/winograd.h"
 
-/* Of kernels of 3 x 3, and of 5 x 5. */
-extern const struct winograd_transforms winograd_any[2], winograd_avx2[2], winograd_avx512[2];
+extern const struct winograd_transforms winograd_any[WINOGRAD_KINDS], winograd_avx2[WINOGRAD_KINDS],
+    winograd_avx512[WINOGRAD_KINDS];
 
 #endif

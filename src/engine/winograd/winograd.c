@@ -17,8 +17,17 @@ static const struct winograd_transforms *for_this_processor(void)
     return winograd_any;
 }
 
-const struct winograd_transforms *winograd_transforms(int kernel)
+const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width)
 {
-    const struct winograd_transforms *t = for_this_processor();
-    return kernel == t[0].kernel ? &t[0] : kernel == t[1].kernel ? &t[1] : NULL;
+    const struct winograd_transforms *all = for_this_processor(), *best = NULL;
+    size_t fewest = 0;
+    for (const struct winograd_transforms *t = all; t < all + WINOGRAD_KINDS; t++) {
+        size_t outs = (size_t)t->outs, products = (size_t)(t->ins * t->ins);
+        products *= (height + outs - 1) / outs * ((width + outs - 1) / outs);
+        if (t->kernel == kernel && (!best || products < fewest)) {
+            best = t;
+            fewest = products;
+        }
+    }
+    return best;
 }

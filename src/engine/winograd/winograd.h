@@ -1,22 +1,23 @@
 /*
  * winograd.h - Winograd's algorithm for kernels of 3 x 3 and of 5 x 5 that
- * move by one: the transforms of F(6x6, 3x3) and F(4x4, 5x5).
+ * move by one: the transforms of F(6x6, 3x3), F(7x7, 3x3) and F(4x4, 5x5).
  *
- * A tile is 6 x 6 or 4 x 4 outputs and the 8 x 8 inputs that they see.  With
- * x the inputs, w the kernel and y the outputs of one tile, . element by
- * element, summed over the input channels:
+ * A tile is 6 x 6, 7 x 7 or 4 x 4 outputs and the 8 x 8 or 9 x 9 inputs that
+ * they see.  With x the inputs, w the kernel and y the outputs of one tile,
+ * . element by element, summed over the input channels:
  *
  *   y = A^T ((G w G^T) . (B^T x B)) A
  *
- * 64 products instead of 324 or 400.  Over channels and tiles the middle is
- * 64 multiplications of matrices.  Gradients go the same way back:
+ * 64 products instead of 324 or 400, or 81 instead of 441.  Over channels and
+ * tiles the middle is as many multiplications of matrices.  Gradients go the
+ * same way back:
  *
  *   dx = B ((G w G^T) . (A dy A^T)) B^T
  *   dw = G^T ((B^T x B) . (A dy A^T)) G
  *
- * A, B and G interpolate at 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.  In
- * single precision the largest error is about 7e-6 of the largest output (32
- * channels).
+ * A, B and G interpolate at 8 points, infinity among them, or at 9.  In single
+ * precision the largest error is about 1e-5 of the largest output with 8, and
+ * 3e-5 with 9 (64 channels).
  * Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural
  * Networks", 2015; Toom and Cook's construction.
  *
@@ -28,7 +29,7 @@
 
 #include <stddef.h>
 
-enum { WINOGRAD_IN = 8, WINOGRAD_PRODUCTS = 64 };
+enum { WINOGRAD_IN_MAX = 9, WINOGRAD_KINDS = 3 };
 
 /* A square of an image.  What lies outside of [top, bottom) x [left, right) is read as 0 and not written. */
 struct winograd_tile {
@@ -38,27 +39,29 @@ struct winograd_tile {
 };
 
 /*
- * Of n channels of one tile, at most `lanes`.  There are 64 products, `step`
- * floats apart.  each: what there is for each channel, or NULL.
+ * Of n channels of one tile, at most `lanes`.  There are ins x ins products,
+ * `step` floats apart.  each: what there is for each channel, or NULL.
  */
 typedef void winograd_transform(const struct winograd_tile *tile, size_t n, float *products, size_t step,
                                 float *each);
 
 struct winograd_transforms {
     size_t lanes;
-    int kernel, outs;                /* 3 and 6, or 5 and 4 */
-    winograd_transform *in;          /* reads 8 x 8 pixels: B^T x B */
-    winograd_transform *in_diff;     /* adds B m B^T to 8 x 8 pixels */
+    int kernel, outs, ins;           /* a side's: 3, 6 and 8, or 3, 7 and 9, or 5, 4 and 8 */
+    winograd_transform *in;          /* reads ins x ins pixels: B^T x B */
+    winograd_transform *in_diff;     /* adds B m B^T to ins x ins pixels */
     winograd_transform *out;         /* writes outs x outs pixels: A^T m A, and each one's bias */
     winograd_transform *out_or_zero; /* the same, 0 where that is less */
     winograd_transform *out_diff; /* reads outs x outs pixels: A dy A^T; adds the pixels to each one's sum */
-    /* G w G^T of n kernels: element k of kernel i at kernels[k * n + i], product k at products[k * n + i]. */
-    void (*kernels)(const float *kernels, size_t n, float *products);
+    /* G w G^T of n kernels: element k of kernel i at kernels[k * step + i], product k at products[k * step +
+     * i]. */
+    void (*kernels)(const float *kernels, size_t n, size_t step, float *products);
     /* G^T m G, likewise. */
-    void (*kernels_diff)(const float *products, size_t n, float *kernels);
+    void (*kernels_diff)(const float *products, size_t n, size_t step, float *kernels);
 };
 
-/* For kernels of this size; NULL: it is neither 3 nor 5. */
-const struct winograd_transforms *winograd_transforms(int kernel);
+/* Those with the fewest products for kernels of this size and so many outputs; NULL: it is neither 3 nor 5.
+ */
+const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width);
 
 #endif

@@ -136,7 +136,7 @@ static struct settings draw_winograd(void)
     for (int i = 0; i < 2; i++) {
         s.kernel[i] = kernel;
         s.pad[i] = draw(0, kernel);
-        s.size[i] = draw(9, 12);
+        s.size[i] = draw(9, 15);
     }
     return s;
 }
