@@ -1,6 +1,6 @@
 /*
  * convolution_winograd.h - Convolution by kernels of 3 x 3 and 5 x 5 that
- * move by one, by Winograd's algorithm (engine/winograd).  oneDNN has it for
+ * move by one, by Winograd's algorithm (engine/vectors).  oneDNN has it for
  * 3 x 3 in blocks of 16 channels, without groups, on smaller tiles.
  *
  *   bottom -tile by tile-> 64 or 81 left sides -matmul with the kernels'-> as many products -> top
@@ -13,7 +13,7 @@
 #define ET_CONVOLUTION_WINOGRAD_H
 
 #include "engine/param_layout.h"
-#include "engine/winograd/winograd.h"
+#include "engine/vectors/winograd.h"
 
 /* Images of one side of the convolution, cut into overlapping squares. */
 struct winograd_images {

@@ -5,21 +5,26 @@
  *   within channel:  y = x * (1 + alpha * mean of squares over size x size pixels)^-beta
  *
  * The mean within a channel divides by size * size at the edges too, and
- * ignores k: both as in Caffe.  oneDNN runs the first for size 5 and beta
- * 0.75 (its other cases are reference code); plain loops do the rest.
+ * ignores k: both as in Caffe.  The first reads its blobs in blocks of 16
+ * channels or with channels last, in f32 or bf16 (vectors/lrn.h); plain loops
+ * do the second.
  */
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "engine/elementwise.h"
 #include "engine/kernel.h"
 #include "engine/plan.h"
+#include "engine/vectors/lrn.h"
 
 struct lrn {
     int n, c, h, w, size;
     float alpha, beta, k;
-    bool within, is_fast, has_workspace;
-    struct kernel forward, backward;
+    bool within;
+    struct lrn_blobs across;
+    const struct lrn_loops *loops;
+    int threads;
 };
 
 static enum status lrn_setup(struct layer *l, struct error *err)
@@ -46,94 +51,54 @@ static enum status lrn_setup(struct layer *l, struct error *err)
     return OK;
 }
 
-static enum status plan_fast(struct layer *l, struct planner *p, struct error *err)
+/* ---- across channels ---- */
+
+static void plan_across(struct layer *l, struct planner *p)
 {
+    enum { BLOCK = 16 };
     struct lrn *s = l->state;
-    if (s->within || s->size != 5 || s->beta != 0.75f)
-        return OK;
-    bool is_training = plan_is_training(p) && plan_wants_bottom_diff(p, 0);
     const dnnl_memory_desc_t *lies = plan_bottom_desc(p, 0);
-    bool in_blocks = s->c % 16 == 0 && (desc_is_blocked16(lies) || !desc_is_nhwc(lies));
+    bool in_blocks = s->c % BLOCK == 0 && (desc_is_blocked16(lies) || !desc_is_nhwc(lies));
     dnnl_memory_desc_t desc;
     desc_by_tag(&l->bottoms[0].shape, in_blocks ? dnnl_nChw16c : dnnl_nhwc, &desc);
     desc = desc_of_type(&desc, lies->data_type);
-    CLEANUP(pd_freep) dnnl_primitive_desc_t forward = NULL, backward = NULL;
-    dnnl_lrn_desc_t op;
-    if (dnnl_lrn_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
-                                   dnnl_lrn_across_channels, &desc, s->size, s->alpha, s->beta,
-                                   s->k) != dnnl_success)
-        return OK;
-    forward = pd_make(&op, NULL, NULL);
-    if (!forward || pd_is_reference(forward))
-        return OK;
-    if (is_training) {
-        if (dnnl_lrn_backward_desc_init(&op, dnnl_lrn_across_channels, &desc, &desc, s->size, s->alpha,
-                                        s->beta, s->k) != dnnl_success)
-            return OK;
-        backward = pd_make(&op, NULL, forward);
-        if (!backward || pd_is_reference(backward))
-            return OK;
-    }
-    const dnnl_memory_desc_t *workspace = pd_query(forward, dnnl_query_workspace_md);
-    s->has_workspace = workspace && dnnl_memory_desc_get_size(workspace) > 0;
-    TRY(kernel_init(&s->forward, forward, err));
-    kernel_arg(&s->forward, DNNL_ARG_SRC, &desc);
-    kernel_arg(&s->forward, DNNL_ARG_DST, &desc);
-    if (s->has_workspace) {
-        kernel_arg(&s->forward, DNNL_ARG_WORKSPACE, workspace);
-        plan_workspace(p, dnnl_memory_desc_get_size(workspace));
-    }
-    plan_scratch(p, s->forward.scratch_bytes);
-    if (is_training) {
-        TRY(kernel_init(&s->backward, backward, err));
-        kernel_arg(&s->backward, DNNL_ARG_SRC, &desc);
-        kernel_arg(&s->backward, DNNL_ARG_DIFF_DST, &desc);
-        kernel_arg(&s->backward, DNNL_ARG_DIFF_SRC, &desc);
-        if (s->has_workspace)
-            kernel_arg(&s->backward, DNNL_ARG_WORKSPACE, workspace);
-        plan_scratch(p, s->backward.scratch_bytes);
-    }
+    s->across = (struct lrn_blobs){
+        .area = (size_t)s->h * (size_t)s->w,
+        .channels = (size_t)s->c,
+        .block = in_blocks ? BLOCK : (size_t)s->c,
+        .is_bf16 = desc.data_type == dnnl_bf16,
+        .size = s->size,
+        .alpha = s->alpha,
+        .beta = s->beta,
+        .k = s->k,
+    };
+    s->loops = lrn_loops();
+    s->threads = omp_get_max_threads();
+    plan_scratch(p, (size_t)s->threads * lrn_scratch_floats(&s->across) * sizeof(float));
     plan_backward_needs(p, NEEDS_BOTTOM_DATA);
     plan_bottom(p, 0, &desc);
     plan_top(p, 0, &desc);
-    s->is_fast = true;
-    return OK;
 }
 
-/* The workspace of the plain loops is the sum in brackets, of each element. */
-static enum status lrn_plan(struct layer *l, struct planner *p, struct error *err)
+/* dy NULL: forward. */
+static void run_across(const struct layer *l, const void *x, const void *dy, void *ret)
 {
-    struct lrn *s = l->state;
-    TRY(plan_fast(l, p, err));
-    if (s->is_fast)
-        return OK;
-    size_t bytes = (size_t)shape_count(&l->bottoms[0].shape) * sizeof(float);
-    plan_workspace(p, bytes);
-    plan_scratch(p, bytes);
-    return OK;
-}
-
-/* ---- sums over a neighbourhood, plain ---- */
-
-/* out = sum of in over `size` channels around each; both (N,C,H*W). */
-static void sum_across(const struct lrn *s, const float *in, float *out)
-{
-    int64_t plane = (int64_t)s->h * s->w;
-    int half = s->size / 2;
-#pragma omp parallel for collapse(2) if (s->n * s->c * plane >= ELEMENTWISE_PARALLEL)
-    for (int n = 0; n < s->n; n++) {
-        for (int c = 0; c < s->c; c++) {
-            float *to = out + (n * (int64_t)s->c + c) * plane;
-            memset(to, 0, (size_t)plane * sizeof(float));
-            for (int other = MAX(c - half, 0); other <= MIN(c + half, s->c - 1); other++) {
-                const float *from = in + (n * (int64_t)s->c + other) * plane;
-#pragma omp simd
-                for (int64_t i = 0; i < plane; i++)
-                    to[i] += from[i];
-            }
-        }
+    const struct lrn *s = l->state;
+    size_t pixels = (size_t)s->n * s->across.area, threads = (size_t)s->threads;
+    size_t floats = lrn_scratch_floats(&s->across);
+#pragma omp parallel for schedule(static, 1) num_threads(s->threads)
+    for (size_t t = 0; t < threads; t++) {
+        float *scratch = (float *)l->scratch + t * floats;
+        size_t from = pixels * t / threads, to = pixels * (t + 1) / threads;
+        memset(scratch, 0, floats * sizeof(float));
+        if (dy)
+            s->loops->backward(&s->across, x, dy, ret, scratch, from, to);
+        else
+            s->loops->forward(&s->across, x, ret, scratch, from, to);
     }
 }
+
+/* ---- within a channel, plain ---- */
 
 /* out = sum of in over size x size pixels around each, in each plane. */
 static void sum_within(const struct lrn *s, const float *in, float *out)
@@ -154,82 +119,71 @@ static void sum_within(const struct lrn *s, const float *in, float *out)
     }
 }
 
-static void sum_around(const struct lrn *s, const float *in, float *out)
-{
-    if (s->within)
-        sum_within(s, in, out);
-    else
-        sum_across(s, in, out);
-}
-
-/* Factor of the sum of squares. */
-static float alpha_of(const struct lrn *s)
-{
-    return s->within ? s->alpha / (float)(s->size * s->size) : s->alpha / (float)s->size;
-}
-
-static void plain_forward(struct layer *l)
+static void within_forward(struct layer *l)
 {
     const struct lrn *s = l->state;
     size_t n = l->bottoms[0].n_floats;
     const float *x = l->bottoms[0].data;
     float *y = l->tops[0].data, *scale = l->workspace, *square = l->scratch;
-    float alpha = alpha_of(s), k = s->within ? 1 : s->k, beta = s->beta;
+    float alpha = s->alpha / (float)(s->size * s->size), beta = s->beta;
     ELEMENTWISE(i, n, square[i] = x[i] * x[i]);
-    sum_around(s, square, scale);
-    ELEMENTWISE(i, n, scale[i] = k + alpha * scale[i]);
+    sum_within(s, square, scale);
+    ELEMENTWISE(i, n, scale[i] = 1 + alpha * scale[i]);
 #pragma omp parallel for if (n >= ELEMENTWISE_PARALLEL / 16)
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] * powf(scale[i], -beta);
 }
 
-/*
- * dx = dy * scale^-beta - 2 alpha beta x * (sum around of dy * y / scale)
- *
- * The sum is made in dx, then read and overwritten element by element.
- */
-static void plain_backward(struct layer *l)
+/* As across channels; the sum is made in dx, then read and overwritten element by element. */
+static void within_backward(struct layer *l)
 {
     const struct lrn *s = l->state;
     size_t n = l->bottoms[0].n_floats;
     const float *x = l->bottoms[0].data, *y = l->tops[0].data, *dy = l->tops[0].diff, *scale = l->workspace;
     float *dx = l->bottoms[0].diff, *ratio = l->scratch;
-    float factor = 2 * alpha_of(s) * s->beta, beta = s->beta;
+    float factor = 2 * s->alpha / (float)(s->size * s->size) * s->beta, beta = s->beta;
     ELEMENTWISE(i, n, ratio[i] = dy[i] * y[i] / scale[i]);
-    sum_around(s, ratio, dx);
+    sum_within(s, ratio, dx);
 #pragma omp parallel for if (n >= ELEMENTWISE_PARALLEL / 16)
     for (size_t i = 0; i < n; i++)
         dx[i] = dy[i] * powf(scale[i], -beta) - factor * x[i] * dx[i];
 }
 
-static enum status lrn_forward(struct layer *l, struct error *err)
+/* ---- both ---- */
+
+/* The workspace within a channel is the sum in brackets, of each element. */
+static enum status lrn_plan(struct layer *l, struct planner *p, struct error *err)
 {
     (void)err;
     struct lrn *s = l->state;
-    if (s->is_fast)
-        KERNEL_RUN(&s->forward, l->scratch, l->bottoms[0].data, l->tops[0].data, l->workspace);
+    if (!s->within) {
+        plan_across(l, p);
+        return OK;
+    }
+    size_t bytes = (size_t)shape_count(&l->bottoms[0].shape) * sizeof(float);
+    plan_workspace(p, bytes);
+    plan_scratch(p, bytes);
+    return OK;
+}
+
+static enum status lrn_forward(struct layer *l, struct error *err)
+{
+    (void)err;
+    if (((struct lrn *)l->state)->within)
+        within_forward(l);
     else
-        plain_forward(l);
+        run_across(l, l->bottoms[0].data, NULL, l->tops[0].data);
     return OK;
 }
 
 static void lrn_backward(struct layer *l)
 {
-    struct lrn *s = l->state;
     if (!l->bottoms[0].diff)
         return;
-    if (s->is_fast)
-        KERNEL_RUN(&s->backward, l->scratch, l->bottoms[0].data, l->tops[0].diff, l->bottoms[0].diff,
-                   l->workspace);
+    if (((struct lrn *)l->state)->within)
+        within_backward(l);
     else
-        plain_backward(l);
-}
-
-static void lrn_release(struct layer *l)
-{
-    struct lrn *s = l->state;
-    kernel_release(&s->forward);
-    kernel_release(&s->backward);
+        run_across(l, l->bottoms[0].data, l->tops[0].diff, l->bottoms[0].diff);
 }
 
 const struct layer_ops layer_lrn = {
@@ -241,5 +195,4 @@ const struct layer_ops layer_lrn = {
     .plan = lrn_plan,
     .forward = lrn_forward,
     .backward = lrn_backward,
-    .release = lrn_release,
 };

@@ -182,9 +182,13 @@ static const struct tried rows[] = {
      "layer { name: 'tried' type: 'LRN' bottom: 'x' top: 'y' lrn_param {\n"
      "  local_size: 5 alpha: 0.5 beta: 0.75 } }",
      32, false, 0.02},
-    {"LRN by plain loops",
+    {"LRN of other settings",
      "layer { name: 'tried' type: 'LRN' bottom: 'x' top: 'y' lrn_param {\n"
      "  local_size: 3 alpha: 0.5 beta: 0.5 } }",
+     16, false, 0.02},
+    {"LRN within channels",
+     "layer { name: 'tried' type: 'LRN' bottom: 'x' top: 'y' lrn_param {\n"
+     "  local_size: 3 alpha: 0.5 beta: 0.75 norm_region: WITHIN_CHANNEL } }",
      16, true, 0.02},
     {"Concat in blocks, one part from elsewhere in f32",
      "layer { name: 's' type: 'TanH' bottom: 'x' top: 's' }\n"

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "engine/winograd/winograd.h"
+#include "engine/vectors/winograd.h"
 #include "gradient_check.h"
 #include "plain_convolution.h"
 

@@ -1,5 +1,7 @@
 #include <math.h>
 
+#include "engine/bf16.h"
+#include "engine/vectors/lrn.h"
 #include "gradient_check.h"
 
 struct row {
@@ -77,11 +79,158 @@ static void gradients_are_those_of_finite_differences(void **state)
     }
 }
 
+/* ---- the loops of each kind of vector ---- */
+
+enum { IMAGES = 2, AREA = 7, CHANNELS_MAX = 48, COUNT_MAX = IMAGES * AREA * CHANNELS_MAX };
+
+static size_t place_of(const struct lrn_blobs *b, size_t pixel, size_t c)
+{
+    size_t image = pixel / AREA;
+    return image * AREA * b->channels + (c / b->block * AREA + pixel % AREA) * b->block + c % b->block;
+}
+
+static double sum_around(const struct lrn_blobs *b, const double *each, size_t c)
+{
+    size_t half = (size_t)b->size / 2, to = MIN(b->channels, c + half + 1);
+    double sum = 0;
+    for (size_t i = c < half ? 0 : c - half; i < to; i++)
+        sum += each[i];
+    return sum;
+}
+
+/* One pixel's channels, in double. */
+static void normalize_pixel(const struct lrn_blobs *b, const float *x, const float *dy, size_t pixel,
+                            double *y, double *dx)
+{
+    double squares[CHANNELS_MAX], ratios[CHANNELS_MAX], brackets[CHANNELS_MAX];
+    for (size_t c = 0; c < b->channels; c++)
+        squares[c] = pow(x[place_of(b, pixel, c)], 2);
+    for (size_t c = 0; c < b->channels; c++) {
+        brackets[c] = b->k + b->alpha / b->size * sum_around(b, squares, c);
+        y[c] = x[place_of(b, pixel, c)] * pow(brackets[c], -b->beta);
+        ratios[c] = dy[place_of(b, pixel, c)] * y[c] / brackets[c];
+    }
+    for (size_t c = 0; c < b->channels; c++)
+        dx[c] = dy[place_of(b, pixel, c)] * pow(brackets[c], -b->beta) -
+                2.0 * b->alpha * b->beta / b->size * x[place_of(b, pixel, c)] * sum_around(b, ratios, c);
+}
+
+struct blob {
+    float floats[COUNT_MAX];
+    bf16 halves[COUNT_MAX];
+};
+
+static void *numbers(struct blob *blob, bool is_bf16)
+{
+    return is_bf16 ? (void *)blob->halves : blob->floats;
+}
+
+static void blob_fill(struct blob *blob, uint64_t seed, bool is_bf16)
+{
+    fill_random(seed, -2, 2, COUNT_MAX, blob->floats);
+    for (size_t i = 0; i < COUNT_MAX; i++) {
+        blob->halves[i] = bf16_of(blob->floats[i]);
+        if (is_bf16)
+            blob->floats[i] = bf16_to_float(blob->halves[i]);
+    }
+}
+
+static void close_to(const struct lrn_blobs *b, struct blob *got, size_t at, double wanted)
+{
+    double value = b->is_bf16 ? bf16_to_float(got->halves[at]) : got->floats[at];
+    if (!(fabs(value - wanted) <= (b->is_bf16 ? 1e-2 : 2e-6) * fmax(1, fabs(wanted))))
+        fail_msg("%d channels in blocks of %d, size %d, beta %g, bf16 %d: %g instead of %g", (int)b->channels,
+                 (int)b->block, b->size, b->beta, b->is_bf16, value, wanted);
+}
+
+/* The pixels in two ranges, and what is outside of them stays as it is. */
+static void try_loops(const struct lrn_loops *loops, const struct lrn_blobs *b)
+{
+    static struct blob x, dy, y, dx, before;
+    blob_fill(&x, 1, b->is_bf16);
+    blob_fill(&dy, 2, b->is_bf16);
+    blob_fill(&before, 3, b->is_bf16);
+    dx = y = before;
+    CLEANUP(freep) float *scratch = xcalloc(lrn_scratch_floats(b), sizeof(*scratch));
+    static const size_t ranges[][2] = {{1, 9}, {9, IMAGES * AREA}};
+    for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+        loops->forward(b, numbers(&x, b->is_bf16), numbers(&y, b->is_bf16), scratch, ranges[i][0],
+                       ranges[i][1]);
+        loops->backward(b, numbers(&x, b->is_bf16), numbers(&dy, b->is_bf16), numbers(&dx, b->is_bf16),
+                        scratch, ranges[i][0], ranges[i][1]);
+    }
+    for (size_t pixel = 0; pixel < IMAGES * AREA; pixel++) {
+        double want_y[CHANNELS_MAX], want_dx[CHANNELS_MAX];
+        normalize_pixel(b, x.floats, dy.floats, pixel, want_y, want_dx);
+        for (size_t c = 0; c < b->channels; c++) {
+            size_t at = place_of(b, pixel, c);
+            close_to(b, &y, at, pixel == 0 ? before.floats[at] : want_y[c]);
+            close_to(b, &dx, at, pixel == 0 ? before.floats[at] : want_dx[c]);
+        }
+    }
+}
+
+static void try_kind(const struct lrn_loops *loops)
+{
+    static const struct lrn_blobs all[] = {
+        {AREA, 48, 16, false, 5, 0.7F, 0.75F, 1},  {AREA, 48, 16, false, 5, 0.7F, 0.6F, 2},
+        {AREA, 32, 16, false, 3, 0.7F, 0.75F, 1},  {AREA, 21, 21, false, 5, 0.7F, 0.75F, 1},
+        {AREA, 3, 3, false, 9, 0.7F, 0.75F, 1.5F}, {AREA, 1, 1, false, 1, 0.7F, 0.5F, 1},
+    };
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(all); i++) {
+        struct lrn_blobs b = all[i / 2];
+        b.is_bf16 = i % 2;
+        try_loops(loops, &b);
+    }
+}
+
+static void loops_of_every_processor(void **state)
+{
+    (void)state;
+    try_kind(&lrn_any);
+}
+
+#ifdef __x86_64__
+static void loops_with_avx2(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        skip();
+    try_kind(&lrn_avx2);
+}
+
+static void loops_with_avx512(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
+        !__builtin_cpu_supports("avx512dq"))
+        skip();
+    try_kind(&lrn_avx512);
+}
+#endif
+
+/* An infinite bracket makes 0, and what is no number stays none. */
+static void extremes(void **state)
+{
+    (void)state;
+    const struct lrn_blobs b = {1, 3, 3, false, 1, 1, 0.75F, 1};
+    float x[3] = {1e25F, NAN, 0}, y[3];
+    CLEANUP(freep) float *scratch = xcalloc(lrn_scratch_floats(&b), sizeof(*scratch));
+    lrn_loops()->forward(&b, x, y, scratch, 0, 1);
+    assert_true(y[0] == 0 && isnan(y[1]) && y[2] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_those_of_the_formula),
         cmocka_unit_test(gradients_are_those_of_finite_differences),
+        cmocka_unit_test(loops_of_every_processor),
+#ifdef __x86_64__
+        cmocka_unit_test(loops_with_avx2),
+        cmocka_unit_test(loops_with_avx512),
+#endif
+        cmocka_unit_test(extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

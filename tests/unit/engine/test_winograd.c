@@ -1,7 +1,7 @@
 /* The transforms of each kind of vector that this processor has, against the formulas they stand for. */
 #include <math.h>
 
-#include "engine/winograd/transforms.h"
+#include "engine/vectors/winograd.h"
 #include "gradient_check.h"
 
 enum { IN_MAX = WINOGRAD_IN_MAX, PRODUCTS_MAX = IN_MAX * IN_MAX, LANES_MAX = 16, STEP = LANES_MAX + 1 };

@@ -1,22 +1,13 @@
 /*
- * transforms.c - winograd.h's transforms, with vectors of WINOGRAD_LANES
- * floats.  It is compiled once for each kind of vector; WINOGRAD_NAME is what
- * the transforms are called then.
+ * winograd_transforms.c - winograd.h's transforms, for one kind of vector.
  */
 #include <stdbool.h>
 #include <string.h>
-#if WINOGRAD_LANES > 4
-#include <immintrin.h>
-#endif
 
-#include "engine/winograd/transforms.h"
+#include "engine/vectors/vec.h"
+#include "engine/vectors/winograd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float vec __attribute__((vector_size(WINOGRAD_LANES * sizeof(float)), aligned(4), may_alias));
-typedef int mask __attribute__((vector_size(WINOGRAD_LANES * sizeof(int))));
-
-enum { LANES = WINOGRAD_LANES, IN_MAX = WINOGRAD_IN_MAX, PAIRS_MAX = 4 };
+enum { IN_MAX = WINOGRAD_IN_MAX, PAIRS_MAX = 4 };
 
 /*
  * Where the polynomials are interpolated: at 0, at p and -p of each pair, and
@@ -201,61 +192,7 @@ INLINE void both(vec x[IN_MAX][IN_MAX], const struct points *p, axis along, int 
         along(x[i], p, n);
 }
 
-/* ---- channels ---- */
-
-#if WINOGRAD_LANES == 16
-INLINE vec read_some(const float *from, size_t n)
-{
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1), from);
-}
-
-INLINE void write_some(float *to, vec v, size_t n)
-{
-    _mm512_mask_storeu_ps(to, (__mmask16)((1U << n) - 1), (__m512)v);
-}
-#elif WINOGRAD_LANES == 8
-INLINE __m256i first_of_8(size_t n)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-INLINE vec read_some(const float *from, size_t n)
-{
-    return (vec)_mm256_maskload_ps(from, first_of_8(n));
-}
-
-INLINE void write_some(float *to, vec v, size_t n)
-{
-    _mm256_maskstore_ps(to, first_of_8(n), (__m256)v);
-}
-#else
-INLINE vec read_some(const float *from, size_t n)
-{
-    vec v = {0};
-    for (size_t i = 0; i < n; i++)
-        v[i] = from[i];
-    return v;
-}
-
-INLINE void write_some(float *to, vec v, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = v[i];
-}
-#endif
-
-INLINE vec read(const float *from, size_t n)
-{
-    return n == LANES ? *(const vec *)from : read_some(from, n);
-}
-
-INLINE void write(float *to, vec v, size_t n)
-{
-    if (n == LANES)
-        *(vec *)to = v;
-    else
-        write_some(to, v, n);
-}
+/* ---- tiles ---- */
 
 INLINE float *pixel(const struct winograd_tile *tile, int i, int j)
 {
@@ -423,4 +360,4 @@ TRANSFORMS(nine, 3, 7)
             out_diff_##outs, kernels_##outs, kernels_diff_##outs                                             \
     }
 
-const struct winograd_transforms WINOGRAD_NAME[WINOGRAD_KINDS] = {ROW(5, 4), ROW(3, 6), ROW(3, 7)};
+const struct winograd_transforms VECTORS_NAME(winograd)[WINOGRAD_KINDS] = {ROW(5, 4), ROW(3, 6), ROW(3, 7)};

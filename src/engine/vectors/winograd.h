@@ -60,6 +60,10 @@ struct winograd_transforms {
     void (*kernels_diff)(const float *products, size_t n, size_t step, float *kernels);
 };
 
+/* For each kind of vector (kind.h). */
+extern const struct winograd_transforms winograd_any[WINOGRAD_KINDS], winograd_avx2[WINOGRAD_KINDS],
+    winograd_avx512[WINOGRAD_KINDS];
+
 /* Those with the fewest products for kernels of this size and so many outputs; NULL: it is neither 3 nor 5.
  */
 const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width);

@@ -1,0 +1,161 @@
+/*
+ * lrn_loops.c - lrn.h's loops, for one kind of vector.
+ */
+#include <math.h>
+
+#include "engine/vectors/lrn.h"
+#include "engine/vectors/vec.h"
+
+/* Blobs, and the rows of a few pixels: x, what is summed for the gradient, and what that is taken from. */
+struct run {
+    const struct lrn_blobs *b;
+    bool is_root; /* beta is 0.75 */
+    size_t block;
+    int size;
+    const void *x, *dy;
+    void *ret; /* y, or dx */
+    float *rows, *ratios, *scaled;
+    size_t row, half; /* floats of a row; of them before the first channel */
+};
+
+INLINE struct run run_of(const struct lrn_blobs *b, bool is_root, size_t block, int size, const void *x,
+                         const void *dy, void *ret, float *scratch)
+{
+    size_t row = lrn_row_floats(b);
+    return (struct run){
+        .b = b,
+        .is_root = is_root,
+        .block = block,
+        .size = size,
+        .x = x,
+        .dy = dy,
+        .ret = ret,
+        .rows = scratch,
+        .ratios = scratch + LRN_PIXELS * row,
+        .scaled = scratch + 2 * LRN_PIXELS * row,
+        .row = row,
+        .half = (size_t)size / 2,
+    };
+}
+
+/* Of n channels, from that of number `at` of the blobs; `place` of the rows, where the sums around it begin.
+ */
+typedef void step(const struct run *r, ptrdiff_t at, size_t place, size_t n);
+
+/* All channels of n pixels, of which the first one's first is number `first`. */
+INLINE void each(const struct run *r, size_t first, size_t n, step *how)
+{
+    for (size_t c = 0; c < r->b->channels; c += r->block, first += r->b->area * r->block)
+        for (size_t p = 0; p < n; p++)
+            for (size_t i = 0; i < r->block; i += LANES)
+                how(r, (ptrdiff_t)(first + p * r->block + i), p * r->row + c + i,
+                    r->block - i < LANES ? r->block - i : LANES);
+}
+
+INLINE vec one_over_bracket(const struct run *r, size_t place)
+{
+    vec sum = {0};
+    for (int j = 0; j < r->size; j++) {
+        vec x = read(r->rows + place + j, LANES);
+        sum += x * x;
+    }
+    return 1 / (r->b->k + sum * (r->b->alpha / (float)r->size));
+}
+
+INLINE vec to_beta(const struct run *r, vec v)
+{
+    if (r->is_root) {
+        vec root = square_root(v);
+        return root * square_root(root);
+    }
+    for (int i = 0; i < LANES; i++)
+        v[i] = powf(v[i], r->b->beta);
+    return v;
+}
+
+/* The next pixels' numbers are fetched while these are worked on: they lie in too many places to be foreseen.
+ */
+INLINE void ask(const struct run *r, const void *blob, ptrdiff_t at)
+{
+    size_t ahead = LRN_PIXELS * r->block * (r->b->is_bf16 ? sizeof(uint16_t) : sizeof(float));
+    __builtin_prefetch((const char *)blob + at * (r->b->is_bf16 ? 2 : 4) + ahead);
+}
+
+INLINE void take_x(const struct run *r, ptrdiff_t at, size_t place, size_t n)
+{
+    ask(r, r->x, at);
+    write(r->rows + place + r->half, read_at(r->x, r->b->is_bf16, at, n), LANES);
+}
+
+INLINE void put_y(const struct run *r, ptrdiff_t at, size_t place, size_t n)
+{
+    vec scale = to_beta(r, one_over_bracket(r, place));
+    write_at(r->ret, r->b->is_bf16, at, read(r->rows + place + r->half, LANES) * scale, n);
+}
+
+INLINE void take_dy(const struct run *r, ptrdiff_t at, size_t place, size_t n)
+{
+    ask(r, r->dy, at);
+    ask(r, r->ret, at);
+    vec reciprocal = one_over_bracket(r, place), x = read(r->rows + place + r->half, LANES);
+    vec scaled = read_at(r->dy, r->b->is_bf16, at, n) * to_beta(r, reciprocal);
+    write(r->scaled + place, scaled, LANES);
+    write(r->ratios + place + r->half, scaled * x * reciprocal, LANES);
+}
+
+INLINE void put_dx(const struct run *r, ptrdiff_t at, size_t place, size_t n)
+{
+    vec sum = {0}, x = read(r->rows + place + r->half, LANES);
+    for (int j = 0; j < r->size; j++)
+        sum += read(r->ratios + place + j, LANES);
+    const float factor = 2 * r->b->alpha * r->b->beta / (float)r->size;
+    write_at(r->ret, r->b->is_bf16, at, read(r->scaled + place, LANES) - x * sum * factor, n);
+}
+
+/* Pixels [from, to). */
+INLINE void run(const struct run *r, size_t from, size_t to)
+{
+    while (from < to) {
+        size_t pixel = from % r->b->area, n = LRN_PIXELS;
+        size_t first = (from - pixel) * r->b->channels + pixel * r->block;
+        if (n > r->b->area - pixel)
+            n = r->b->area - pixel;
+        if (n > to - from)
+            n = to - from;
+        each(r, first, n, take_x);
+        if (r->dy) {
+            each(r, first, n, take_dy);
+            each(r, first, n, put_dx);
+        } else {
+            each(r, first, n, put_y);
+        }
+        from += n;
+    }
+}
+
+/* With loops that know AlexNet's and GoogLeNet's settings, in blocks. */
+static void run_all(const struct lrn_blobs *b, const void *x, const void *dy, void *ret, float *scratch,
+                    size_t from, size_t to)
+{
+    enum { BLOCK = 16, SIZE = 5 };
+    bool is_root = b->beta == 0.75F;
+    struct run usual = run_of(b, true, BLOCK, SIZE, x, dy, ret, scratch);
+    struct run any = run_of(b, is_root, b->block, b->size, x, dy, ret, scratch);
+    if (is_root && b->block == BLOCK && b->size == SIZE)
+        run(&usual, from, to);
+    else
+        run(&any, from, to);
+}
+
+static void forward(const struct lrn_blobs *b, const void *x, void *y, float *scratch, size_t from, size_t to)
+{
+    run_all(b, x, NULL, y, scratch, from, to);
+}
+
+static void backward(const struct lrn_blobs *b, const void *x, const void *dy, void *dx, float *scratch,
+                     size_t from, size_t to)
+{
+    run_all(b, x, dy, dx, scratch, from, to);
+}
+
+const struct lrn_loops VECTORS_NAME(lrn) = {forward, backward};
