@@ -442,6 +442,15 @@ static bool is_right_in_bf16(const struct convolution *s)
     return !strides_over_padding || (is_square && places[1] > 1);
 }
 
+/* Of all tops: bf16 when it is wanted of one of them. */
+static dnnl_data_type_t top_type_of(const struct layer *l, const struct planner *p)
+{
+    for (int i = 0; i < l->n_tops; i++)
+        if (plan_top_type(p, i) == dnnl_bf16)
+            return dnnl_bf16;
+    return dnnl_f32;
+}
+
 /* In bf16 where that is wanted and oneDNN has more than reference code for it. */
 static enum status choose(struct layer *l, struct planner *p, const struct after *after,
                           struct choice *ret_choice, struct error *err)
@@ -450,10 +459,7 @@ static enum status choose(struct layer *l, struct planner *p, const struct after
     bool is_training = plan_is_training(p);
     if (plan_is_bf16(p) && s->own_axes && is_right_in_bf16(s)) {
         s->type = dnnl_bf16;
-        s->top_type = dnnl_f32;
-        for (int i = 0; i < l->n_tops; i++)
-            if (plan_top_type(p, i) == dnnl_bf16)
-                s->top_type = dnnl_bf16;
+        s->top_type = top_type_of(l, p);
         if (find_candidate(s, is_training, after, PATIENCE_GEMM, ret_choice))
             return OK;
     }
@@ -529,9 +535,10 @@ static bool is_own_winograd_fastest(const struct convolution *s, const struct pl
 }
 
 /* Is it done by our own Winograd's algorithm; then the params are set. */
-static bool suits_own_winograd(const struct convolution *s, const struct planner *p,
+static bool suits_own_winograd(const struct layer *l, const struct planner *p,
                                struct convolution_winograd_params *params)
 {
+    const struct convolution *s = l->state;
     *params = (struct convolution_winograd_params){
         .n = s->n,
         .in = s->in,
@@ -545,6 +552,8 @@ static bool suits_own_winograd(const struct convolution *s, const struct planner
         .wants_weights = s->wants_weights,
         .wants_bias = s->wants_bias,
         .relu = s->takes_relu,
+        .is_bf16 = plan_is_bf16(p),
+        .top_is_bf16 = plan_is_bf16(p) && top_type_of(l, p) == dnnl_bf16,
     };
     bool suits = !s->transposed && s->own_axes && s->n_spatial == 2;
     for (int i = 0; suits && i < 2; i++)
@@ -562,7 +571,7 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     }
     take_over(s, p);
     struct convolution_winograd_params params;
-    s->is_winograd = suits_own_winograd(s, p, &params);
+    s->is_winograd = suits_own_winograd(l, p, &params);
     if (s->is_winograd) {
         dnnl_memory_desc_t plain = weights_plain(s);
         return convolution_winograd_plan(&s->winograd, &params, l, p, &plain, err);

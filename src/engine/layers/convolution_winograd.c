@@ -76,7 +76,13 @@ static size_t tiles_each(const struct convolution_winograd *w)
     return w->rows * w->columns;
 }
 
-static size_t images_floats(const struct winograd_images *m, size_t n)
+static size_t bytes_of(bool is_bf16)
+{
+    return is_bf16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* From the first image to that of number n. */
+static size_t images_numbers(const struct winograd_images *m, size_t n)
 {
     return n * m->channels * m->height * m->width;
 }
@@ -94,12 +100,14 @@ static struct winograd_images images_of(dnnl_dim_t channels, const struct convol
     };
 }
 
-static dnnl_memory_desc_t images_desc(const struct convolution_winograd *w, const struct winograd_images *m)
+static dnnl_memory_desc_t images_desc(const struct convolution_winograd *w, const struct winograd_images *m,
+                                      bool is_bf16)
 {
     dnnl_dims_t dims = {(dnnl_dim_t)w->n, (dnnl_dim_t)m->channels, (dnnl_dim_t)m->height,
                         (dnnl_dim_t)m->width};
     dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_tag(&desc, 4, dims, dnnl_f32, m->is_blocked ? dnnl_nChw16c : dnnl_nhwc);
+    dnnl_memory_desc_init_by_tag(&desc, 4, dims, is_bf16 ? dnnl_bf16 : dnnl_f32,
+                                 m->is_blocked ? dnnl_nChw16c : dnnl_nhwc);
     return desc;
 }
 
@@ -273,6 +281,8 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
         .wants_weights = params->wants_weights,
         .wants_bias = params->wants_bias,
         .relu = params->relu,
+        .is_bf16 = params->is_bf16,
+        .top_is_bf16 = params->top_is_bf16,
     };
     w->in.pad[0] = (int)params->pad[0];
     w->in.pad[1] = (int)params->pad[1];
@@ -280,11 +290,12 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
     TRY(plan_params(w, l, p, plain, err));
     TRY(plan_workers(w, params, err));
     plan_scratch(p, share_scratch(w, NULL) * sizeof(float));
-    dnnl_memory_desc_t in = images_desc(w, &w->in), out = images_desc(w, &w->out);
+    dnnl_memory_desc_t in = images_desc(w, &w->in, w->is_bf16), out = images_desc(w, &w->out, w->top_is_bf16);
+    dnnl_memory_desc_t out_diff = images_desc(w, &w->out, w->is_bf16);
     for (int i = 0; i < l->n_bottoms; i++) {
         plan_bottom(p, i, &in);
         plan_top(p, i, &out);
-        plan_top_diff(p, i, &out);
+        plan_top_diff(p, i, &out_diff);
     }
     return OK;
 }
@@ -305,16 +316,28 @@ void convolution_winograd_release(struct convolution_winograd *w)
 
 /* ---- tiles ---- */
 
+/* The numbers of all images. */
+struct pixels {
+    void *numbers;
+    bool is_bf16; /* else floats */
+};
+
+static void *pixels_at(const struct pixels *p, ptrdiff_t i)
+{
+    return (char *)p->numbers + i * (ptrdiff_t)bytes_of(p->is_bf16);
+}
+
 /* The tile's square of the images, its first channel. */
 static struct winograd_tile tile_at(const struct convolution_winograd *w, const struct winograd_images *m,
-                                    float *images, size_t tile)
+                                    const struct pixels *images, size_t tile)
 {
     size_t image = tile / tiles_each(w), pixel = m->is_blocked ? BLOCK : m->channels;
     int y = (int)(tile % tiles_each(w) / w->columns) * w->transforms->outs - m->pad[0];
     int x = (int)(tile % w->columns) * w->transforms->outs - m->pad[1];
-    ptrdiff_t first = (ptrdiff_t)images_floats(m, image) + ((ptrdiff_t)m->width * y + x) * (ptrdiff_t)pixel;
+    ptrdiff_t first = (ptrdiff_t)images_numbers(m, image) + ((ptrdiff_t)m->width * y + x) * (ptrdiff_t)pixel;
     return (struct winograd_tile){
-        .at = images + first,
+        .at = pixels_at(images, first),
+        .is_bf16 = images->is_bf16,
         .row = m->width * pixel,
         .pixel = pixel,
         .top = MAX(0, -y),
@@ -324,7 +347,7 @@ static struct winograd_tile tile_at(const struct convolution_winograd *w, const 
     };
 }
 
-/* Floats from the first channel's number to that of another channel. */
+/* From the first channel's number to that of another channel. */
 static size_t channel_at(const struct winograd_images *m, size_t channel)
 {
     return m->is_blocked ? channel / BLOCK * BLOCK * m->height * m->width + channel % BLOCK : channel;
@@ -335,16 +358,17 @@ static size_t channel_at(const struct winograd_images *m, size_t channel)
  * each: numbers of all groups' channels, or NULL.
  */
 static void transform(const struct convolution_winograd *w, winograd_transform *how,
-                      const struct winograd_images *m, float *images, size_t g, struct range tiles,
+                      const struct winograd_images *m, struct pixels images, size_t g, struct range tiles,
                       float *products, const float *each)
 {
     size_t channels = m->group_channels, lanes = w->transforms->lanes;
     for (size_t t = tiles.from; t < tiles.to; t++) {
-        struct winograd_tile tile = tile_at(w, m, images, t);
-        float *pixels = tile.at, *product = products + (t - tiles.from) * channels;
+        struct winograd_tile tile = tile_at(w, m, &images, t);
+        const struct pixels pixels = {tile.at, images.is_bf16};
+        float *product = products + (t - tiles.from) * channels;
         for (size_t c = 0; c < channels; c += lanes) {
             size_t channel = g * channels + c;
-            tile.at = pixels + channel_at(m, channel);
+            tile.at = pixels_at(&pixels, (ptrdiff_t)channel_at(m, channel));
             how(&tile, MIN(lanes, channels - c), product + c, w->tiles * channels,
                 each ? (float *)each + channel : NULL);
         }
@@ -388,7 +412,7 @@ void convolution_winograd_renew(struct convolution_winograd *w, struct layer *l,
 }
 
 static void forward_share(struct convolution_winograd *w, struct winograd_worker *k, struct range share,
-                          size_t g, float *bottom, float *top, const float *bias)
+                          size_t g, struct pixels bottom, struct pixels top, const float *bias)
 {
     winograd_transform *out = w->relu ? w->transforms->out_or_zero : w->transforms->out;
     while (share.from < share.to) {
@@ -408,15 +432,16 @@ void convolution_winograd_forward(struct convolution_winograd *w, struct layer *
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
             for (size_t g = 0; g < w->group; g++)
-                forward_share(w, &w->workers[k], share_of(w, k, w->n * tiles_each(w)), g, l->bottoms[i].data,
-                              l->tops[i].data, bias);
+                forward_share(w, &w->workers[k], share_of(w, k, w->n * tiles_each(w)), g,
+                              (struct pixels){l->bottoms[i].data, w->is_bf16},
+                              (struct pixels){l->tops[i].data, w->top_is_bf16}, bias);
 }
 
 /* What the backward pass of one bottom wants. */
 struct gradients {
-    float *bottom, *top_diff;
-    float *bottom_diff; /* NULL: not that */
-    bool params;        /* of the weights and the bias, as far as they are learned */
+    struct pixels bottom, top_diff, bottom_diff;
+    bool params; /* of the weights and the bias, as far as they are learned */
+    bool data;   /* bottom_diff */
 };
 
 static void transform_for_gradients(struct convolution_winograd *w, struct winograd_worker *k, size_t g,
@@ -445,18 +470,18 @@ static void add_weights_gradient(struct convolution_winograd *w, int worker, boo
 }
 
 static void add_bottom_gradient(struct convolution_winograd *w, struct winograd_worker *k, size_t g,
-                                struct range tiles, float *bottom_diff)
+                                struct range tiles, struct pixels bottom_diff)
 {
     KERNEL_RUN(&k->data, k->scratch, k->out, w->kernels + g * products_each(w), k->in);
     transform(w, w->transforms->in_diff, &w->in, bottom_diff, g, tiles, k->in, NULL);
 }
 
-/* Tiles of a worker's share that are done in this round: with bottom_diff it is one of whole images, as
+/* Tiles of a worker's share that are done in this round: with data it is one of whole images, as
  * neighbouring tiles see the same inputs. */
 static struct range tiles_of_round(const struct convolution_winograd *w, int worker, size_t round,
                                    const struct gradients *what)
 {
-    size_t each = what->bottom_diff ? tiles_each(w) : 1;
+    size_t each = what->data ? tiles_each(w) : 1;
     struct range share = share_of(w, worker, w->n * tiles_each(w) / each);
     size_t to = share.to * each, from = MIN(to, share.from * each + round * w->tiles);
     return (struct range){from, MIN(to, from + w->tiles)};
@@ -479,7 +504,7 @@ static bool backward_round(struct convolution_winograd *w, size_t g, size_t roun
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
             add_weights_gradient(w, k, round == 0);
-    if (what->bottom_diff)
+    if (what->data)
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
             add_bottom_gradient(w, &w->workers[k], g, tiles_of_round(w, k, round, what), what->bottom_diff);
@@ -527,14 +552,20 @@ void convolution_winograd_backward(struct convolution_winograd *w, struct layer 
 {
     bool params = w->wants_weights || w->wants_bias, at_once = w->n >= (size_t)w->n_workers;
     for (int i = 0; i < l->n_bottoms; i++) {
-        struct gradients what = {l->bottoms[i].data, l->tops[i].diff, l->bottoms[i].diff, params && at_once};
-        if (params && !what.params)
-            backward_all(w, l, &(struct gradients){what.bottom, what.top_diff, NULL, true});
-        if (what.bottom_diff) {
-            size_t n = images_floats(&w->in, w->n);
-            ELEMENTWISE(j, n, what.bottom_diff[j] = 0);
-        }
-        if (what.bottom_diff || what.params)
+        struct gradients what = {
+            .bottom = {l->bottoms[i].data, w->is_bf16},
+            .top_diff = {l->tops[i].diff, w->is_bf16},
+            .bottom_diff = {l->bottoms[i].diff, w->is_bf16},
+            .params = params,
+        };
+        bool data = l->bottoms[i].diff;
+        if (params && !at_once)
+            backward_all(w, l, &what);
+        what.params = params && at_once;
+        what.data = data;
+        if (data)
+            memset(what.bottom_diff.numbers, 0, images_numbers(&w->in, w->n) * bytes_of(w->is_bf16));
+        if (data || what.params)
             backward_all(w, l, &what);
     }
 }

@@ -29,6 +29,7 @@ struct convolution_winograd {
     size_t n, group, rows, columns; /* images; of one: rows and columns of tiles */
     size_t tiles;                   /* that are done at a time */
     bool wants_weights, wants_bias, relu;
+    bool is_bf16, top_is_bf16; /* bottoms and all gradients, and tops; else floats */
     int n_workers;
     struct winograd_worker *workers; /* for each thread */
     struct weights_copy weights;
@@ -42,6 +43,7 @@ struct convolution_winograd_params {
     dnnl_dim_t n, in, out, group; /* channels of all groups */
     dnnl_dim_t kernel, size[2], out_size[2], pad[2];
     bool wants_data, wants_weights, wants_bias, relu;
+    bool is_bf16, top_is_bf16; /* bottoms and all gradients, and tops */
 };
 
 /* Does it know such kernels, and is it faster than to multiply directly in f32. */

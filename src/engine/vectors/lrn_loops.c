@@ -77,8 +77,7 @@ INLINE vec to_beta(const struct run *r, vec v)
  */
 INLINE void ask(const struct run *r, const void *blob, ptrdiff_t at)
 {
-    size_t ahead = LRN_PIXELS * r->block * (r->b->is_bf16 ? sizeof(uint16_t) : sizeof(float));
-    __builtin_prefetch((const char *)blob + at * (r->b->is_bf16 ? 2 : 4) + ahead);
+    ask_at(blob, r->b->is_bf16, at + (ptrdiff_t)(LRN_PIXELS * r->block));
 }
 
 INLINE void take_x(const struct run *r, ptrdiff_t at, size_t place, size_t n)

@@ -121,6 +121,12 @@ INLINE void write_at(void *to, int is_bf16, ptrdiff_t i, vec v, size_t n)
         write((float *)to + i, v, n);
 }
 
+/* Number i will be read, or written, soon. */
+INLINE void ask_at(const void *at, int is_bf16, ptrdiff_t i)
+{
+    __builtin_prefetch((const char *)at + i * (ptrdiff_t)(is_bf16 ? sizeof(uint16_t) : sizeof(float)));
+}
+
 /* ---- arithmetic ---- */
 
 INLINE vec square_root(vec v)

@@ -27,14 +27,16 @@
 #ifndef ET_WINOGRAD_H
 #define ET_WINOGRAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { WINOGRAD_IN_MAX = 9, WINOGRAD_KINDS = 3 };
 
 /* A square of an image.  What lies outside of [top, bottom) x [left, right) is read as 0 and not written. */
 struct winograd_tile {
-    float *at;         /* where the square's first pixel is, or would be */
-    size_t row, pixel; /* floats from one to the next */
+    void *at;          /* where the square's first pixel is, or would be */
+    bool is_bf16;      /* numbers are bf16, else floats */
+    size_t row, pixel; /* numbers from one to the next */
     int top, bottom, left, right;
 };
 

@@ -194,9 +194,19 @@ INLINE void both(vec x[IN_MAX][IN_MAX], const struct points *p, axis along, int 
 
 /* ---- tiles ---- */
 
-INLINE float *pixel(const struct winograd_tile *tile, int i, int j)
+INLINE ptrdiff_t place(const struct winograd_tile *tile, int i, int j)
 {
-    return tile->at + (ptrdiff_t)tile->row * i + (ptrdiff_t)tile->pixel * j;
+    return (ptrdiff_t)tile->row * i + (ptrdiff_t)tile->pixel * j;
+}
+
+INLINE vec read_pixel(const struct winograd_tile *tile, int i, int j, size_t n)
+{
+    return read_at(tile->at, tile->is_bf16, place(tile, i, j), n);
+}
+
+INLINE void write_pixel(const struct winograd_tile *tile, int i, int j, vec v, size_t n)
+{
+    write_at(tile->at, tile->is_bf16, place(tile, i, j), v, n);
 }
 
 /* The next tile lies to the right, mostly: its new columns are asked for while this one is worked on. */
@@ -208,9 +218,9 @@ INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, int 
         memset(ret_x, 0, IN_MAX * IN_MAX * sizeof(vec));
     for (int i = tile->top; i < tile->bottom; i++) {
         for (int j = tile->left; j < tile->right; j++)
-            ret_x[i][j] = read(pixel(tile, i, j), n);
+            ret_x[i][j] = read_pixel(tile, i, j, n);
         for (int j = size; j < size + next; j++)
-            __builtin_prefetch(pixel(tile, i, j));
+            ask_at(tile->at, tile->is_bf16, place(tile, i, j));
     }
 }
 
@@ -248,7 +258,7 @@ INLINE void in_diff_of(const struct points *p, const struct winograd_tile *tile,
     both(x, p, in_diff_axis, count(p), count(p), count(p));
     for (int i = tile->top; i < tile->bottom; i++)
         for (int j = tile->left; j < tile->right; j++)
-            write(pixel(tile, i, j), read(pixel(tile, i, j), n) + x[i][j], n);
+            write_pixel(tile, i, j, read_pixel(tile, i, j, n) + x[i][j], n);
 }
 
 INLINE void out_of(const struct points *p, int outs, bool or_zero, const struct winograd_tile *tile, size_t n,
@@ -262,7 +272,7 @@ INLINE void out_of(const struct points *p, int outs, bool or_zero, const struct 
             vec y = x[i][j] + more;
             if (or_zero)
                 y = (vec)((mask)y & (y > 0));
-            write(pixel(tile, i, j), y, n);
+            write_pixel(tile, i, j, y, n);
         }
 }
 

@@ -1,20 +1,34 @@
 /* The transforms of each kind of vector that this processor has, against the formulas they stand for. */
 #include <math.h>
 
+#include "engine/bf16.h"
 #include "engine/vectors/winograd.h"
 #include "gradient_check.h"
 
 enum { IN_MAX = WINOGRAD_IN_MAX, PRODUCTS_MAX = IN_MAX * IN_MAX, LANES_MAX = 16, STEP = LANES_MAX + 1 };
 
-/* The numbers of a tile, of which some may be outside of its image: those are NAN. */
+/* The numbers of a tile, floats or bf16, of which some may be outside of its image: those are NAN. */
 struct square {
     struct winograd_tile tile;
-    float numbers[(IN_MAX + 2) * IN_MAX * LANES_MAX];
+    float floats[(IN_MAX + 2) * IN_MAX * LANES_MAX];
+    bf16 halves[(IN_MAX + 2) * IN_MAX * LANES_MAX];
 };
 
-static float *number(struct square *s, int i, int j, size_t lane)
+/* To one of its own, where it was copied. */
+static void square_point(struct square *s)
 {
-    return s->tile.at + (size_t)i * s->tile.row + (size_t)j * s->tile.pixel + lane;
+    s->tile.at = s->tile.is_bf16 ? (void *)s->halves : s->floats;
+}
+
+static size_t place(const struct square *s, int i, int j, size_t lane)
+{
+    return (size_t)i * s->tile.row + (size_t)j * s->tile.pixel + lane;
+}
+
+static double number(const struct square *s, int i, int j, size_t lane)
+{
+    size_t at = place(s, i, j, lane);
+    return s->tile.is_bf16 ? bf16_to_float(s->halves[at]) : s->floats[at];
 }
 
 static bool is_inside(const struct winograd_tile *tile, int i, int j)
@@ -22,10 +36,11 @@ static bool is_inside(const struct winograd_tile *tile, int i, int j)
     return i >= tile->top && i < tile->bottom && j >= tile->left && j < tile->right;
 }
 
-static void square_fill(struct square *s, const int inside[4], int size, size_t n, uint64_t seed)
+static void square_fill(struct square *s, bool is_bf16, const int inside[4], int size, size_t n,
+                        uint64_t seed)
 {
     s->tile = (struct winograd_tile){
-        .at = s->numbers,
+        .is_bf16 = is_bf16,
         .row = IN_MAX * n + 3,
         .pixel = n,
         .top = inside[0],
@@ -33,16 +48,19 @@ static void square_fill(struct square *s, const int inside[4], int size, size_t 
         .left = inside[2],
         .right = inside[3] < size ? inside[3] : size,
     };
-    fill_random(seed, -1, 1, ARRAY_SIZE(s->numbers), s->numbers);
+    square_point(s);
+    fill_random(seed, -1, 1, ARRAY_SIZE(s->floats), s->floats);
     for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++)
             for (size_t c = 0; c < n && !is_inside(&s->tile, i, j); c++)
-                *number(s, i, j, c) = NAN;
+                s->floats[place(s, i, j, c)] = NAN;
+    for (size_t i = 0; i < ARRAY_SIZE(s->floats); i++)
+        s->halves[i] = bf16_of(s->floats[i]);
 }
 
-static double value(struct square *s, int i, int j, size_t lane)
+static double value(const struct square *s, int i, int j, size_t lane)
 {
-    return is_inside(&s->tile, i, j) ? *number(s, i, j, lane) : 0;
+    return is_inside(&s->tile, i, j) ? number(s, i, j, lane) : 0;
 }
 
 static size_t products_of(const struct winograd_transforms *t)
@@ -61,6 +79,7 @@ static void multiply(size_t products, const float *a, const float *b, size_t n, 
 struct trial {
     const struct winograd_transforms *t;
     size_t n;
+    bool is_bf16;
     struct square x, y;
     float kernels[25 * LANES_MAX], products[PRODUCTS_MAX * LANES_MAX];
     float kernels_at_step[PRODUCTS_MAX * STEP], in[PRODUCTS_MAX * STEP], out[PRODUCTS_MAX * STEP];
@@ -68,8 +87,8 @@ struct trial {
 
 static void trial_start(struct trial *r, const int inside[4], uint64_t seed)
 {
-    square_fill(&r->x, inside, r->t->ins, r->n, seed);
-    square_fill(&r->y, inside, r->t->outs, r->n, seed + 1);
+    square_fill(&r->x, r->is_bf16, inside, r->t->ins, r->n, seed);
+    square_fill(&r->y, r->is_bf16, inside, r->t->outs, r->n, seed + 1);
     fill_random(seed + 2, -1, 1, ARRAY_SIZE(r->kernels), r->kernels);
     r->t->kernels(r->kernels, r->n, r->n, r->products);
     for (size_t k = 0; k < products_of(r->t); k++)
@@ -88,13 +107,21 @@ static void close_to(double got, double wanted)
         fail_msg("%g instead of %g", got, wanted);
 }
 
+/* What a transform wrote to a square is rounded. */
+static void number_is(const struct square *s, int i, int j, size_t lane, double wanted)
+{
+    double got = number(s, i, j, lane), most = s->tile.is_bf16 ? fabs(wanted) / 128 : 0;
+    if (!(fabs(got - wanted) <= 1e-4 + most))
+        fail_msg("%g instead of %g, bf16 %d", got, wanted, s->tile.is_bf16);
+}
+
 static void outputs_are_right(struct trial *r)
 {
     float bias[LANES_MAX];
     fill_random(9, -1, 1, LANES_MAX, bias);
     for (int variant = 0; variant < 3; variant++) {
         struct square y = r->y;
-        y.tile.at = y.numbers;
+        square_point(&y);
         multiply(products_of(r->t), r->in, r->kernels_at_step, r->n, r->out);
         (variant == 2 ? r->t->out_or_zero : r->t->out)(&y.tile, r->n, r->out, STEP, variant ? bias : NULL);
         for (int i = 0; i < r->t->outs; i++)
@@ -105,12 +132,12 @@ static void outputs_are_right(struct trial *r)
                         for (int q = 0; q < r->t->kernel; q++)
                             sum += weight(r, p, q, c) * value(&r->x, i + p, j + q, c);
                     if (is_inside(&y.tile, i, j))
-                        close_to(*number(&y, i, j, c), variant == 2 ? fmax(sum, 0) : sum);
+                        number_is(&y, i, j, c, variant == 2 ? fmax(sum, 0) : sum);
                     else
-                        assert_true(isnan(*number(&y, i, j, c)));
+                        assert_true(isnan(number(&y, i, j, c)));
                 }
-        assert_memory_equal(y.numbers + IN_MAX * y.tile.row, r->y.numbers + IN_MAX * y.tile.row,
-                            2 * sizeof(float)); /* behind it */
+        for (size_t c = 0; c < 2; c++) /* behind it */
+            assert_true(number(&y, IN_MAX, 0, c) == number(&r->y, IN_MAX, 0, c));
     }
 }
 
@@ -119,7 +146,7 @@ static void gradients_are_right(struct trial *r)
     float sum[LANES_MAX], kernels[25 * LANES_MAX];
     fill_random(8, -1, 1, LANES_MAX, sum);
     struct square dx = r->x;
-    dx.tile.at = dx.numbers;
+    square_point(&dx);
     double wanted_sum[LANES_MAX];
     for (size_t c = 0; c < r->n; c++)
         wanted_sum[c] = sum[c];
@@ -149,9 +176,9 @@ static void gradients_are_right(struct trial *r)
         for (int i = 0; i < ins; i++)
             for (int j = 0; j < ins; j++)
                 if (is_inside(&dx.tile, i, j))
-                    close_to(*number(&dx, i, j, c), wanted[i][j]);
+                    number_is(&dx, i, j, c, wanted[i][j]);
                 else
-                    assert_true(isnan(*number(&dx, i, j, c)));
+                    assert_true(isnan(number(&dx, i, j, c)));
         for (int p = 0; p < size; p++)
             for (int q = 0; q < size; q++)
                 close_to(kernels[(size_t)(p * size + q) * r->n + c], dw[p][q]);
@@ -163,10 +190,10 @@ static void try_all(const struct winograd_transforms kinds[WINOGRAD_KINDS])
 {
     static const int inside[][4] = {
         {0, IN_MAX, 0, IN_MAX}, {0, 3, 2, IN_MAX}, {2, 5, 0, 1}, {4, 4, 0, IN_MAX}};
-    for (int k = 0; k < WINOGRAD_KINDS; k++)
-        for (size_t n = 1; n <= kinds[k].lanes; n++)
+    for (int k = 0; k < 2 * WINOGRAD_KINDS; k++)
+        for (size_t n = 1; n <= kinds[k / 2].lanes; n++)
             for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
-                struct trial r = {.t = &kinds[k], .n = n};
+                struct trial r = {.t = &kinds[k / 2], .n = n, .is_bf16 = k % 2};
                 trial_start(&r, inside[i], 100 * i + n);
                 outputs_are_right(&r);
                 gradients_are_right(&r);
