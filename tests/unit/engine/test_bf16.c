@@ -96,6 +96,7 @@ struct tried {
     int channels;       /* of x */
     bool stays_f32;     /* the layer of the name 'tried' has no bf16 kernel */
     double tolerance;   /* 0: 0.01 */
+    int images; /* 0: 3 */
 };
 
 /* The tolerance for shapes drawn by chance, some of which stay f32. */
@@ -119,6 +120,14 @@ static const struct tried rows[] = {
      "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
      "  num_output: 16 group: 16 kernel_size: 3 weight_filler { type: 'xavier' } } }",
      16, false, 0},
+    {"a convolution by Winograd's algorithm",
+     "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
+     "  num_output: 32 kernel_size: 3 weight_filler { type: 'xavier' } } }",
+     16, false, 0, 16},
+    {"the same with channels last",
+     "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
+     "  num_output: 20 kernel_size: 3 weight_filler { type: 'xavier' } } }",
+     17, false, 0, 16},
     {"a convolution of an image of one channel",
      "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
      "  num_output: 20 kernel_size: 5 weight_filler { type: 'xavier' } } }",
@@ -225,12 +234,12 @@ static struct net *make_sandwich(const struct tried *row, enum precision precisi
     char *text = xasprintf(
         "force_backward: true name: 'sandwich'\n"
         "layer { name: 'in' type: 'Input' top: 'in' input_param {\n"
-        "  shape { dim: 3 dim: 16 dim: 9 dim: 9 } } }\n"
+        "  shape { dim: %d dim: 16 dim: 9 dim: 9 } } }\n"
         "layer { name: 'before' type: 'Convolution' bottom: 'in' top: 'x' convolution_param {\n"
         "  num_output: %d kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }\n%s\n"
         "layer { name: 'after' type: 'Convolution' bottom: 'y' top: 'out' loss_weight: 1\n"
         "  convolution_param { num_output: 6 kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } } }",
-        row->channels, row->layers);
+        row->images ? row->images : 3, row->channels, row->layers);
     return make(text, precision, true);
 }
 
