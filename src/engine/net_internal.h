@@ -58,6 +58,7 @@ struct layer_plan {
     int last_top_buffer;    /* -1; else what backward sees for top 0: the blob's last value */
     float *last_top;
     unsigned backward_needs;
+    bool reads_bottoms_first; /* layer_ops', unless the layer said otherwise */
     struct reorder *before_forward, *before_backward;
 };
 

@@ -49,7 +49,7 @@ static int end_time(const struct net *net)
 static int backward_read_time(const struct net *net, int layer)
 {
     int time = backward_time(net, layer);
-    return net->layers[layer].layer.ops->reads_bottoms_first ? time - 1 : time;
+    return net->layers[layer].reads_bottoms_first ? time - 1 : time;
 }
 
 static struct value *root_of(const struct net *net, int value)
@@ -185,6 +185,11 @@ void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc)
 void plan_backward_needs(struct planner *p, unsigned needs)
 {
     p->lp->backward_needs = needs;
+}
+
+void plan_backward_mixes(struct planner *p)
+{
+    p->lp->reads_bottoms_first = false;
 }
 
 void plan_scratch(struct planner *p, size_t bytes)
@@ -654,6 +659,7 @@ static void prepare_layer(struct layer_plan *lp)
     lp->top_diff_buffers = none(lp->layer.n_tops);
     lp->workspace_buffer = -1;
     lp->backward_needs = lp->is_done_above ? 0 : lp->layer.ops->backward_needs;
+    lp->reads_bottoms_first = lp->layer.ops->reads_bottoms_first;
 }
 
 static enum status allocate_blobs(struct net *net, struct error *err)

@@ -52,6 +52,9 @@ void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc);
 /* Instead of the ops' backward_needs, when the settings decide. */
 void plan_backward_needs(struct planner *p, unsigned needs);
 
+/* Backward reads bottoms while it writes their gradients, whatever the ops' reads_bottoms_first says. */
+void plan_backward_mixes(struct planner *p);
+
 /* Bytes for l->scratch (the maximum counts) and for l->workspace; 64-byte aligned. */
 void plan_scratch(struct planner *p, size_t bytes);
 void plan_workspace(struct planner *p, size_t bytes);

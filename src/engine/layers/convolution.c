@@ -551,7 +551,6 @@ static bool suits_own_winograd(const struct layer *l, const struct planner *p,
         .wants_data = s->wants_data,
         .wants_weights = s->wants_weights,
         .wants_bias = s->wants_bias,
-        .relu = s->takes_relu,
         .is_bf16 = plan_is_bf16(p),
         .top_is_bf16 = plan_is_bf16(p) && top_type_of(l, p) == dnnl_bf16,
     };
@@ -559,6 +558,19 @@ static bool suits_own_winograd(const struct layer *l, const struct planner *p,
     for (int i = 0; suits && i < 2; i++)
         suits = s->kernel[i] == s->kernel[0] && s->stride[i] == 1 && s->dilation[i] == 0;
     return suits && convolution_winograd_suits(params) && is_own_winograd_fastest(s, p, params);
+}
+
+/* It also does the ReLU behind it, both ways. */
+static enum status plan_own_winograd(struct layer *l, struct planner *p,
+                                     struct convolution_winograd_params *params, struct error *err)
+{
+    struct convolution *s = l->state;
+    dnnl_memory_desc_t plain = weights_plain(s);
+    params->relu = s->takes_relu || plan_take_relu_both_ways(p);
+    bool needs_bottom = s->wants_weights || s->wants_bias;
+    plan_backward_needs(p, (needs_bottom ? NEEDS_BOTTOM_DATA : 0) | (params->relu ? NEEDS_TOP_DATA : 0));
+    plan_backward_mixes(p);
+    return convolution_winograd_plan(&s->winograd, params, l, p, &plain, err);
 }
 
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
@@ -572,10 +584,8 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     take_over(s, p);
     struct convolution_winograd_params params;
     s->is_winograd = suits_own_winograd(l, p, &params);
-    if (s->is_winograd) {
-        dnnl_memory_desc_t plain = weights_plain(s);
-        return convolution_winograd_plan(&s->winograd, &params, l, p, &plain, err);
-    }
+    if (s->is_winograd)
+        return plan_own_winograd(l, p, &params, err);
     CLEANUP(after_release) struct after after = after_of(s);
     CLEANUP(choice_release) struct choice c = {0};
     TRY(choose(l, p, &after, &c, err));

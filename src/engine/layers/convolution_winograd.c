@@ -319,24 +319,25 @@ void convolution_winograd_release(struct convolution_winograd *w)
 /* The numbers of all images. */
 struct pixels {
     void *numbers;
-    bool is_bf16; /* else floats */
+    bool is_bf16;          /* else floats */
+    const void *rectified; /* of a gradient: the top whose ReLU it comes through; NULL: there is none */
+    bool rectified_is_bf16;
 };
 
-static void *pixels_at(const struct pixels *p, ptrdiff_t i)
+static void *number_at(const void *numbers, bool is_bf16, ptrdiff_t i)
 {
-    return (char *)p->numbers + i * (ptrdiff_t)bytes_of(p->is_bf16);
+    return (char *)numbers + i * (ptrdiff_t)bytes_of(is_bf16);
 }
 
-/* The tile's square of the images, its first channel. */
+/* The tile's square of the images; its first number is, or would be, *ret_first. */
 static struct winograd_tile tile_at(const struct convolution_winograd *w, const struct winograd_images *m,
-                                    const struct pixels *images, size_t tile)
+                                    const struct pixels *images, size_t tile, ptrdiff_t *ret_first)
 {
     size_t image = tile / tiles_each(w), pixel = m->is_blocked ? BLOCK : m->channels;
     int y = (int)(tile % tiles_each(w) / w->columns) * w->transforms->outs - m->pad[0];
     int x = (int)(tile % w->columns) * w->transforms->outs - m->pad[1];
-    ptrdiff_t first = (ptrdiff_t)images_numbers(m, image) + ((ptrdiff_t)m->width * y + x) * (ptrdiff_t)pixel;
+    *ret_first = (ptrdiff_t)images_numbers(m, image) + ((ptrdiff_t)m->width * y + x) * (ptrdiff_t)pixel;
     return (struct winograd_tile){
-        .at = pixels_at(images, first),
         .is_bf16 = images->is_bf16,
         .row = m->width * pixel,
         .pixel = pixel,
@@ -344,6 +345,7 @@ static struct winograd_tile tile_at(const struct convolution_winograd *w, const 
         .left = MAX(0, -x),
         .bottom = MIN(m->square, (int)m->height - y),
         .right = MIN(m->square, (int)m->width - x),
+        .rectified_is_bf16 = images->rectified_is_bf16,
     };
 }
 
@@ -363,12 +365,15 @@ static void transform(const struct convolution_winograd *w, winograd_transform *
 {
     size_t channels = m->group_channels, lanes = w->transforms->lanes;
     for (size_t t = tiles.from; t < tiles.to; t++) {
-        struct winograd_tile tile = tile_at(w, m, &images, t);
-        const struct pixels pixels = {tile.at, images.is_bf16};
+        ptrdiff_t first;
+        struct winograd_tile tile = tile_at(w, m, &images, t, &first);
         float *product = products + (t - tiles.from) * channels;
         for (size_t c = 0; c < channels; c += lanes) {
             size_t channel = g * channels + c;
-            tile.at = pixels_at(&pixels, (ptrdiff_t)channel_at(m, channel));
+            ptrdiff_t at = first + (ptrdiff_t)channel_at(m, channel);
+            tile.at = number_at(images.numbers, images.is_bf16, at);
+            if (images.rectified)
+                tile.rectified = number_at(images.rectified, images.rectified_is_bf16, at);
             how(&tile, MIN(lanes, channels - c), product + c, w->tiles * channels,
                 each ? (float *)each + channel : NULL);
         }
@@ -433,8 +438,8 @@ void convolution_winograd_forward(struct convolution_winograd *w, struct layer *
         for (int k = 0; k < w->n_workers; k++)
             for (size_t g = 0; g < w->group; g++)
                 forward_share(w, &w->workers[k], share_of(w, k, w->n * tiles_each(w)), g,
-                              (struct pixels){l->bottoms[i].data, w->is_bf16},
-                              (struct pixels){l->tops[i].data, w->top_is_bf16}, bias);
+                              (struct pixels){.numbers = l->bottoms[i].data, .is_bf16 = w->is_bf16},
+                              (struct pixels){.numbers = l->tops[i].data, .is_bf16 = w->top_is_bf16}, bias);
 }
 
 /* What the backward pass of one bottom wants. */
@@ -553,9 +558,12 @@ void convolution_winograd_backward(struct convolution_winograd *w, struct layer 
     bool params = w->wants_weights || w->wants_bias, at_once = w->n >= (size_t)w->n_workers;
     for (int i = 0; i < l->n_bottoms; i++) {
         struct gradients what = {
-            .bottom = {l->bottoms[i].data, w->is_bf16},
-            .top_diff = {l->tops[i].diff, w->is_bf16},
-            .bottom_diff = {l->bottoms[i].diff, w->is_bf16},
+            .bottom = {.numbers = l->bottoms[i].data, .is_bf16 = w->is_bf16},
+            .top_diff = {.numbers = l->tops[i].diff,
+                         .is_bf16 = w->is_bf16,
+                         .rectified = w->relu ? l->tops[i].data : NULL,
+                         .rectified_is_bf16 = w->top_is_bf16},
+            .bottom_diff = {.numbers = l->bottoms[i].diff, .is_bf16 = w->is_bf16},
             .params = params,
         };
         bool data = l->bottoms[i].diff;

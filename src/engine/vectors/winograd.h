@@ -38,6 +38,9 @@ struct winograd_tile {
     bool is_bf16;      /* numbers are bf16, else floats */
     size_t row, pixel; /* numbers from one to the next */
     int top, bottom, left, right;
+    const void *rectified; /* out_diff: the square of a top, laid out alike; the gradient is 0 where it is not
+                              above 0 */
+    bool rectified_is_bf16;
 };
 
 /*
@@ -53,7 +56,7 @@ struct winograd_transforms {
     winograd_transform *in;          /* reads ins x ins pixels: B^T x B */
     winograd_transform *in_diff;     /* adds B m B^T to ins x ins pixels */
     winograd_transform *out;         /* writes outs x outs pixels: A^T m A, and each one's bias */
-    winograd_transform *out_or_zero; /* the same, 0 where that is less */
+    winograd_transform *out_or_zero; /* the same, 0 where that is less; NaN stays */
     winograd_transform *out_diff; /* reads outs x outs pixels: A dy A^T; adds the pixels to each one's sum */
     /* G w G^T of n kernels: element k of kernel i at kernels[k * step + i], product k at products[k * step +
      * i]. */

@@ -224,6 +224,15 @@ INLINE void read_tile(const struct winograd_tile *tile, size_t n, int size, int 
     }
 }
 
+INLINE void rectify_tile(const struct winograd_tile *tile, size_t n, vec x[IN_MAX][IN_MAX])
+{
+    for (int i = tile->top; i < tile->bottom; i++)
+        for (int j = tile->left; j < tile->right; j++) {
+            vec y = read_at(tile->rectified, tile->rectified_is_bf16, place(tile, i, j), n);
+            x[i][j] = (vec)((mask)x[i][j] & (y > 0));
+        }
+}
+
 INLINE void read_products(const struct points *p, const float *from, size_t step, size_t n,
                           vec ret_x[IN_MAX][IN_MAX])
 {
@@ -271,7 +280,7 @@ INLINE void out_of(const struct points *p, int outs, bool or_zero, const struct 
         for (int j = tile->left; j < tile->right; j++) {
             vec y = x[i][j] + more;
             if (or_zero)
-                y = (vec)((mask)y & (y > 0));
+                y = (vec)((mask)y & ~(y <= 0));
             write_pixel(tile, i, j, y, n);
         }
 }
@@ -281,6 +290,8 @@ INLINE void out_diff_of(const struct points *p, int outs, const struct winograd_
 {
     vec x[IN_MAX][IN_MAX];
     read_tile(tile, n, outs, outs, x);
+    if (tile->rectified)
+        rectify_tile(tile, n, x);
     if (sum) {
         vec all = {0};
         for (int i = 0; i < outs; i++)

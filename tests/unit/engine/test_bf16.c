@@ -96,7 +96,7 @@ struct tried {
     int channels;       /* of x */
     bool stays_f32;     /* the layer of the name 'tried' has no bf16 kernel */
     double tolerance;   /* 0: 0.01 */
-    int images; /* 0: 3 */
+    int images;         /* 0: 3 */
 };
 
 /* The tolerance for shapes drawn by chance, some of which stay f32. */
@@ -128,6 +128,11 @@ static const struct tried rows[] = {
      "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
      "  num_output: 20 kernel_size: 3 weight_filler { type: 'xavier' } } }",
      17, false, 0, 16},
+    {"the same with a ReLU",
+     "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
+     "  num_output: 32 kernel_size: 3 weight_filler { type: 'xavier' } } }\n"
+     "layer { name: 'relu' type: 'ReLU' bottom: 'y' top: 'y' }",
+     16, false, 0.1, 16},
     {"a convolution of an image of one channel",
      "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
      "  num_output: 20 kernel_size: 5 weight_filler { type: 'xavier' } } }",

@@ -77,18 +77,19 @@ static void agree_with_the_formula(int threads)
         int64_t nw = (int64_t)c.out * (c.in / c.group) * plain_volume(c.kernel);
 
         CLEANUP(freep) char *text = prototxt_of(r);
-        const struct net_options options = {.threads = threads, .seed = 1, .keep_blobs = true};
+        const struct net_options options = {.threads = threads, .seed = 1, .keep_blobs = threads == 1};
         CLEANUP(net_freep) struct net *net = net_from_text_with(text, &options, CAFFE__PHASE__TRAIN);
         struct error err;
         fill_inputs(net, i, -1, 1);
+        CLEANUP(freep) float *x = blob_values(net, "x"), *w = param_values(net, 0), *b = param_values(net, 1);
         CLEANUP(freep) float *dy = plain_zeros(ny);
         fill_random(50 + i, -1, 1, ny, dy);
         set_top_diff(net, "y", dy);
         assert_ok(net_forward(net, NULL, &err));
+        CLEANUP(freep) float *got_y = blob_values(net, "y");
         net_clear_diffs(net);
         net_backward(net);
 
-        CLEANUP(freep) float *x = blob_values(net, "x"), *w = param_values(net, 0), *b = param_values(net, 1);
         CLEANUP(freep)
         float *y = plain_zeros(ny), *dx = plain_zeros(nx), *dw = plain_zeros(nw), *db = plain_zeros(c.out);
         plain_convolution_forward(&c, x, w, y);
@@ -98,7 +99,7 @@ static void agree_with_the_formula(int threads)
             y[j] += b[channel];
             db[channel] += dy[j];
         }
-        CLEANUP(freep) float *got_y = blob_values(net, "y"), *got_dx = blob_diffs(net, "x");
+        CLEANUP(freep) float *got_dx = blob_diffs(net, "x");
         CLEANUP(freep) float *got_dw = param_diffs(net, 0), *got_db = param_diffs(net, 1);
         const double worst =
             fmax(fmax(largest_difference(got_y, y, ny), largest_difference(got_dx, dx, nx)),
@@ -254,6 +255,69 @@ static void winograds_algorithm_is_used_where_it_is_faster(void **state)
     }
 }
 
+/* A 5x5 convolution with a ReLU behind it: with something between them, each is done apart. */
+static struct net *net_with_relu(bool apart)
+{
+    CLEANUP(freep)
+    char *text = xasprintf(
+        "force_backward: true\n"
+        "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 4 dim: 16 dim: 8 dim: 8 } } }\n"
+        "layer { name: 'conv' type: 'Convolution' bottom: 'x' top: 'c' convolution_param {\n"
+        "  num_output: 20 kernel_size: 5 pad: 2 weight_filler { type: 'xavier' } bias_filler { type: 'gaussian' } } }\n"
+        "%s"
+        "layer { name: 'relu' type: 'ReLU' bottom: '%s' top: 'y' loss_weight: 1 }",
+        apart ? "layer { name: 'same' type: 'Power' bottom: 'c' top: 'd' }\n" : "", apart ? "d" : "c");
+    return net_from_text_with(text, &(struct net_options){.threads = 2, .seed = 1}, CAFFE__PHASE__TRAIN);
+}
+
+static void a_relu_that_is_taken_over_is_that_of_its_layer(void **state)
+{
+    (void)state;
+    CLEANUP(net_freep) struct net *together = net_with_relu(false), *apart = net_with_relu(true);
+    struct net *const nets[] = {together, apart};
+    enum { OUTPUTS = 4 * 20 * 8 * 8 };
+    static float dy[OUTPUTS];
+    fill_random(9, -1, 1, OUTPUTS, dy);
+    float *y[2], *dw[2], *db[2], *dx[2];
+    for (int i = 0; i < 2; i++) {
+        struct error err;
+        fill_inputs(nets[i], 3, -1, 1);
+        assert_ok(net_forward(nets[i], NULL, &err));
+        set_top_diff(nets[i], "y", dy);
+        net_clear_diffs(nets[i]);
+        net_backward(nets[i]);
+        y[i] = blob_values(nets[i], "y");
+        dx[i] = blob_diffs(nets[i], "x");
+        dw[i] = param_diffs(nets[i], 0);
+        db[i] = param_diffs(nets[i], 1);
+    }
+    assert_memory_equal(y[0], y[1], sizeof(dy));
+    assert_memory_equal(dx[0], dx[1], 4 * 16 * 8 * 8 * sizeof(float));
+    assert_memory_equal(dw[0], dw[1], 20 * 16 * 25 * sizeof(float));
+    assert_memory_equal(db[0], db[1], 20 * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        free(y[i]);
+        free(dx[i]);
+        free(dw[i]);
+        free(db[i]);
+    }
+}
+
+/* It would hide that a net diverges. */
+static void a_relu_that_is_taken_over_keeps_nan(void **state)
+{
+    (void)state;
+    CLEANUP(net_freep) struct net *net = net_with_relu(false);
+    struct error err;
+    fill_inputs(net, 3, -1, 1);
+    float *bias = net_param(net, 1)->data;
+    bias[7] = NAN;
+    assert_ok(net_forward(net, NULL, &err));
+    CLEANUP(freep) float *y = blob_values(net, "y");
+    for (size_t i = 0; i < (size_t)4 * 20 * 8 * 8; i++)
+        assert_true(i / 64 % 20 == 7 ? isnan(y[i]) : y[i] >= 0);
+}
+
 static void a_second_backward_adds_to_the_gradient(void **state)
 {
     (void)state;
@@ -283,6 +347,8 @@ int main(void)
         cmocka_unit_test(two_bottoms_add_their_gradients_to_the_same_weights),
         cmocka_unit_test(parts_that_are_not_learned_leave_the_others_as_they_are),
         cmocka_unit_test(winograds_algorithm_is_used_where_it_is_faster),
+        cmocka_unit_test(a_relu_that_is_taken_over_is_that_of_its_layer),
+        cmocka_unit_test(a_relu_that_is_taken_over_keeps_nan),
         cmocka_unit_test(a_second_backward_adds_to_the_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,8 +79,8 @@ static void multiply(size_t products, const float *a, const float *b, size_t n, 
 struct trial {
     const struct winograd_transforms *t;
     size_t n;
-    bool is_bf16;
-    struct square x, y;
+    bool is_bf16, is_rectified;
+    struct square x, y, rectified; /* that one may also be a top that the gradient comes through */
     float kernels[25 * LANES_MAX], products[PRODUCTS_MAX * LANES_MAX];
     float kernels_at_step[PRODUCTS_MAX * STEP], in[PRODUCTS_MAX * STEP], out[PRODUCTS_MAX * STEP];
 };
@@ -89,6 +89,7 @@ static void trial_start(struct trial *r, const int inside[4], uint64_t seed)
 {
     square_fill(&r->x, r->is_bf16, inside, r->t->ins, r->n, seed);
     square_fill(&r->y, r->is_bf16, inside, r->t->outs, r->n, seed + 1);
+    square_fill(&r->rectified, !r->is_bf16, inside, r->t->outs, r->n, seed + 3);
     fill_random(seed + 2, -1, 1, ARRAY_SIZE(r->kernels), r->kernels);
     r->t->kernels(r->kernels, r->n, r->n, r->products);
     for (size_t k = 0; k < products_of(r->t); k++)
@@ -150,7 +151,10 @@ static void gradients_are_right(struct trial *r)
     double wanted_sum[LANES_MAX];
     for (size_t c = 0; c < r->n; c++)
         wanted_sum[c] = sum[c];
-    r->t->out_diff(&r->y.tile, r->n, r->out, STEP, sum);
+    struct winograd_tile dy_tile = r->y.tile;
+    dy_tile.rectified = r->is_rectified ? r->rectified.tile.at : NULL;
+    dy_tile.rectified_is_bf16 = r->rectified.tile.is_bf16;
+    r->t->out_diff(&dy_tile, r->n, r->out, STEP, sum);
     multiply(products_of(r->t), r->out, r->kernels_at_step, r->n, r->kernels_at_step);
     r->t->in_diff(&dx.tile, r->n, r->kernels_at_step, STEP, NULL);
     multiply(products_of(r->t), r->in, r->out, r->n, r->in);
@@ -165,7 +169,8 @@ static void gradients_are_right(struct trial *r)
                 wanted[i][j] = value(&r->x, i, j, c);
         for (int i = 0; i < outs; i++)
             for (int j = 0; j < outs; j++) {
-                double dy = value(&r->y, i, j, c);
+                bool is_through = !r->is_rectified || value(&r->rectified, i, j, c) > 0;
+                double dy = is_through ? value(&r->y, i, j, c) : 0;
                 wanted_sum[c] += dy;
                 for (int p = 0; p < size; p++)
                     for (int q = 0; q < size; q++) {
@@ -193,7 +198,7 @@ static void try_all(const struct winograd_transforms kinds[WINOGRAD_KINDS])
     for (int k = 0; k < 2 * WINOGRAD_KINDS; k++)
         for (size_t n = 1; n <= kinds[k / 2].lanes; n++)
             for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
-                struct trial r = {.t = &kinds[k / 2], .n = n, .is_bf16 = k % 2};
+                struct trial r = {.t = &kinds[k / 2], .n = n, .is_bf16 = k % 2, .is_rectified = n % 2};
                 trial_start(&r, inside[i], 100 * i + n);
                 outputs_are_right(&r);
                 gradients_are_right(&r);
