@@ -109,24 +109,30 @@ INLINE void in_diff_axis(vec *x, const struct points *p, int n)
         x[i] = y[i];
 }
 
+/* The polynomial in z whose coefficients are every second of n numbers, from the first one on. */
+INLINE vec polynomial(const vec *x, int n, float z)
+{
+    int k = (n - 1) / 2 * 2;
+    vec sum = x[k];
+    for (k -= 2; k >= 0; k -= 2)
+        sum = sum * z + x[k];
+    return sum;
+}
+
 /* A of n numbers: the polynomial with these coefficients at all points. */
 INLINE void evaluate_axis(vec *x, const struct points *p, int n)
 {
-    vec y[IN_MAX];
+    vec y[IN_MAX] = {{0}};
+    y[0] = x[0];
     for (int i = 0; i < p->pairs; i++) {
         float z = p->at[i] * p->at[i];
-        int last = n - 1;
-        vec even = x[last - last % 2], odd = x[last - (last + 1) % 2];
-        for (int k = last - last % 2 - 2; k >= 0; k -= 2)
-            even = even * z + x[k];
-        for (int k = last - (last + 1) % 2 - 2; k >= 0; k -= 2)
-            odd = odd * z + x[k];
+        vec even = polynomial(x, n, z), odd = polynomial(x + 1, n - 1, z);
         y[2 * i + 1] = even + odd * p->at[i];
         y[2 * i + 2] = even - odd * p->at[i];
     }
     if (p->infinity)
-        x[count(p) - 1] = x[n - 1];
-    for (int i = 1; i <= 2 * p->pairs; i++)
+        y[count(p) - 1] = x[n - 1];
+    for (int i = 0; i < count(p); i++)
         x[i] = y[i];
 }
 
