@@ -481,8 +481,10 @@ static void add_bottom_gradient(struct convolution_winograd *w, struct winograd_
     transform(w, w->transforms->in_diff, &w->in, bottom_diff, g, tiles, k->in, NULL);
 }
 
-/* Tiles of a worker's share that are done in this round: with data it is one of whole images, as
- * neighbouring tiles see the same inputs. */
+/*
+ * Tiles of a worker's share that are done in this round.  For data it is one
+ * of whole images, as neighbouring tiles see the same inputs.
+ */
 static struct range tiles_of_round(const struct convolution_winograd *w, int worker, size_t round,
                                    const struct gradients *what)
 {
@@ -553,6 +555,19 @@ static void backward_all(struct convolution_winograd *w, struct layer *l, const 
         weights_gradient_done(&w->weights_diff, l->params[0], l->scratch);
 }
 
+static void clear_images(const struct convolution_winograd *w, const struct winograd_images *m,
+                         const struct pixels *images)
+{
+#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
+    for (int k = 0; k < w->n_workers; k++) {
+        struct range share = share_of(w, k, w->n);
+        memset(number_at(images->numbers, images->is_bf16, (ptrdiff_t)images_numbers(m, share.from)), 0,
+               images_numbers(m, share.to - share.from) * bytes_of(images->is_bf16));
+    }
+}
+
+/* All gradients at once, unless there are not enough images for all workers: then those of params by tiles.
+ */
 void convolution_winograd_backward(struct convolution_winograd *w, struct layer *l)
 {
     bool params = w->wants_weights || w->wants_bias, at_once = w->n >= (size_t)w->n_workers;
@@ -566,14 +581,13 @@ void convolution_winograd_backward(struct convolution_winograd *w, struct layer 
             .bottom_diff = {.numbers = l->bottoms[i].diff, .is_bf16 = w->is_bf16},
             .params = params,
         };
-        bool data = l->bottoms[i].diff;
         if (params && !at_once)
             backward_all(w, l, &what);
         what.params = params && at_once;
-        what.data = data;
-        if (data)
-            memset(what.bottom_diff.numbers, 0, images_numbers(&w->in, w->n) * bytes_of(w->is_bf16));
-        if (data || what.params)
+        what.data = what.bottom_diff.numbers;
+        if (what.data)
+            clear_images(w, &w->in, &what.bottom_diff);
+        if (what.data || what.params)
             backward_all(w, l, &what);
     }
 }
