@@ -211,13 +211,13 @@ class Interruptions(unittest.TestCase):
         self.end(service, job)
 
     def test_the_disk_of_the_server_is_full_and_then_is_not(self):
-        service = Service(server_fault='blob.write:1:error')
+        service = Service(server_fault='blob.write:1:error', has_worker=False)  # one that has just been started may not yet catch SIGTERM
         service.register()
         status, _ = service.request('POST', '/datafiles', b'--et-test\r\nContent-Disposition: form-data; name="url"; '
                                     b'filename="a.tar.gz"\r\n\r\nbytes\r\n--et-test--\r\n', 'multipart/form-data; boundary=et-test')
         self.assertEqual(507, status)
         self.assertIsNone(service.server.poll())
-        self.assertEqual([0, 0], service.close())
+        self.assertEqual([0], service.close())
         leftovers = [name for _, _, names in os.walk(os.path.join(service.data, 'blobs')) for name in names]
         self.assertLessEqual(set(leftovers), {'lock'})
         service.remove()
