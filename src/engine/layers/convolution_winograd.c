@@ -7,6 +7,9 @@
 #include "engine/elementwise.h"
 
 enum { BLOCK = 16 }; /* channels of a block */
+enum {
+    SMALL_DIFF = 1 << 20
+}; /* bytes of the kernels' gradient, transformed, of which each thread may have its own */
 
 struct range {
     size_t from, to;
@@ -17,7 +20,8 @@ struct winograd_worker {
     struct kernel forward, data;
     struct kernel weights, weights_more; /* of its share of the products; the second adds to what there is */
     float *in, *out;                     /* (P,tiles,I) and (P,tiles,O) of one group */
-    float *sum;                          /* (O) of all groups: the bias's gradient so far */
+    float *diff; /* (P,I,O) of one group; when it is shared, the first worker has it */
+    float *sum;  /* (O) of all groups: the bias's gradient so far */
     float *scratch;
 };
 
@@ -166,10 +170,20 @@ static enum status plan_product(struct kernel *k, const dnnl_memory_desc_t *a, c
     return OK;
 }
 
+/*
+ * A large gradient of the kernels is one for all workers: each adds to a share
+ * of its products what all of them have transformed, and they wait for each
+ * other.  Small ones are cheaper added up in the end.
+ */
+static struct range products_share(const struct convolution_winograd *w, int worker)
+{
+    return w->shares_diff ? share_of(w, worker, products_of(w)) : (struct range){0, products_of(w)};
+}
+
 static enum status plan_weights_gradient(const struct convolution_winograd *w, int worker, struct error *err)
 {
     struct winograd_worker *k = &w->workers[worker];
-    struct range share = share_of(w, worker, products_of(w));
+    struct range share = products_share(w, worker);
     size_t n = share.to - share.from, in = w->in.group_channels, out = w->out.group_channels;
     if (n == 0)
         return OK;
@@ -236,11 +250,12 @@ static float *take(float *scratch, size_t *at, size_t floats)
 static size_t share_scratch(struct convolution_winograd *w, float *scratch)
 {
     size_t at = 0;
-    w->diff = take(scratch, &at, w->wants_weights ? products_each(w) : 0);
     for (int i = 0; i < w->n_workers; i++) {
         struct winograd_worker *k = &w->workers[i];
         size_t gradient = MAX(k->weights.scratch_bytes, k->weights_more.scratch_bytes);
         size_t kernels = MAX(MAX(k->forward.scratch_bytes, k->data.scratch_bytes), gradient);
+        bool has_diff = w->wants_weights && (i == 0 || !w->shares_diff);
+        k->diff = take(scratch, &at, has_diff ? products_each(w) : 0);
         k->in = take(scratch, &at, products_of(w) * w->tiles * w->in.group_channels);
         k->out = take(scratch, &at, products_of(w) * w->tiles * w->out.group_channels);
         k->sum = take(scratch, &at, w->wants_bias ? w->out.channels : 0);
@@ -287,6 +302,7 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
     w->in.pad[0] = (int)params->pad[0];
     w->in.pad[1] = (int)params->pad[1];
     w->tiles = tiles_at_a_time(w);
+    w->shares_diff = products_each(w) * sizeof(float) > SMALL_DIFF;
     TRY(plan_params(w, l, p, plain, err));
     TRY(plan_workers(w, params, err));
     plan_scratch(p, share_scratch(w, NULL) * sizeof(float));
@@ -462,16 +478,17 @@ static void transform_for_gradients(struct convolution_winograd *w, struct winog
     clear_rest(w, k->out, w->out.group_channels, n);
 }
 
-/* The worker's share of the products, from all workers' tiles. */
 static void add_weights_gradient(struct convolution_winograd *w, int worker, bool is_first)
 {
     struct winograd_worker *k = &w->workers[worker];
     size_t in = w->in.group_channels, out = w->out.group_channels;
-    struct range share = share_of(w, worker, products_of(w));
-    for (int i = 0; share.from < share.to && i < w->n_workers; i++)
-        KERNEL_RUN(is_first && i == 0 ? &k->weights : &k->weights_more, k->scratch,
+    struct range share = products_share(w, worker);
+    float *diff = w->workers[w->shares_diff ? 0 : worker].diff + share.from * in * out;
+    int from = w->shares_diff ? 0 : worker, to = w->shares_diff ? w->n_workers : worker + 1;
+    for (int i = from; share.from < share.to && i < to; i++)
+        KERNEL_RUN(is_first && i == from ? &k->weights : &k->weights_more, k->scratch,
                    w->workers[i].in + share.from * w->tiles * in,
-                   w->workers[i].out + share.from * w->tiles * out, w->diff + share.from * in * out);
+                   w->workers[i].out + share.from * w->tiles * out, diff);
 }
 
 static void add_bottom_gradient(struct convolution_winograd *w, struct winograd_worker *k, size_t g,
@@ -494,36 +511,71 @@ static struct range tiles_of_round(const struct convolution_winograd *w, int wor
     return (struct range){from, MIN(to, from + w->tiles)};
 }
 
-/* Returns whether there was anything to do. */
-static bool backward_round(struct convolution_winograd *w, size_t g, size_t round,
+static size_t rounds_of(const struct convolution_winograd *w, const struct gradients *what)
+{
+    size_t rounds = 0;
+    for (int k = 0; k < w->n_workers; k++)
+        for (struct range tiles; tiles = tiles_of_round(w, k, rounds, what), tiles.from < tiles.to;)
+            rounds++;
+    return rounds;
+}
+
+/* One worker's part of all rounds, which waits for nobody. */
+static void backward_alone(struct convolution_winograd *w, int worker, size_t g, size_t rounds,
                            const struct gradients *what)
 {
-    bool is_any = false;
-#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers) reduction(|| : is_any)
-    for (int k = 0; k < w->n_workers; k++) {
-        struct range tiles = tiles_of_round(w, k, round, what);
-        is_any = is_any || tiles.from < tiles.to;
-        transform_for_gradients(w, &w->workers[k], g, tiles, what);
+    struct winograd_worker *k = &w->workers[worker];
+    for (size_t round = 0; round < rounds; round++) {
+        struct range tiles = tiles_of_round(w, worker, round, what);
+        transform_for_gradients(w, k, g, tiles, what);
+        if (what->params && w->wants_weights)
+            add_weights_gradient(w, worker, round == 0);
+        if (what->data)
+            add_bottom_gradient(w, k, g, tiles, what->bottom_diff);
     }
-    if (!is_any)
-        return false;
-    if (what->params && w->wants_weights)
+}
+
+static void backward_together(struct convolution_winograd *w, size_t g, size_t round,
+                              const struct gradients *what)
+{
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
-        for (int k = 0; k < w->n_workers; k++)
-            add_weights_gradient(w, k, round == 0);
+    for (int k = 0; k < w->n_workers; k++)
+        transform_for_gradients(w, &w->workers[k], g, tiles_of_round(w, k, round, what), what);
+#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
+    for (int k = 0; k < w->n_workers; k++)
+        add_weights_gradient(w, k, round == 0);
     if (what->data)
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
             add_bottom_gradient(w, &w->workers[k], g, tiles_of_round(w, k, round, what), what->bottom_diff);
-    return true;
+}
+
+static void backward_group(struct convolution_winograd *w, size_t g, const struct gradients *what)
+{
+    size_t rounds = rounds_of(w, what);
+    bool together = what->params && w->wants_weights && w->shares_diff;
+    for (size_t round = 0; together && round < rounds; round++)
+        backward_together(w, g, round, what);
+    if (together)
+        return;
+#pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
+    for (int k = 0; k < w->n_workers; k++)
+        backward_alone(w, k, g, rounds, what);
 }
 
 static void transform_weights_gradient(struct convolution_winograd *w, float *gradient)
 {
     size_t n = w->in.group_channels * w->out.group_channels;
 #pragma omp parallel for num_threads(w->n_workers)
-    for (size_t i = 0; i < n; i += CHUNK)
-        w->transforms->kernels_diff(w->diff + i, MIN(CHUNK, n - i), n, gradient + i);
+    for (size_t i = 0; i < n; i += CHUNK) {
+        size_t some = MIN(CHUNK, n - i);
+        float *sum = w->workers[0].diff + i;
+        for (int k = 1; !w->shares_diff && k < w->n_workers; k++)
+            for (size_t p = 0; p < products_of(w); p++)
+                for (size_t j = p * n; j < p * n + some; j++)
+                    sum[j] += w->workers[k].diff[i + j];
+        w->transforms->kernels_diff(sum, some, n, gradient + i);
+    }
 }
 
 static void add_up_bias(struct convolution_winograd *w, float *gradient)
@@ -542,8 +594,7 @@ static void backward_all(struct convolution_winograd *w, struct layer *l, const 
     for (int k = 0; wants_bias && k < w->n_workers; k++)
         memset(w->workers[k].sum, 0, w->out.channels * sizeof(float));
     for (size_t g = 0; g < w->group; g++) {
-        for (size_t round = 0; backward_round(w, g, round, what);)
-            round++;
+        backward_group(w, g, what);
         if (wants_weights)
             transform_weights_gradient(w, weights + g * weights_each(w));
     }

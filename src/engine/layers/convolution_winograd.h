@@ -35,7 +35,7 @@ struct convolution_winograd {
     struct weights_copy weights;
     float *kernels; /* transformed: (group,P,I,O), of P products */
     uint64_t version;
-    float *diff; /* of one group's kernels, transformed; in the layer's scratch memory */
+    bool shares_diff; /* the workers, one gradient of the kernels */
     struct weights_gradient weights_diff, bias_diff;
 };
 
