@@ -180,11 +180,12 @@ static dnnl_memory_desc_t bias_desc(const struct convolution *s)
     return desc;
 }
 
-static dnnl_memory_desc_t weights_by_tag(const struct convolution *s, dnnl_format_tag_t tag)
+/* As the kernel likes them. */
+static dnnl_memory_desc_t weights_any(const struct convolution *s)
 {
     struct shape shape = weights_shape(s);
     dnnl_memory_desc_t desc;
-    desc_by_tag(&shape, tag, &desc);
+    desc_by_tag(&shape, dnnl_format_tag_any, &desc);
     return desc;
 }
 
@@ -226,7 +227,7 @@ static bool try_candidate(const struct convolution *s, const struct candidate *c
     const_dnnl_post_ops_t post_ops = is_winograd(candidate) ? after->relu : after->all;
     bool has_bias = s->has_bias || (s->n_taken && is_winograd(candidate));
     const struct describe *describe = s->transposed ? &describe_deconvolution : &describe_convolution;
-    dnnl_memory_desc_t gradient = weights_by_tag(s, dnnl_format_tag_any);
+    dnnl_memory_desc_t gradient = weights_any(s);
     dnnl_memory_desc_t bias = bias_desc(s);
     dnnl_memory_desc_t weights = desc_of_type(&gradient, s->type);
     dnnl_prop_kind_t kind = is_training ? dnnl_forward_training : dnnl_forward_inference;

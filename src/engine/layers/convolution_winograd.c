@@ -406,12 +406,25 @@ static void clear_rest(const struct convolution_winograd *w, float *products, si
 
 /* ---- running ---- */
 
-/* The first tiles of a range, as many as are done at a time, which are taken from it. */
-static struct range next_tiles(const struct convolution_winograd *w, struct range *rest)
+/*
+ * The tiles of each worker are done in rounds.  by_image: its share is of
+ * whole images, for neighbouring tiles see the same inputs.
+ */
+static struct range tiles_of_round(const struct convolution_winograd *w, int worker, size_t round,
+                                   bool by_image)
 {
-    struct range tiles = {rest->from, MIN(rest->to, rest->from + w->tiles)};
-    rest->from = tiles.to;
-    return tiles;
+    size_t each = by_image ? tiles_each(w) : 1;
+    struct range share = share_of(w, worker, w->n * tiles_each(w) / each);
+    size_t to = share.to * each, from = MIN(to, share.from * each + round * w->tiles);
+    return (struct range){from, MIN(to, from + w->tiles)};
+}
+
+/* Of the worker that has most. */
+static size_t rounds_of(const struct convolution_winograd *w, bool by_image)
+{
+    size_t each = by_image ? tiles_each(w) : 1, workers = (size_t)w->n_workers;
+    size_t most = (w->n * tiles_each(w) / each + workers - 1) / workers * each;
+    return (most + w->tiles - 1) / w->tiles;
 }
 
 /* Kernels that a thread transforms at a time. */
@@ -432,12 +445,15 @@ void convolution_winograd_renew(struct convolution_winograd *w, struct layer *l,
     w->version = l->params[0]->version;
 }
 
-static void forward_share(struct convolution_winograd *w, struct winograd_worker *k, struct range share,
-                          size_t g, struct pixels bottom, struct pixels top, const float *bias)
+static void forward_worker(struct convolution_winograd *w, int worker, size_t g, struct pixels bottom,
+                           struct pixels top, const float *bias)
 {
+    struct winograd_worker *k = &w->workers[worker];
     winograd_transform *out = w->relu ? w->transforms->out_or_zero : w->transforms->out;
-    while (share.from < share.to) {
-        struct range tiles = next_tiles(w, &share);
+    for (size_t round = 0;; round++) {
+        struct range tiles = tiles_of_round(w, worker, round, false);
+        if (tiles.from == tiles.to)
+            return;
         transform(w, w->transforms->in, &w->in, bottom, g, tiles, k->in, NULL);
         KERNEL_RUN(&k->forward, k->scratch, k->in, w->kernels + g * products_each(w), k->out);
         transform(w, out, &w->out, top, g, tiles, k->out, bias);
@@ -453,9 +469,8 @@ void convolution_winograd_forward(struct convolution_winograd *w, struct layer *
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
             for (size_t g = 0; g < w->group; g++)
-                forward_share(w, &w->workers[k], share_of(w, k, w->n * tiles_each(w)), g,
-                              (struct pixels){.numbers = l->bottoms[i].data, .is_bf16 = w->is_bf16},
-                              (struct pixels){.numbers = l->tops[i].data, .is_bf16 = w->top_is_bf16}, bias);
+                forward_worker(w, k, g, (struct pixels){.numbers = l->bottoms[i].data, .is_bf16 = w->is_bf16},
+                               (struct pixels){.numbers = l->tops[i].data, .is_bf16 = w->top_is_bf16}, bias);
 }
 
 /* What the backward pass of one bottom wants. */
@@ -498,35 +513,14 @@ static void add_bottom_gradient(struct convolution_winograd *w, struct winograd_
     transform(w, w->transforms->in_diff, &w->in, bottom_diff, g, tiles, k->in, NULL);
 }
 
-/*
- * Tiles of a worker's share that are done in this round.  For data it is one
- * of whole images, as neighbouring tiles see the same inputs.
- */
-static struct range tiles_of_round(const struct convolution_winograd *w, int worker, size_t round,
-                                   const struct gradients *what)
-{
-    size_t each = what->data ? tiles_each(w) : 1;
-    struct range share = share_of(w, worker, w->n * tiles_each(w) / each);
-    size_t to = share.to * each, from = MIN(to, share.from * each + round * w->tiles);
-    return (struct range){from, MIN(to, from + w->tiles)};
-}
-
-static size_t rounds_of(const struct convolution_winograd *w, const struct gradients *what)
-{
-    size_t rounds = 0;
-    for (int k = 0; k < w->n_workers; k++)
-        for (struct range tiles; tiles = tiles_of_round(w, k, rounds, what), tiles.from < tiles.to;)
-            rounds++;
-    return rounds;
-}
-
-/* One worker's part of all rounds, which waits for nobody. */
-static void backward_alone(struct convolution_winograd *w, int worker, size_t g, size_t rounds,
-                           const struct gradients *what)
+/* One worker's rounds, in which it waits for nobody; without any tiles its gradient of the kernels is 0. */
+static void backward_alone(struct convolution_winograd *w, int worker, size_t g, const struct gradients *what)
 {
     struct winograd_worker *k = &w->workers[worker];
-    for (size_t round = 0; round < rounds; round++) {
-        struct range tiles = tiles_of_round(w, worker, round, what);
+    for (size_t round = 0;; round++) {
+        struct range tiles = tiles_of_round(w, worker, round, what->data);
+        if (round > 0 && tiles.from == tiles.to)
+            return;
         transform_for_gradients(w, k, g, tiles, what);
         if (what->params && w->wants_weights)
             add_weights_gradient(w, worker, round == 0);
@@ -540,27 +534,28 @@ static void backward_together(struct convolution_winograd *w, size_t g, size_t r
 {
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
     for (int k = 0; k < w->n_workers; k++)
-        transform_for_gradients(w, &w->workers[k], g, tiles_of_round(w, k, round, what), what);
+        transform_for_gradients(w, &w->workers[k], g, tiles_of_round(w, k, round, what->data), what);
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
     for (int k = 0; k < w->n_workers; k++)
         add_weights_gradient(w, k, round == 0);
     if (what->data)
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
         for (int k = 0; k < w->n_workers; k++)
-            add_bottom_gradient(w, &w->workers[k], g, tiles_of_round(w, k, round, what), what->bottom_diff);
+            add_bottom_gradient(w, &w->workers[k], g, tiles_of_round(w, k, round, what->data),
+                                what->bottom_diff);
 }
 
 static void backward_group(struct convolution_winograd *w, size_t g, const struct gradients *what)
 {
-    size_t rounds = rounds_of(w, what);
-    bool together = what->params && w->wants_weights && w->shares_diff;
-    for (size_t round = 0; together && round < rounds; round++)
-        backward_together(w, g, round, what);
-    if (together)
+    if (what->params && w->wants_weights && w->shares_diff) {
+        size_t rounds = rounds_of(w, what->data);
+        for (size_t round = 0; round < rounds; round++)
+            backward_together(w, g, round, what);
         return;
+    }
 #pragma omp parallel for schedule(static, 1) num_threads(w->n_workers)
     for (int k = 0; k < w->n_workers; k++)
-        backward_alone(w, k, g, rounds, what);
+        backward_alone(w, k, g, what);
 }
 
 static void transform_weights_gradient(struct convolution_winograd *w, float *gradient)
@@ -617,8 +612,7 @@ static void clear_images(const struct convolution_winograd *w, const struct wino
     }
 }
 
-/* All gradients at once, unless there are not enough images for all workers: then those of params by tiles.
- */
+/* All gradients at once; with fewer images than workers first those of params, by tiles. */
 void convolution_winograd_backward(struct convolution_winograd *w, struct layer *l)
 {
     bool params = w->wants_weights || w->wants_bias, at_once = w->n >= (size_t)w->n_workers;

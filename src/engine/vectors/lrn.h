@@ -22,8 +22,7 @@ struct lrn_blobs {
     float alpha, beta, k;
 };
 
-/* Pixels [from, to) of all images; scratch: lrn_scratch_floats() of them, which are 0 before the first call.
- */
+/* Pixels [from, to) of all images; scratch: lrn_scratch_floats() floats, 0 before the first call. */
 struct lrn_loops {
     void (*forward)(const struct lrn_blobs *b, const void *x, void *y, float *scratch, size_t from,
                     size_t to);

@@ -38,8 +38,7 @@ INLINE struct run run_of(const struct lrn_blobs *b, bool is_root, size_t block, 
     };
 }
 
-/* Of n channels, from that of number `at` of the blobs; `place` of the rows, where the sums around it begin.
- */
+/* Of n channels from number `at` of the blobs on; sums around it begin at `place` of the rows. */
 typedef void step(const struct run *r, ptrdiff_t at, size_t place, size_t n);
 
 /* All channels of n pixels, of which the first one's first is number `first`. */
@@ -73,8 +72,7 @@ INLINE vec to_beta(const struct run *r, vec v)
     return v;
 }
 
-/* The next pixels' numbers are fetched while these are worked on: they lie in too many places to be foreseen.
- */
+/* The next pixels are fetched while these are worked on: they lie in too many places to be foreseen. */
 INLINE void ask(const struct run *r, const void *blob, ptrdiff_t at)
 {
     ask_at(blob, r->b->is_bf16, at + (ptrdiff_t)(LRN_PIXELS * r->block));

@@ -69,8 +69,7 @@ struct winograd_transforms {
 extern const struct winograd_transforms winograd_any[WINOGRAD_KINDS], winograd_avx2[WINOGRAD_KINDS],
     winograd_avx512[WINOGRAD_KINDS];
 
-/* Those with the fewest products for kernels of this size and so many outputs; NULL: it is neither 3 nor 5.
- */
+/* For this processor, with the fewest products for so many outputs; NULL: the kernel is neither 3 nor 5. */
 const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width);
 
 #endif
