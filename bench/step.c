@@ -33,7 +33,7 @@ static void update(struct net *net, float rate)
 {
     for (int i = 0; i < net_n_params(net); i++) {
         struct param *p = net_param(net, i);
-        if (net_def(net)->params[i].owner != i || !p->is_learned)
+        if (net_def(net)->params[i].owner != i || net_def(net)->params[i].lr_mult == 0)
             continue;
         float *w = p->data;
         const float *g = p->diff;

@@ -56,7 +56,6 @@ struct param {
     float *data;              /* shared by sharers and by the test net */
     float *diff;              /* NULL in a net made for inference */
     bool diff_is_empty;       /* diff counts as 0 though its bytes are old */
-    bool is_learned;          /* lr_mult is not 0 and a gradient arrives */
     uint64_t version;         /* raised by whoever writes data; kernels keep converted copies by it */
 };
 
@@ -73,6 +72,7 @@ struct layer {
     struct view *bottoms, *tops;
     struct param **params;
     const bool *propagate_down; /* def's: a bottom */
+    bool *param_propagate_down; /* a parameter: backward adds to its gradient */
     Caffe__Phase phase;
     struct rng *rng; /* the layer's own */
     int threads;

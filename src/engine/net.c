@@ -57,18 +57,21 @@ static enum status check_shapes(const struct netdef *def, struct error *err)
     return OK;
 }
 
-static void make_views(struct net *net, struct layer *l)
+static void make_views(struct net *net, struct layer *l, bool runs_backward)
 {
     const struct netdef *def = net->def;
     l->bottoms = xcalloc((size_t)l->n_bottoms + 1, sizeof(l->bottoms[0]));
     l->tops = xcalloc((size_t)l->n_tops + 1, sizeof(l->tops[0]));
     l->params = xcalloc((size_t)l->n_params + 1, sizeof(struct param *));
+    l->param_propagate_down = xcalloc((size_t)l->n_params + 1, sizeof(bool));
     for (int i = 0; i < l->n_bottoms; i++)
         l->bottoms[i].shape = def->blobs[l->def->bottoms[i]].shape;
     for (int i = 0; i < l->n_tops; i++)
         l->tops[i].shape = def->blobs[l->def->tops[i]].shape;
-    for (int i = 0; i < l->n_params; i++)
+    for (int i = 0; i < l->n_params; i++) {
         l->params[i] = net->params[l->def->params[i]];
+        l->param_propagate_down[i] = runs_backward && def->params[l->def->params[i]].propagate_down;
+    }
 }
 
 static enum status make_layer(struct net *net, int index, struct rng *rng, struct error *err)
@@ -94,7 +97,7 @@ static enum status make_layer(struct net *net, int index, struct rng *rng, struc
         .caller_feeds = net->options.feeds_memory,
         .folder = net->folder,
     };
-    make_views(net, &lp->layer);
+    make_views(net, &lp->layer, lp->runs_backward);
     bool is_outside = ld->type->is_data || strcmp(ops->type, "HDF5Output") == 0;
     if (!ops->setup || (net->options.plan_only && is_outside))
         return OK;
@@ -167,6 +170,7 @@ static void layer_release(struct layer *l)
     free(l->bottoms);
     free(l->tops);
     free(l->params);
+    free(l->param_propagate_down);
 }
 
 void net_free(struct net *net)

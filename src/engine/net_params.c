@@ -12,17 +12,6 @@
 
 /* ---- making ---- */
 
-static bool is_learned(const struct net *net, int owner)
-{
-    const struct netdef *def = net->def;
-    if (net->options.inference || def->params[owner].lr_mult == 0)
-        return false;
-    for (int i = 0; i < def->n_params; i++)
-        if (def->params[i].owner == owner && def->layers[def->params[i].layer].needs_backward)
-            return true;
-    return false;
-}
-
 /*
  * The parameter of the sharing net that belongs to the layer of the same
  * name; *ret_param stays NULL when there is no such layer.
@@ -84,7 +73,6 @@ enum status net_params_create(struct net *net, struct error *err)
         p->plain = p->desc;
         p->n_floats = (size_t)shape_count(&def->params[i].shape);
         p->diff_is_empty = true;
-        p->is_learned = is_learned(net, i);
         net->params[i] = p;
         net->param_is_own[i] = true;
     }

@@ -121,9 +121,9 @@ struct param_def {
     const char *name; /* "" when unnamed (not shared) */
     int layer, index; /* the index-th parameter of that layer */
     struct shape shape;
-    int owner;                            /* index of the param that holds the values; its own when it does */
-    double lr_mult, decay_mult;           /* of the owner, after every sharer had its say */
-    bool asks_gradient;                   /* lr_mult of this layer's text is not 0, BatchNorm's too */
+    int owner;                  /* index of the param that holds the values; its own when it does */
+    double lr_mult, decay_mult; /* of the owner, after every sharer had its say */
+    bool propagate_down; /* the layer adds to its gradient: its text's lr_mult is not 0, or force_backward */
     const Caffe__FillerParameter *filler; /* never NULL; lent by the definition */
 };
 

@@ -55,6 +55,7 @@ static void copy_needs(const struct netdef *def, const struct netdef_part *part,
 {
     struct layer_def *layers = (struct layer_def *)(uintptr_t)made->layers;
     struct blob_def *blobs = (struct blob_def *)(uintptr_t)made->blobs;
+    struct param_def *params = (struct param_def *)(uintptr_t)made->params;
     for (int i = 0; i < made->n_blobs; i++)
         blobs[i].needs_diff = false;
     for (int i = 0; i < part->n_layers; i++) {
@@ -66,6 +67,8 @@ static void copy_needs(const struct netdef *def, const struct netdef_part *part,
             down[k] = from->propagate_down[k];
             blobs[to->bottoms[k]].needs_diff = to->needs_backward && down[k];
         }
+        for (int k = 0; k < to->n_params; k++)
+            params[to->params[k]].propagate_down = def->params[from->params[k]].propagate_down;
     }
 }
 

@@ -227,7 +227,7 @@ static enum status wire_params(struct wire *b, struct layer_def *layer, Caffe__L
         b->params[b->n_params] = (struct param_def){.layer = index,
                                                     .index = i,
                                                     .shape = size == OK ? s->params[i].shape : shape_unknown,
-                                                    .asks_gradient = asks[i],
+                                                    .propagate_down = asks[i] || b->w->def->force_backward,
                                                     .filler = s->params[i].filler};
         params[i] = (int)b->n_params++;
     }

@@ -57,7 +57,7 @@ static void bias_backward(struct layer *l)
 {
     const struct around of = ((const struct bias *)l->state)->of;
     const float *dy = l->tops[0].diff;
-    if (l->n_bottoms == 1 && l->params[0]->is_learned)
+    if (l->n_bottoms == 1 && l->param_propagate_down[0])
         add_sums(of, dy, param_diff_add(l->params[0]));
     if (l->n_bottoms > 1 && l->bottoms[1].diff) {
         memset(l->bottoms[1].diff, 0, of.n * sizeof(float));

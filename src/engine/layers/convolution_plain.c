@@ -115,11 +115,11 @@ void convolution_plain_backward(const struct convolution_plain *s, struct layer 
     float *weights = l->params[0]->data;
     for (int b = 0; b < l->n_bottoms; b++) {
         float *x = l->bottoms[b].data, *dy = l->tops[b].diff;
-        if (l->params[0]->is_learned && s->transposed)
+        if (l->param_propagate_down[0] && s->transposed)
             visit_all(s, correlate, param_diff_add(l->params[0]), dy, x);
-        else if (l->params[0]->is_learned)
+        else if (l->param_propagate_down[0])
             visit_all(s, correlate, param_diff_add(l->params[0]), x, dy);
-        if (l->n_params > 1 && l->params[1]->is_learned)
+        if (l->n_params > 1 && l->param_propagate_down[1])
             add_bias_gradient(s, l, dy);
     }
     for (int b = 0; b < l->n_bottoms; b++) {

@@ -48,8 +48,8 @@ static void add_row(float *to, const float *from, size_t n)
 static void embed_backward(struct layer *l)
 {
     const struct embed *s = l->state;
-    bool learns_bias = l->n_params > 1 && l->params[1]->is_learned;
-    float *weights = l->params[0]->is_learned ? param_diff_add(l->params[0]) : NULL;
+    bool learns_bias = l->n_params > 1 && l->param_propagate_down[1];
+    float *weights = l->param_propagate_down[0] ? param_diff_add(l->params[0]) : NULL;
     float *bias = learns_bias ? param_diff_add(l->params[1]) : NULL;
     for (size_t r = 0; r < s->m; r++) {
         const float *dy = l->tops[0].diff + r * s->n;

@@ -12,7 +12,7 @@ static enum status parameter_forward(struct layer *l, struct error *err)
 
 static void parameter_backward(struct layer *l)
 {
-    if (!l->params[0]->is_learned || !l->tops[0].diff)
+    if (!l->param_propagate_down[0] || !l->tops[0].diff)
         return;
     float *diff = param_diff_add(l->params[0]);
     for (size_t i = 0; i < l->tops[0].n_floats; i++)

@@ -54,7 +54,7 @@ static void prelu_backward(struct layer *l)
 {
     const struct around of = ((const struct prelu *)l->state)->of;
     const float *slopes = l->params[0]->data;
-    if (l->params[0]->is_learned)
+    if (l->param_propagate_down[0])
         add_slope_gradients(l, of);
     if (!l->bottoms[0].diff)
         return;

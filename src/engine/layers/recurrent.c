@@ -46,7 +46,7 @@ float *recurrent_at(const struct layer *l, size_t at)
 /* The steps' gradients of the hidden weights are made at once, from all steps. */
 static enum status plan_hidden(struct recurrent *r, struct layer *l, struct planner *p, struct error *err)
 {
-    if (plan_is_training(p) && l->params[r->hidden.weights]->is_learned) {
+    if (plan_is_training(p)) {
         r->hidden_gradient.wants_weights = true;
         TRY(dense_plan(&r->hidden_gradient, l, p, NULL, NULL, NULL, err));
     }
@@ -60,12 +60,13 @@ static enum status plan_hidden(struct recurrent *r, struct layer *l, struct plan
     return status;
 }
 
+/* The gradients of all parameters are computed, as Caffe's recurrent layers do, whatever their lr_mult. */
 static enum status plan_input(struct dense *d, struct layer *l, struct planner *p, int bottom,
                               struct error *err)
 {
     d->wants_forward = true;
-    d->wants_weights = plan_is_training(p) && l->params[d->weights]->is_learned;
-    d->wants_bias = plan_is_training(p) && d->bias >= 0 && l->params[d->bias]->is_learned;
+    d->wants_weights = plan_is_training(p);
+    d->wants_bias = plan_is_training(p) && d->bias >= 0;
     d->wants_data = plan_is_training(p) && plan_wants_bottom_diff(p, bottom);
     return dense_plan(d, l, p, NULL, NULL, NULL, err);
 }

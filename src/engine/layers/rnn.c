@@ -37,8 +37,7 @@ static enum status rnn_plan(struct layer *l, struct planner *p, struct error *er
     TRY(recurrent_plan(r, l, p, err));
     s->output.wants_forward = true;
     s->output.wants_data = plan_is_training(p);
-    s->output.wants_weights = plan_is_training(p) && l->params[s->output.weights]->is_learned;
-    s->output.wants_bias = plan_is_training(p) && l->params[s->output.bias]->is_learned;
+    s->output.wants_weights = s->output.wants_bias = plan_is_training(p);
     TRY(dense_plan(&s->output, l, p, NULL, NULL, NULL, err));
     s->h_at = recurrent_room(r, (r->t + 1) * n_step);
     if (plan_is_training(p)) {

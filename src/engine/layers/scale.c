@@ -71,7 +71,7 @@ static void channels_forward(struct layer *l)
 
 static bool bias_learns(const struct layer *l)
 {
-    return ((const struct scale *)l->state)->has_bias && l->params[1]->is_learned;
+    return ((const struct scale *)l->state)->has_bias && l->param_propagate_down[1];
 }
 
 static void add_to_diff(struct param *p, const double *sums)
@@ -85,7 +85,7 @@ static void scale_learn(const struct layer *l, const double *sums, const double 
 {
     if (bias_learns(l))
         add_to_diff(l->params[1], sums);
-    if (l->params[0]->is_learned)
+    if (l->param_propagate_down[0])
         add_to_diff(l->params[0], products);
 }
 
@@ -96,7 +96,7 @@ static void channels_backward(struct layer *l)
     const struct channel_change change = {each.shift, each.factor, each.add, false};
     memcpy(each.factor, l->params[0]->data, s->channels.n * sizeof(float));
     const float *dy = l->tops[0].diff;
-    if (bias_learns(l) || l->params[0]->is_learned)
+    if (bias_learns(l) || l->param_propagate_down[0])
         channels_gradient_sums(&s->channels, &change, l->bottoms[0].data, dy, each.sums, each.products,
                                l->scratch);
     scale_learn(l, each.sums, each.products);
@@ -163,9 +163,9 @@ static void scale_backward(struct layer *l)
     const struct around of = ((const struct scale *)l->state)->of;
     const float *x = l->bottoms[0].data, *dy = l->tops[0].diff, *scales = scale_values(l);
     struct param *bias = bias_param(l);
-    if (bias && bias->is_learned)
+    if (bias && l->param_propagate_down[l->n_params - 1])
         add_sums(of, dy, NULL, param_diff_add(bias));
-    if (l->n_bottoms == 1 && l->params[0]->is_learned)
+    if (l->n_bottoms == 1 && l->param_propagate_down[0])
         add_sums(of, dy, x, param_diff_add(l->params[0]));
     if (l->n_bottoms > 1 && l->bottoms[1].diff) {
         for (size_t c = 0; c < of.n; c++)

@@ -239,7 +239,7 @@ void gradient_check(const struct gradient_check *check)
     }
     for (int p = 0; p < net_n_params(c.net); p++) {
         struct param *param = net_param(c.net, p);
-        if (def->params[p].owner != p || !param->is_learned)
+        if (def->params[p].owner != p || def->params[p].lr_mult == 0)
             continue;
         CLEANUP(freep) float *diffs = param_diffs(c.net, p);
         CLEANUP(freep) float *values = param_values(c.net, p);

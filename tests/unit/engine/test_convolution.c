@@ -191,9 +191,9 @@ static void parts_that_are_not_learned_leave_the_others_as_they_are(void **state
 {
     (void)state;
     static const char *const text =
-        "force_backward: true\n"
         "layer { name: 'in' type: 'Input' top: 'x' input_param { shape { dim: 4 dim: 16 dim: 8 dim: 8 } } }\n"
-        "layer { name: 'c' type: 'Convolution' bottom: 'x' top: 'y' loss_weight: 1\n"
+        "layer { name: 'b' type: 'Bias' bottom: 'x' top: 'z' }\n"
+        "layer { name: 'c' type: 'Convolution' bottom: 'z' top: 'y' loss_weight: 1\n"
         "  param { lr_mult: %d } param { lr_mult: %d } propagate_down: %s\n"
         "  convolution_param { num_output: 20 kernel_size: 5 pad: 2 weight_filler { type: 'xavier' } } }";
     float *wanted[2] = {NULL};
@@ -208,8 +208,9 @@ static void parts_that_are_not_learned_leave_the_others_as_they_are(void **state
         net_clear_diffs(net);
         net_backward(net);
         for (int p = 0; p < 2; p++) {
-            int64_t n = shape_count(&net_def(net)->params[p].shape);
-            CLEANUP(freep) float *got = param_diffs(net, p);
+            int of_net = net_def(net)->layers[2].params[p];
+            int64_t n = shape_count(&net_def(net)->params[of_net].shape);
+            CLEANUP(freep) float *got = param_diffs(net, of_net);
             if (part == 0)
                 wanted[p] = TAKE(got);
             else if (part == p + 1)

@@ -268,7 +268,7 @@ static void compare(struct net *got, struct net *wanted, bool is_bf16, const cha
     if (!(difference(y, wanted_y, n) < of_values))
         fail_msg("y is off by %g in\n%s", difference(y, wanted_y, n), text);
     for (int p = 0; p < net_n_params(got); p++) {
-        if (!net_param(got, p)->is_learned)
+        if (net_def(got)->params[p].lr_mult == 0)
             continue;
         CLEANUP(freep) float *diff = param_diffs(got, p), *wanted_diff = param_diffs(wanted, p);
         n = shape_count(&net_def(got)->params[p].shape);
