@@ -82,8 +82,12 @@ struct layer {
     void *workspace;    /* what plan_workspace asked for; kept from forward to backward */
 };
 
-/* Which buffers backward reads; the memory plan may reuse all others. */
-enum { NEEDS_BOTTOM_DATA = 1, NEEDS_TOP_DATA = 2 };
+/*
+ * Which buffers backward reads; the memory plan may reuse all others.
+ * NEEDS_TOP_BLOB is for layers whose backward reads the top in Caffe: where
+ * layers behind overwrote top 0 in place, it sees what the last of them wrote.
+ */
+enum { NEEDS_BOTTOM_DATA = 1, NEEDS_TOP_DATA = 2, NEEDS_TOP_BLOB = 4 };
 
 struct layer_ops {
     const char *type;
@@ -107,11 +111,6 @@ struct layer_ops {
     bool in_place;
     /* true when the first bottom's gradient at least may lie in the memory of the top's. */
     bool gradient_in_place;
-    /*
-     * true when Caffe's backward reads the top.  Where layers behind overwrote
-     * it in place, it sees what the last of them wrote.
-     */
-    bool reads_top_blob;
     /* Working in place by name, backward still sees the bottom: as Caffe, which keeps a copy of it. */
     bool keeps_bottom;
     /*

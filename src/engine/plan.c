@@ -302,16 +302,23 @@ const struct layer *plan_take_change(struct planner *p)
     return &reader->layer;
 }
 
-/* In training, where layers overwrite the ReLU's top, its backward reads what the last of them wrote. */
-static bool is_overwritten(const struct net *net, const struct layer_plan *relu)
+static bool is_overwritten(const struct net *net, const struct layer_plan *lp)
 {
-    return relu->runs_backward && net->blob_value[relu->layer.def->tops[0]] != relu->top_values[0];
+    return net->blob_value[lp->layer.def->tops[0]] != lp->top_values[0];
+}
+
+bool plan_top_is_overwritten(const struct planner *p)
+{
+    return is_overwritten(p->net, p->lp);
 }
 
 bool plan_take_relu_both_ways(struct planner *p)
 {
     struct layer_plan *reader = next_to_take(p);
-    if (!reader || strcmp(reader->layer.ops->type, "ReLU") != 0 || is_overwritten(p->net, reader))
+    if (!reader || strcmp(reader->layer.ops->type, "ReLU") != 0)
+        return false;
+    /* Its backward would read what the layers behind it wrote. */
+    if (reader->runs_backward && is_overwritten(p->net, reader))
         return false;
     const Caffe__ReLUParameter *param = reader->layer.def->param->relu_param;
     if (param && param->negative_slope != 0)
@@ -414,7 +421,8 @@ static void plan_top_lifetime(struct net *net, const struct layer_plan *lp, int 
         memory_fix(net->memory, buffer);
     if (net->values[v].consumer < 0)
         memory_use(net->memory, buffer, end_time(net));
-    if (lp->runs_backward && ((lp->backward_needs & NEEDS_TOP_DATA) || lp->overwrites_bottom))
+    bool is_needed = lp->backward_needs & (NEEDS_TOP_DATA | NEEDS_TOP_BLOB);
+    if (lp->runs_backward && (is_needed || lp->overwrites_bottom))
         memory_use(net->memory, buffer, backward_time(net, index));
 }
 
@@ -554,7 +562,7 @@ static bool reads_blob_of_top(const struct layer_plan *lp)
     if (!lp->runs_backward || l->n_bottoms == 0 || l->n_tops == 0)
         return false;
     bool in_place = may_lie_in_place(lp) && l->def->bottoms[0] == l->def->tops[0] && !l->ops->keeps_bottom;
-    return in_place ? lp->backward_needs != 0 : l->ops->reads_top_blob;
+    return in_place ? lp->backward_needs != 0 : (lp->backward_needs & NEEDS_TOP_BLOB) != 0;
 }
 
 static enum status plan_last_top(struct net *net, int layer, struct error *err)

@@ -52,6 +52,9 @@ void plan_top_diff(struct planner *p, int top, const dnnl_memory_desc_t *desc);
 /* Instead of the ops' backward_needs, when the settings decide. */
 void plan_backward_needs(struct planner *p, unsigned needs);
 
+/* Do layers behind this one overwrite its top 0 in place (NEEDS_TOP_BLOB). */
+bool plan_top_is_overwritten(const struct planner *p);
+
 /* Backward reads bottoms while it writes their gradients, whatever the ops' reads_bottoms_first says. */
 void plan_backward_mixes(struct planner *p);
 

@@ -60,7 +60,7 @@ static enum status eltwise_plan(struct layer *l, struct planner *p, struct error
     (void)err;
     struct eltwise *s = l->state;
     if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__PROD)
-        plan_backward_needs(p, NEEDS_BOTTOM_DATA | (s->divides ? NEEDS_TOP_DATA : 0));
+        plan_backward_needs(p, NEEDS_BOTTOM_DATA | (s->divides ? NEEDS_TOP_BLOB : 0));
     if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX && plan_is_training(p))
         plan_workspace(p, (size_t)shape_count(&l->tops[0].shape) * sizeof(int));
     if (s->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM) {

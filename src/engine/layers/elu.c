@@ -38,8 +38,7 @@ static void elu_backward(struct layer *l)
 const struct layer_ops layer_elu = {
     .type = "ELU",
     .state_size = sizeof(struct elu),
-    .backward_needs = NEEDS_BOTTOM_DATA | NEEDS_TOP_DATA,
-    .reads_top_blob = true,
+    .backward_needs = NEEDS_BOTTOM_DATA | NEEDS_TOP_BLOB,
     .any_representation = true,
     .setup = elu_setup,
     .forward = elu_forward,

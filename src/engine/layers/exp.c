@@ -44,8 +44,7 @@ static void exp_backward(struct layer *l)
 const struct layer_ops layer_exp = {
     .type = "Exp",
     .state_size = sizeof(struct exp),
-    .backward_needs = NEEDS_TOP_DATA,
-    .reads_top_blob = true,
+    .backward_needs = NEEDS_TOP_BLOB,
     .in_place = true,
     .setup = exp_setup,
     .forward = exp_forward,

@@ -22,6 +22,7 @@ struct lrn {
     int n, c, h, w, size;
     float alpha, beta, k;
     bool within;
+    bool reads_top; /* across: layers behind overwrite it, and the gradient sees that */
     struct lrn_blobs across;
     const struct lrn_loops *loops;
     int threads;
@@ -75,15 +76,16 @@ static void plan_across(struct layer *l, struct planner *p)
     s->loops = lrn_loops();
     s->threads = omp_get_max_threads();
     plan_scratch(p, (size_t)s->threads * lrn_scratch_floats(&s->across) * sizeof(float));
-    plan_backward_needs(p, NEEDS_BOTTOM_DATA);
+    s->reads_top = plan_top_is_overwritten(p);
+    plan_backward_needs(p, NEEDS_BOTTOM_DATA | (s->reads_top ? NEEDS_TOP_BLOB : 0));
     plan_bottom(p, 0, &desc);
     plan_top(p, 0, &desc);
 }
 
-/* dy NULL: forward. */
-static void run_across(const struct layer *l, const void *x, const void *dy, void *ret)
+static void run_across(const struct layer *l, bool backward)
 {
     const struct lrn *s = l->state;
+    const struct view *x = &l->bottoms[0], *y = &l->tops[0];
     size_t pixels = (size_t)s->n * s->across.area, threads = (size_t)s->threads;
     size_t floats = lrn_scratch_floats(&s->across);
 #pragma omp parallel for schedule(static, 1) num_threads(s->threads)
@@ -91,10 +93,11 @@ static void run_across(const struct layer *l, const void *x, const void *dy, voi
         float *scratch = (float *)l->scratch + t * floats;
         size_t from = pixels * t / threads, to = pixels * (t + 1) / threads;
         memset(scratch, 0, floats * sizeof(float));
-        if (dy)
-            s->loops->backward(&s->across, x, dy, ret, scratch, from, to);
+        if (backward)
+            s->loops->backward(&s->across, x->data, s->reads_top ? y->data : NULL, y->diff, x->diff, scratch,
+                               from, to);
         else
-            s->loops->forward(&s->across, x, ret, scratch, from, to);
+            s->loops->forward(&s->across, x->data, y->data, scratch, from, to);
     }
 }
 
@@ -172,7 +175,7 @@ static enum status lrn_forward(struct layer *l, struct error *err)
     if (((struct lrn *)l->state)->within)
         within_forward(l);
     else
-        run_across(l, l->bottoms[0].data, NULL, l->tops[0].data);
+        run_across(l, false);
     return OK;
 }
 
@@ -183,7 +186,7 @@ static void lrn_backward(struct layer *l)
     if (((struct lrn *)l->state)->within)
         within_backward(l);
     else
-        run_across(l, l->bottoms[0].data, l->tops[0].diff, l->bottoms[0].diff);
+        run_across(l, true);
 }
 
 const struct layer_ops layer_lrn = {

@@ -80,8 +80,7 @@ static void mvn_backward(struct layer *l)
 const struct layer_ops layer_mvn = {
     .type = "MVN",
     .state_size = sizeof(struct mvn),
-    .backward_needs = NEEDS_TOP_DATA,
-    .reads_top_blob = true,
+    .backward_needs = NEEDS_TOP_BLOB,
     .setup = mvn_setup,
     .plan = mvn_plan,
     .forward = mvn_forward,

@@ -25,8 +25,7 @@ static void sigmoid_backward(struct layer *l)
 
 const struct layer_ops layer_sigmoid = {
     .type = "Sigmoid",
-    .backward_needs = NEEDS_TOP_DATA,
-    .reads_top_blob = true,
+    .backward_needs = NEEDS_TOP_BLOB,
     .in_place = true,
     .forward = sigmoid_forward,
     .backward = sigmoid_backward,

@@ -78,8 +78,7 @@ static void softmax_backward(struct layer *l)
 const struct layer_ops layer_softmax = {
     .type = "Softmax",
     .state_size = sizeof(struct softmax),
-    .backward_needs = NEEDS_TOP_DATA,
-    .reads_top_blob = true,
+    .backward_needs = NEEDS_TOP_BLOB,
     .in_place = true,
     .setup = softmax_setup,
     .forward = softmax_forward,

@@ -13,11 +13,10 @@ static inline float sigmoid(float x)
     return 0.5f * tanhf(0.5f * x) + 0.5f;
 }
 
-/* d(x * s)/dx = s + beta * x * s * (1 - s) */
-static inline float slope(float x, float beta)
+/* dy/dx = s + beta * x * s * (1 - s), s = sigmoid(beta * x); as Caffe, which reads x * s from the top. */
+static inline float slope(float x, float y, float beta)
 {
-    float s = sigmoid(beta * x);
-    return s + beta * x * s * (1 - s);
+    return beta * y + sigmoid(beta * x) * (1 - beta * y);
 }
 
 static enum status swish_setup(struct layer *l, struct error *err)
@@ -41,16 +40,16 @@ static enum status swish_forward(struct layer *l, struct error *err)
 static void swish_backward(struct layer *l)
 {
     float beta = ((const struct swish *)l->state)->beta;
-    const float *x = l->bottoms[0].data, *dy = l->tops[0].diff;
+    const float *x = l->bottoms[0].data, *y = l->tops[0].data, *dy = l->tops[0].diff;
     float *dx = l->bottoms[0].diff;
     if (dx)
-        ELEMENTWISE(i, l->tops[0].n_floats, dx[i] = dy[i] * slope(x[i], beta));
+        ELEMENTWISE(i, l->tops[0].n_floats, dx[i] = dy[i] * slope(x[i], y[i], beta));
 }
 
 const struct layer_ops layer_swish = {
     .type = "Swish",
     .state_size = sizeof(struct swish),
-    .backward_needs = NEEDS_BOTTOM_DATA,
+    .backward_needs = NEEDS_BOTTOM_DATA | NEEDS_TOP_BLOB,
     .any_representation = true,
     .keeps_bottom = true,
     .setup = swish_setup,

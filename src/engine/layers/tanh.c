@@ -25,8 +25,7 @@ static void tanh_backward(struct layer *l)
 
 const struct layer_ops layer_tanh = {
     .type = "TanH",
-    .backward_needs = NEEDS_TOP_DATA,
-    .reads_top_blob = true,
+    .backward_needs = NEEDS_TOP_BLOB,
     .any_representation = true,
     .forward = tanh_forward,
     .backward = tanh_backward,

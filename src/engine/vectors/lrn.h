@@ -5,7 +5,7 @@
  *   dx = dy * bracket^-beta - 2 alpha beta / size * x * sum of (dy * y / bracket) over size channels
  *
  * It is done for all channels of a few pixels at a time; the gradient makes
- * the bracket anew, so that nothing is kept for it.
+ * the bracket and y anew, so that nothing is kept for it.
  * Source: Caffe's lrn_layer.cpp.
  */
 #ifndef ET_LRN_H
@@ -26,8 +26,9 @@ struct lrn_blobs {
 struct lrn_loops {
     void (*forward)(const struct lrn_blobs *b, const void *x, void *y, float *scratch, size_t from,
                     size_t to);
-    void (*backward)(const struct lrn_blobs *b, const void *x, const void *dy, void *dx, float *scratch,
-                     size_t from, size_t to);
+    /* y: what is taken for it in the gradient; NULL: the one that belongs to x. */
+    void (*backward)(const struct lrn_blobs *b, const void *x, const void *y, const void *dy, void *dx,
+                     float *scratch, size_t from, size_t to);
 };
 
 /* For each kind of vector (kind.h). */

@@ -12,14 +12,14 @@ struct run {
     bool is_root; /* beta is 0.75 */
     size_t block;
     int size;
-    const void *x, *dy;
-    void *ret; /* y, or dx */
+    const void *x, *y, *dy; /* y: NULL, or what the gradient takes for it */
+    void *ret;              /* y, or dx */
     float *rows, *ratios, *scaled;
     size_t row, half; /* floats of a row; of them before the first channel */
 };
 
 INLINE struct run run_of(const struct lrn_blobs *b, bool is_root, size_t block, int size, const void *x,
-                         const void *dy, void *ret, float *scratch)
+                         const void *y, const void *dy, void *ret, float *scratch)
 {
     size_t row = lrn_row_floats(b);
     return (struct run){
@@ -28,6 +28,7 @@ INLINE struct run run_of(const struct lrn_blobs *b, bool is_root, size_t block, 
         .block = block,
         .size = size,
         .x = x,
+        .y = y,
         .dy = dy,
         .ret = ret,
         .rows = scratch,
@@ -94,10 +95,12 @@ INLINE void take_dy(const struct run *r, ptrdiff_t at, size_t place, size_t n)
 {
     ask(r, r->dy, at);
     ask(r, r->ret, at);
-    vec reciprocal = one_over_bracket(r, place), x = read(r->rows + place + r->half, LANES);
-    vec scaled = read_at(r->dy, r->b->is_bf16, at, n) * to_beta(r, reciprocal);
+    vec reciprocal = one_over_bracket(r, place), dy = read_at(r->dy, r->b->is_bf16, at, n);
+    vec scaled = dy * to_beta(r, reciprocal);
+    vec product =
+        r->y ? dy * read_at(r->y, r->b->is_bf16, at, n) : scaled * read(r->rows + place + r->half, LANES);
     write(r->scaled + place, scaled, LANES);
-    write(r->ratios + place + r->half, scaled * x * reciprocal, LANES);
+    write(r->ratios + place + r->half, product * reciprocal, LANES);
 }
 
 INLINE void put_dx(const struct run *r, ptrdiff_t at, size_t place, size_t n)
@@ -131,13 +134,13 @@ INLINE void run(const struct run *r, size_t from, size_t to)
 }
 
 /* With loops that know AlexNet's and GoogLeNet's settings, in blocks. */
-static void run_all(const struct lrn_blobs *b, const void *x, const void *dy, void *ret, float *scratch,
-                    size_t from, size_t to)
+static void run_all(const struct lrn_blobs *b, const void *x, const void *y, const void *dy, void *ret,
+                    float *scratch, size_t from, size_t to)
 {
     enum { BLOCK = 16, SIZE = 5 };
     bool is_root = b->beta == 0.75F;
-    struct run usual = run_of(b, true, BLOCK, SIZE, x, dy, ret, scratch);
-    struct run any = run_of(b, is_root, b->block, b->size, x, dy, ret, scratch);
+    struct run usual = run_of(b, true, BLOCK, SIZE, x, y, dy, ret, scratch);
+    struct run any = run_of(b, is_root, b->block, b->size, x, y, dy, ret, scratch);
     if (is_root && b->block == BLOCK && b->size == SIZE)
         run(&usual, from, to);
     else
@@ -146,13 +149,13 @@ static void run_all(const struct lrn_blobs *b, const void *x, const void *dy, vo
 
 static void forward(const struct lrn_blobs *b, const void *x, void *y, float *scratch, size_t from, size_t to)
 {
-    run_all(b, x, NULL, y, scratch, from, to);
+    run_all(b, x, NULL, NULL, y, scratch, from, to);
 }
 
-static void backward(const struct lrn_blobs *b, const void *x, const void *dy, void *dx, float *scratch,
-                     size_t from, size_t to)
+static void backward(const struct lrn_blobs *b, const void *x, const void *y, const void *dy, void *dx,
+                     float *scratch, size_t from, size_t to)
 {
-    run_all(b, x, dy, dx, scratch, from, to);
+    run_all(b, x, y, dy, dx, scratch, from, to);
 }
 
 const struct lrn_loops VECTORS_NAME(lrn) = {forward, backward};

@@ -98,9 +98,9 @@ static double sum_around(const struct lrn_blobs *b, const double *each, size_t c
     return sum;
 }
 
-/* One pixel's channels, in double. */
-static void normalize_pixel(const struct lrn_blobs *b, const float *x, const float *dy, size_t pixel,
-                            double *y, double *dx)
+/* One pixel's channels, in double; given: what the gradient takes for y, or NULL. */
+static void normalize_pixel(const struct lrn_blobs *b, const float *x, const float *given, const float *dy,
+                            size_t pixel, double *y, double *dx)
 {
     double squares[CHANNELS_MAX], ratios[CHANNELS_MAX], brackets[CHANNELS_MAX];
     for (size_t c = 0; c < b->channels; c++)
@@ -108,7 +108,8 @@ static void normalize_pixel(const struct lrn_blobs *b, const float *x, const flo
     for (size_t c = 0; c < b->channels; c++) {
         brackets[c] = b->k + b->alpha / b->size * sum_around(b, squares, c);
         y[c] = x[place_of(b, pixel, c)] * pow(brackets[c], -b->beta);
-        ratios[c] = dy[place_of(b, pixel, c)] * y[c] / brackets[c];
+        double y_taken = given ? given[place_of(b, pixel, c)] : y[c];
+        ratios[c] = dy[place_of(b, pixel, c)] * y_taken / brackets[c];
     }
     for (size_t c = 0; c < b->channels; c++)
         dx[c] = dy[place_of(b, pixel, c)] * pow(brackets[c], -b->beta) -
@@ -143,25 +144,28 @@ static void close_to(const struct lrn_blobs *b, struct blob *got, size_t at, dou
                  (int)b->block, b->size, b->beta, b->is_bf16, value, wanted);
 }
 
-/* The pixels in two ranges, and what is outside of them stays as it is. */
-static void try_loops(const struct lrn_loops *loops, const struct lrn_blobs *b)
+/* The pixels in two ranges, and what is outside of them stays as it is.  with_y: the gradient gets another y.
+ */
+static void try_loops(const struct lrn_loops *loops, const struct lrn_blobs *b, bool with_y)
 {
-    static struct blob x, dy, y, dx, before;
+    static struct blob x, dy, y, dx, before, given;
     blob_fill(&x, 1, b->is_bf16);
     blob_fill(&dy, 2, b->is_bf16);
     blob_fill(&before, 3, b->is_bf16);
+    blob_fill(&given, 4, b->is_bf16);
     dx = y = before;
     CLEANUP(freep) float *scratch = xcalloc(lrn_scratch_floats(b), sizeof(*scratch));
     static const size_t ranges[][2] = {{1, 9}, {9, IMAGES * AREA}};
     for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
         loops->forward(b, numbers(&x, b->is_bf16), numbers(&y, b->is_bf16), scratch, ranges[i][0],
                        ranges[i][1]);
-        loops->backward(b, numbers(&x, b->is_bf16), numbers(&dy, b->is_bf16), numbers(&dx, b->is_bf16),
-                        scratch, ranges[i][0], ranges[i][1]);
+        loops->backward(b, numbers(&x, b->is_bf16), with_y ? numbers(&given, b->is_bf16) : NULL,
+                        numbers(&dy, b->is_bf16), numbers(&dx, b->is_bf16), scratch, ranges[i][0],
+                        ranges[i][1]);
     }
     for (size_t pixel = 0; pixel < IMAGES * AREA; pixel++) {
         double want_y[CHANNELS_MAX], want_dx[CHANNELS_MAX];
-        normalize_pixel(b, x.floats, dy.floats, pixel, want_y, want_dx);
+        normalize_pixel(b, x.floats, with_y ? given.floats : NULL, dy.floats, pixel, want_y, want_dx);
         for (size_t c = 0; c < b->channels; c++) {
             size_t at = place_of(b, pixel, c);
             close_to(b, &y, at, pixel == 0 ? before.floats[at] : want_y[c]);
@@ -180,7 +184,8 @@ static void try_kind(const struct lrn_loops *loops)
     for (size_t i = 0; i < 2 * ARRAY_SIZE(all); i++) {
         struct lrn_blobs b = all[i / 2];
         b.is_bf16 = i % 2;
-        try_loops(loops, &b);
+        try_loops(loops, &b, false);
+        try_loops(loops, &b, true);
     }
 }
 
