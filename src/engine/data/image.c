@@ -32,13 +32,23 @@ enum status image_allocate(uint32_t height, uint32_t width, int channels, const 
 enum status image_decode(const void *bytes, size_t size, const char *name, enum image_color color,
                          struct image *ret_image, struct error *err)
 {
-    static const uint8_t png_magic[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    static const uint8_t jpeg_magic[] = {0xff, 0xd8, 0xff};
-    if (size >= sizeof(png_magic) && !memcmp(bytes, png_magic, sizeof(png_magic)))
-        return png_decode(bytes, size, name, color, ret_image, err);
-    if (size >= sizeof(jpeg_magic) && !memcmp(bytes, jpeg_magic, sizeof(jpeg_magic)))
-        return jpeg_decode(bytes, size, name, color, ret_image, err);
-    return error_set(err, INVALID, "'%s' is neither a JPEG nor a PNG image", name);
+    static const struct {
+        const char *magic;
+        enum status (*decode)(const void *bytes, size_t size, const char *name, enum image_color color,
+                              struct image *ret_image, struct error *err);
+    } formats[] = {
+        {"\x89PNG\r\n\x1a\n", png_decode},
+        {"\xff\xd8\xff", jpeg_decode},
+        {"P5", pnm_decode},
+        {"P6", pnm_decode},
+        {"BM", bmp_decode},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        size_t n = strlen(formats[i].magic);
+        if (size >= n && !memcmp(bytes, formats[i].magic, n))
+            return formats[i].decode(bytes, size, name, color, ret_image, err);
+    }
+    return error_set(err, INVALID, "'%s' is not a JPEG, PNG, BMP or PNM (P5, P6) image", name);
 }
 
 enum status image_load(const char *path, enum image_color color, struct image *ret_image, struct error *err)

@@ -1,6 +1,6 @@
 /*
- * image.h - JPEG and PNG files as 8-bit pixels, exactly as OpenCV's imread
- * and resize deliver them (Caffe's data is made of those).
+ * image.h - JPEG, PNG, BMP and PNM files as 8-bit pixels, exactly as OpenCV's
+ * imread and resize deliver them (Caffe's data is made of those).
  *
  *   bytes --image_decode--> struct image --image_resize--> struct image
  *
@@ -29,7 +29,7 @@ enum image_format { IMAGE_PNG, IMAGE_JPEG };
 #define IMAGE_MAX_FILE_BYTES (256u << 20)
 
 /*
- * Errors: INVALID for what is neither JPEG nor PNG, corrupt or cut short;
+ * Errors: INVALID for what is no such file, corrupt or cut short;
  * TOO_LARGE over IMAGE_MAX_PIXELS.  `name` is for messages.
  */
 enum status image_decode(const void *bytes, size_t size, const char *name, enum image_color color,

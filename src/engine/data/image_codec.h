@@ -1,4 +1,4 @@
-/* image_codec.h - the two file formats behind image.h; nobody else includes this. */
+/* image_codec.h - the file formats behind image.h; nobody else includes this. */
 #ifndef ET_IMAGE_CODEC_H
 #define ET_IMAGE_CODEC_H
 
@@ -11,6 +11,11 @@ enum status image_allocate(uint32_t height, uint32_t width, int channels, const 
 enum status jpeg_decode(const void *bytes, size_t size, const char *name, enum image_color color,
                         struct image *ret_image, struct error *err);
 enum status png_decode(const void *bytes, size_t size, const char *name, enum image_color color,
+                       struct image *ret_image, struct error *err);
+/* Of at least 2 bytes: "P5" or "P6", and "BM". */
+enum status pnm_decode(const void *bytes, size_t size, const char *name, enum image_color color,
+                       struct image *ret_image, struct error *err);
+enum status bmp_decode(const void *bytes, size_t size, const char *name, enum image_color color,
                        struct image *ret_image, struct error *err);
 enum status jpeg_encode(const struct image *image, char **ret_bytes, size_t *ret_size, struct error *err);
 enum status png_encode(const struct image *image, char **ret_bytes, size_t *ret_size, struct error *err);

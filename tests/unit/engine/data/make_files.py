@@ -29,6 +29,21 @@ turned = Image.Exif()
 turned[0x112] = 6
 Image.fromarray(smooth).save("files/turned.jpg", quality=90, exif=turned.tobytes())
 
+# BMP from the bottom and from the top, with palettes of colours and of greys; PNM of one and of two bytes.
+Image.fromarray(rgb).save("files/rgb.bmp")
+Image.fromarray(grey).save("files/grey.bmp")
+Image.fromarray(rgb).quantize(4).save("files/palette.bmp")
+from_top = io.BytesIO()
+Image.fromarray(rgba).save(from_top, "BMP")
+with open("files/top32.bmp", "wb") as out:
+    out.write(from_top.getvalue()[:22] + (-3).to_bytes(4, "little", signed=True) + from_top.getvalue()[26:])
+with open("files/rgb.ppm", "wb") as out:
+    out.write(b"P6\n# three rows\n4 3\n255\n" + rgb.tobytes())
+with open("files/grey.pgm", "wb") as out:
+    out.write(b"P5 4 3 200 " + grey.tobytes())
+with open("files/deep.ppm", "wb") as out:
+    out.write(b"P6 2 3 65535\n" + rgb.tobytes())
+
 # The first scan of a progressive file, over and over.
 progressive = io.BytesIO()
 Image.fromarray(np.full((8, 8), 77, np.uint8)).save(progressive, "JPEG", progressive=True)
@@ -44,7 +59,9 @@ ROWS = [("rgb.png", m) for m in MODES] + [("rgba.png", m) for m in MODES] + [
     ("palette.png", "IMAGE_COLOR"), ("deep.png", "IMAGE_COLOR"), ("deep.png", "IMAGE_GREY"),
     ("rgb.jpg", "IMAGE_COLOR"), ("rgb.jpg", "IMAGE_GREY"), ("grey.jpg", "IMAGE_COLOR"), ("grey.jpg", "IMAGE_AS_IS"),
     ("cmyk.jpg", "IMAGE_COLOR"), ("cmyk.jpg", "IMAGE_GREY"),
-    ("turned.jpg", "IMAGE_COLOR"), ("turned.jpg", "IMAGE_AS_IS")]
+    ("turned.jpg", "IMAGE_COLOR"), ("turned.jpg", "IMAGE_AS_IS")] + [
+    (file, m) for file in ("rgb.bmp", "grey.bmp", "palette.bmp", "top32.bmp", "rgb.ppm", "grey.pgm") for m in MODES] + [
+    ("deep.ppm", "IMAGE_COLOR"), ("deep.ppm", "IMAGE_GREY")]
 SIZES = [(3, 7), (8, 9), (2, 2), (1, 1), (6, 10), (5, 5)]
 
 

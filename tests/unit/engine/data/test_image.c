@@ -60,7 +60,8 @@ static void resizing_gives_the_bytes_of_opencv(void **state)
 static void every_cut_of_a_file_is_an_error(void **state)
 {
     (void)state;
-    static const char *const files[] = {"rgb.png", "palette.png", "rgb.jpg", "turned.jpg"};
+    static const char *const files[] = {"rgb.png", "palette.png", "rgb.jpg", "turned.jpg",
+                                        "rgb.bmp", "palette.bmp", "rgb.ppm", "deep.ppm"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         struct error err;
         CLEANUP(freep) char *path = file_path(files[i]);
@@ -81,7 +82,8 @@ static void every_cut_of_a_file_is_an_error(void **state)
 static void flipped_bytes_never_end_the_process(void **state)
 {
     (void)state;
-    static const char *const files[] = {"rgba.png", "rgb.jpg", "turned.jpg", "cmyk.jpg"};
+    static const char *const files[] = {"rgba.png",    "rgb.jpg",   "turned.jpg", "cmyk.jpg",
+                                        "palette.bmp", "top32.bmp", "rgb.ppm"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         struct error err;
         CLEANUP(freep) char *path = file_path(files[i]);
@@ -104,8 +106,29 @@ static void what_is_no_image_is_refused_by_name(void **state)
     struct error err;
     struct image image;
     assert_int_equal(image_decode("GIF89a", 6, "cat.gif", IMAGE_COLOR, &image, &err), INVALID);
-    assert_string_equal(err.message, "'cat.gif' is neither a JPEG nor a PNG image");
+    assert_string_equal(err.message, "'cat.gif' is not a JPEG, PNG, BMP or PNM (P5, P6) image");
     assert_int_equal(image_load("/nonexistent/cat.png", IMAGE_COLOR, &image, &err), NOT_FOUND);
+}
+
+static void kinds_of_bmp_and_pnm_that_are_not_read_are_named(void **state)
+{
+    (void)state;
+    struct error err;
+    struct image image;
+    CLEANUP(freep) char *path = file_path("rgb.bmp");
+    CLEANUP(freep) char *bytes = NULL;
+    size_t size;
+    assert_ok(file_read(path, 1 << 20, &bytes, &size, &err));
+    bytes[28] = 16;
+    assert_int_equal(image_decode(bytes, size, "a.bmp", IMAGE_COLOR, &image, &err), INVALID);
+    assert_non_null(strstr(err.message, "'a.bmp' is of a kind that is not read: 16 bits"));
+    static const char *const heads[] = {"P5 0 3 255 abc", "P6 1 1 70000 abc", "P5 99999999 1 255 a",
+                                        "P5 1 1x255 a"};
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        assert_int_equal(image_decode(heads[i], strlen(heads[i]), "a.pgm", IMAGE_COLOR, &image, &err),
+                         INVALID);
+        assert_non_null(strstr(err.message, "its head is not a width, a height and a largest value"));
+    }
 }
 
 static void an_image_over_the_limit_is_refused_before_it_is_allocated(void **state)
@@ -174,6 +197,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_file_is_an_error),
         cmocka_unit_test(flipped_bytes_never_end_the_process),
         cmocka_unit_test(what_is_no_image_is_refused_by_name),
+        cmocka_unit_test(kinds_of_bmp_and_pnm_that_are_not_read_are_named),
         cmocka_unit_test(an_image_over_the_limit_is_refused_before_it_is_allocated),
         cmocka_unit_test(a_jpeg_of_hundreds_of_scans_is_refused),
         cmocka_unit_test(png_brings_back_what_was_encoded),
