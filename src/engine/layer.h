@@ -72,7 +72,7 @@ struct layer {
     struct view *bottoms, *tops;
     struct param **params;
     const bool *propagate_down; /* def's: a bottom */
-    bool *param_propagate_down; /* a parameter: backward adds to its gradient */
+    bool *param_propagate_down; /* a parameter: backward runs, and adds to its gradient */
     Caffe__Phase phase;
     struct rng *rng; /* the layer's own */
     int threads;

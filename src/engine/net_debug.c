@@ -70,7 +70,7 @@ void net_debug_backward(const struct net *net, int layer)
                       mean_magnitude(l->bottoms[b].diff, l->bottoms[b].n_floats, &l->bottoms[b].shape));
     for (int i = 0; i < l->n_params; i++) {
         const struct param *p = l->params[i];
-        if (net->def->params[def->params[i]].propagate_down)
+        if (l->param_propagate_down[i])
             caffe_log('I', "net.cpp:632", "    [Backward] Layer %s, param blob %d diff: " CAFFE_FLOAT,
                       def->name, i, mean_magnitude(gradient_of(p), p->n_floats, &p->def->shape));
     }

@@ -211,7 +211,8 @@ class Interruptions(unittest.TestCase):
         self.end(service, job)
 
     def test_the_disk_of_the_server_is_full_and_then_is_not(self):
-        service = Service(server_fault='blob.write:1:error', has_worker=False)  # one that has just been started may not yet catch SIGTERM
+        # No worker: one that has just been started may not yet catch SIGTERM.
+        service = Service(server_fault='blob.write:1:error', has_worker=False)
         service.register()
         status, _ = service.request('POST', '/datafiles', b'--et-test\r\nContent-Disposition: form-data; name="url"; '
                                     b'filename="a.tar.gz"\r\n\r\nbytes\r\n--et-test--\r\n', 'multipart/form-data; boundary=et-test')

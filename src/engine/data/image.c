@@ -29,13 +29,20 @@ enum status image_allocate(uint32_t height, uint32_t width, int channels, const 
     return OK;
 }
 
+uint32_t image_number(const uint8_t *bytes, int n, bool is_little_endian)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < n; i++)
+        value |= (uint32_t)bytes[i] << 8 * (is_little_endian ? i : n - 1 - i);
+    return value;
+}
+
 enum status image_decode(const void *bytes, size_t size, const char *name, enum image_color color,
                          struct image *ret_image, struct error *err)
 {
     static const struct {
         const char *magic;
-        enum status (*decode)(const void *bytes, size_t size, const char *name, enum image_color color,
-                              struct image *ret_image, struct error *err);
+        image_decoder *decode;
     } formats[] = {
         {"\x89PNG\r\n\x1a\n", png_decode},
         {"\xff\xd8\xff", jpeg_decode},

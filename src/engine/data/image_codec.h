@@ -8,15 +8,14 @@
 enum status image_allocate(uint32_t height, uint32_t width, int channels, const char *name,
                            struct image *ret_image, struct error *err);
 
-enum status jpeg_decode(const void *bytes, size_t size, const char *name, enum image_color color,
-                        struct image *ret_image, struct error *err);
-enum status png_decode(const void *bytes, size_t size, const char *name, enum image_color color,
-                       struct image *ret_image, struct error *err);
-/* Of at least 2 bytes: "P5" or "P6", and "BM". */
-enum status pnm_decode(const void *bytes, size_t size, const char *name, enum image_color color,
-                       struct image *ret_image, struct error *err);
-enum status bmp_decode(const void *bytes, size_t size, const char *name, enum image_color color,
-                       struct image *ret_image, struct error *err);
+/* A number of n bytes, at most 4. */
+uint32_t image_number(const uint8_t *bytes, int n, bool is_little_endian);
+
+/* The bytes begin as files of the format do. */
+typedef enum status image_decoder(const void *bytes, size_t size, const char *name, enum image_color color,
+                                  struct image *ret_image, struct error *err);
+image_decoder jpeg_decode, png_decode, pnm_decode, bmp_decode;
+
 enum status jpeg_encode(const struct image *image, char **ret_bytes, size_t *ret_size, struct error *err);
 enum status png_encode(const struct image *image, char **ret_bytes, size_t *ret_size, struct error *err);
 

@@ -58,14 +58,6 @@ static void report_through(struct jpeg_reporter *r)
 
 /* ---- orientation ---- */
 
-static unsigned exif_number(const uint8_t *p, int n, bool is_little)
-{
-    unsigned value = 0;
-    for (int i = 0; i < n; i++)
-        value |= (unsigned)p[i] << 8 * (is_little ? i : n - 1 - i);
-    return value;
-}
-
 /* EXIF's tag 0x0112 of the first image directory: 1 to 8, 1 when there is none. */
 static int exif_orientation(const uint8_t *p, size_t size)
 {
@@ -75,13 +67,13 @@ static int exif_orientation(const uint8_t *p, size_t size)
     bool is_little = p[0] == 'I';
     if (memcmp(p, is_little ? "II\x2a\0" : "MM\0\x2a", 4))
         return 1;
-    size_t at = exif_number(p + 4, 4, is_little);
+    size_t at = image_number(p + 4, 4, is_little);
     if (at > size - 2)
         return 1;
-    size_t n = exif_number(p + at, 2, is_little);
+    size_t n = image_number(p + at, 2, is_little);
     for (at += 2; n > 0 && at + 12 <= size; n--, at += 12)
-        if (exif_number(p + at, 2, is_little) == 0x0112) {
-            unsigned value = exif_number(p + at + 8, 2, is_little);
+        if (image_number(p + at, 2, is_little) == 0x0112) {
+            unsigned value = image_number(p + at + 8, 2, is_little);
             return value >= 1 && value <= 8 ? (int)value : 1;
         }
     return 1;

@@ -8,7 +8,7 @@
  * stb_image takes a cut one for whole.
  * Sources: netpbm's pnm(5); Microsoft's BITMAPFILEHEADER and BITMAPINFOHEADER.
  */
-#include <stdlib.h>
+#include <ctype.h>
 #include <string.h>
 
 #include "engine/data/image_codec.h"
@@ -39,24 +39,15 @@ struct text {
     const uint8_t *at, *end;
 };
 
-static bool is_space(uint8_t c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* The next number of the head, behind spaces and comments; 0: there is none from 1 to 2^24. */
 static uint32_t pnm_number(struct text *t)
 {
     enum { LARGEST = 1 << 24 };
     uint32_t number = 0;
-    while (t->at < t->end && (is_space(*t->at) || *t->at == '#')) {
-        if (*t->at == '#')
-            while (t->at < t->end && *t->at != '\n')
-                t->at++;
-        else
-            t->at++;
-    }
-    for (; t->at < t->end && *t->at >= '0' && *t->at <= '9' && number <= LARGEST; t->at++)
+    bool in_comment = false;
+    for (; t->at < t->end && (in_comment || isspace(*t->at) || *t->at == '#'); t->at++)
+        in_comment = *t->at != '\n' && (in_comment || *t->at == '#');
+    for (; t->at < t->end && isdigit(*t->at) && number <= LARGEST; t->at++)
         number = 10 * number + (uint32_t)(*t->at - '0');
     return number <= LARGEST ? number : 0;
 }
@@ -68,7 +59,7 @@ enum status pnm_decode(const void *bytes, size_t size, const char *name, enum im
     bool is_colored = head[1] == '6';
     struct text t = {head + 2, head + size};
     uint32_t width = pnm_number(&t), height = pnm_number(&t), largest = pnm_number(&t);
-    if (!width || !height || !largest || largest > UINT16_MAX || t.at == t.end || !is_space(*t.at))
+    if (!width || !height || !largest || largest > UINT16_MAX || t.at == t.end || !isspace(*t.at))
         return error_set(
             err, INVALID,
             "PNM image '%s' is damaged: its head is not a width, a height and a largest value up "
@@ -94,7 +85,7 @@ enum status pnm_decode(const void *bytes, size_t size, const char *name, enum im
 
 static uint32_t little32(const uint8_t *at)
 {
-    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+    return image_number(at, 4, true);
 }
 
 struct bmp {
@@ -115,7 +106,7 @@ static enum status bmp_read_head(const uint8_t *bytes, size_t size, const char *
     const uint8_t *info = bytes + FILE_HEAD;
     uint32_t pixels_at = little32(bytes + 10), info_size = little32(info), rows = little32(info + 8);
     uint32_t compression = little32(info + 16), n_colors = little32(info + 32);
-    struct bmp b = {.width = little32(info + 4), .bits = info[14] | info[15] << 8};
+    struct bmp b = {.width = little32(info + 4), .bits = (int)image_number(info + 14, 2, true)};
     b.from_top = rows > INT32_MAX;
     b.height = b.from_top ? -rows : rows;
     if (info_size < INFO_HEAD || compression != 0 || (b.bits != 8 && b.bits != 24 && b.bits != 32))

@@ -418,8 +418,8 @@ static void choose_wants(struct layer *l, struct planner *p)
 {
     struct convolution *s = l->state;
     bool is_training = plan_is_training(p);
-    s->wants_weights = is_training && l->param_propagate_down[0];
-    s->wants_bias = is_training && s->has_bias && l->param_propagate_down[1];
+    s->wants_weights = l->param_propagate_down[0];
+    s->wants_bias = s->has_bias && l->param_propagate_down[1];
     for (int i = 0; is_training && i < l->n_bottoms; i++)
         s->wants_data = s->wants_data || plan_wants_bottom_diff(p, i);
     plan_backward_needs(p, s->wants_weights || s->wants_bias ? NEEDS_BOTTOM_DATA : 0);

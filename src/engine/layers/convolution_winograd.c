@@ -7,9 +7,8 @@
 #include "engine/elementwise.h"
 
 enum { BLOCK = 16 }; /* channels of a block */
-enum {
-    SMALL_DIFF = 1 << 20
-}; /* bytes of the kernels' gradient, transformed, of which each thread may have its own */
+/* Bytes of the kernels' gradient, transformed, of which each thread may have its own. */
+enum { SMALL_DIFF = 1 << 20 };
 
 struct range {
     size_t from, to;

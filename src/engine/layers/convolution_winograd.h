@@ -35,7 +35,7 @@ struct convolution_winograd {
     struct weights_copy weights;
     float *kernels; /* transformed: (group,P,I,O), of P products */
     uint64_t version;
-    bool shares_diff; /* the workers, one gradient of the kernels */
+    bool shares_diff; /* the workers have one gradient of the kernels, not one each */
     struct weights_gradient weights_diff, bias_diff;
 };
 

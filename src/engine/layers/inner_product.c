@@ -34,13 +34,12 @@ static enum status inner_product_plan(struct layer *l, struct planner *p, struct
 {
     struct inner_product *s = l->state;
     struct dense *d = &s->dense;
-    bool is_training = plan_is_training(p);
     d->wants_forward = true;
     d->is_bf16 = plan_is_bf16(p);
     d->y_is_bf16 = plan_top_type(p, 0) == dnnl_bf16;
-    d->wants_weights = is_training && l->param_propagate_down[0];
-    d->wants_bias = is_training && d->bias >= 0 && l->param_propagate_down[1];
-    d->wants_data = is_training && plan_wants_bottom_diff(p, 0);
+    d->wants_weights = l->param_propagate_down[0];
+    d->wants_bias = d->bias >= 0 && l->param_propagate_down[1];
+    d->wants_data = plan_is_training(p) && plan_wants_bottom_diff(p, 0);
     plan_backward_needs(p, d->wants_weights || d->wants_bias ? NEEDS_BOTTOM_DATA : 0);
 
     dnnl_post_ops_t post_ops = NULL;

@@ -144,8 +144,7 @@ static void close_to(const struct lrn_blobs *b, struct blob *got, size_t at, dou
                  (int)b->block, b->size, b->beta, b->is_bf16, value, wanted);
 }
 
-/* The pixels in two ranges, and what is outside of them stays as it is.  with_y: the gradient gets another y.
- */
+/* The pixels in two ranges; what is outside of them stays as it is.  with_y: the gradient gets another y. */
 static void try_loops(const struct lrn_loops *loops, const struct lrn_blobs *b, bool with_y)
 {
     static struct blob x, dy, y, dx, before, given;
