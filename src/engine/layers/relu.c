@@ -50,7 +50,10 @@ BF16_CODE static void backward_bf16(struct layer *l)
     const bf16 *dy = bf16_diff(&l->tops[0]);
     bf16 *dx = bf16_diff(&l->bottoms[0]);
     size_t n = l->bottoms[0].n_floats;
-    ELEMENTWISE(i, n, dx[i] = bf16_to_float(of[i]) > 0 ? dy[i] : bf16_of(slope * bf16_to_float(dy[i])));
+    if (slope == 0)
+        ELEMENTWISE(i, n, dx[i] = (bf16)(dy[i] * (bf16_to_float(of[i]) > 0)));
+    else
+        ELEMENTWISE(i, n, dx[i] = bf16_to_float(of[i]) > 0 ? dy[i] : bf16_of(slope * bf16_to_float(dy[i])));
 }
 
 static enum status relu_forward(struct layer *l, struct error *err)

@@ -25,14 +25,19 @@ typedef int mask __attribute__((vector_size(LANES * sizeof(int))));
 
 /* The first n lanes, in memory; the others are read as 0. */
 #if VECTORS_LANES == 16
+INLINE __mmask16 first_of_16(size_t n)
+{
+    return (__mmask16)((1U << n) - 1);
+}
+
 INLINE vec read_some(const float *from, size_t n)
 {
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1), from);
+    return (vec)_mm512_maskz_loadu_ps(first_of_16(n), from);
 }
 
 INLINE void write_some(float *to, vec v, size_t n)
 {
-    _mm512_mask_storeu_ps(to, (__mmask16)((1U << n) - 1), (__m512)v);
+    _mm512_mask_storeu_ps(to, first_of_16(n), (__m512)v);
 }
 #elif VECTORS_LANES == 8
 INLINE __m256i first_of_8(size_t n)
@@ -80,6 +85,26 @@ INLINE void write(float *to, vec v, size_t n)
 
 /* ---- bf16, the upper halves of floats ---- */
 
+#if VECTORS_LANES == 16
+INLINE vec read_bf16(const uint16_t *from, size_t n)
+{
+    __m256i upper = n == LANES ? _mm256_loadu_epi16(from) : _mm256_maskz_loadu_epi16(first_of_16(n), from);
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16);
+}
+
+/*
+ * To the nearest, of two the even one; NaN stays NaN.  As oneDNN, with an
+ * instruction of avx512_bf16: nets of precision bf16 are only where it is.
+ */
+INLINE void write_bf16(uint16_t *to, vec v, size_t n)
+{
+    __m256i upper = (__m256i)_mm512_cvtneps_pbh((__m512)v);
+    if (n == LANES)
+        _mm256_storeu_epi16(to, upper);
+    else
+        _mm256_mask_storeu_epi16(to, first_of_16(n), upper);
+}
+#else
 typedef uint16_t halves __attribute__((vector_size(LANES * sizeof(uint16_t)), aligned(2), may_alias));
 typedef uint32_t bits __attribute__((vector_size(LANES * sizeof(uint32_t))));
 
@@ -94,7 +119,7 @@ INLINE vec read_bf16(const uint16_t *from, size_t n)
     return (vec)(__builtin_convertvector(upper, bits) << 16);
 }
 
-/* To the nearest, of two the even one, as oneDNN rounds; NaN stays NaN. */
+/* To the nearest, of two the even one; NaN stays NaN. */
 INLINE void write_bf16(uint16_t *to, vec v, size_t n)
 {
     bits b = (bits)v, rounded = b + 0x7fff + (b >> 16 & 1), quiet = b | 0x400000;
@@ -106,6 +131,7 @@ INLINE void write_bf16(uint16_t *to, vec v, size_t n)
         for (size_t i = 0; i < n; i++)
             to[i] = upper[i];
 }
+#endif
 
 /* Number i and those behind it, of floats or bf16. */
 INLINE vec read_at(const void *from, int is_bf16, ptrdiff_t i, size_t n)
@@ -139,6 +165,16 @@ INLINE vec square_root(vec v)
     for (int i = 0; i < LANES; i++)
         v[i] = __builtin_sqrtf(v[i]);
     return v;
+#endif
+}
+
+/* With avx512 to 14 bits, which bf16 does not tell from all. */
+INLINE vec about_one_over_root(vec v)
+{
+#if VECTORS_LANES == 16
+    return (vec)_mm512_rsqrt14_ps((__m512)v);
+#else
+    return 1 / square_root(v);
 #endif
 }
 
