@@ -9,7 +9,8 @@
 /* Blobs, and the rows of a few pixels: x, what is summed for the gradient, and what that is taken from. */
 struct run {
     const struct lrn_blobs *b;
-    bool is_root; /* beta is 0.75 */
+    bool is_root;   /* beta is 0.75 */
+    bool is_coarse; /* moreover, what is written is rounded to bf16 */
     size_t block;
     int size;
     const void *x, *y, *dy; /* y: NULL, or what the gradient takes for it */
@@ -18,13 +19,14 @@ struct run {
     size_t row, half; /* floats of a row; of them before the first channel */
 };
 
-INLINE struct run run_of(const struct lrn_blobs *b, bool is_root, size_t block, int size, const void *x,
-                         const void *y, const void *dy, void *ret, float *scratch)
+INLINE struct run run_of(const struct lrn_blobs *b, bool is_root, bool is_coarse, size_t block, int size,
+                         const void *x, const void *y, const void *dy, void *ret, float *scratch)
 {
     size_t row = lrn_row_floats(b);
     return (struct run){
         .b = b,
         .is_root = is_root,
+        .is_coarse = is_coarse,
         .block = block,
         .size = size,
         .x = x,
@@ -52,15 +54,10 @@ INLINE void each(const struct run *r, size_t first, size_t n, step *how)
                     r->block - i < LANES ? r->block - i : LANES);
 }
 
-INLINE vec one_over_bracket(const struct run *r, size_t place)
-{
-    vec sum = {0};
-    for (int j = 0; j < r->size; j++) {
-        vec x = read(r->rows + place + j, LANES);
-        sum += x * x;
-    }
-    return 1 / (r->b->k + sum * (r->b->alpha / (float)r->size));
-}
+/* Of the bracket. */
+struct powers {
+    vec reciprocal, to_minus_beta;
+};
 
 INLINE vec to_beta(const struct run *r, vec v)
 {
@@ -71,6 +68,22 @@ INLINE vec to_beta(const struct run *r, vec v)
     for (int i = 0; i < LANES; i++)
         v[i] = powf(v[i], r->b->beta);
     return v;
+}
+
+INLINE struct powers powers_of_bracket(const struct run *r, size_t place)
+{
+    vec sum = {0};
+    for (int j = 0; j < r->size; j++) {
+        vec x = read(r->rows + place + j, LANES);
+        sum += x * x;
+    }
+    vec bracket = r->b->k + sum * (r->b->alpha / (float)r->size);
+    if (r->is_coarse) {
+        vec root = about_one_over_root(bracket), reciprocal = root * root;
+        return (struct powers){reciprocal, reciprocal * about_one_over_root(root)};
+    }
+    vec reciprocal = 1 / bracket;
+    return (struct powers){reciprocal, to_beta(r, reciprocal)};
 }
 
 /* The next pixels are fetched while these are worked on: they lie in too many places to be foreseen. */
@@ -87,20 +100,20 @@ INLINE void take_x(const struct run *r, ptrdiff_t at, size_t place, size_t n)
 
 INLINE void put_y(const struct run *r, ptrdiff_t at, size_t place, size_t n)
 {
-    vec scale = to_beta(r, one_over_bracket(r, place));
-    write_at(r->ret, r->b->is_bf16, at, read(r->rows + place + r->half, LANES) * scale, n);
+    vec x = read(r->rows + place + r->half, LANES);
+    write_at(r->ret, r->b->is_bf16, at, x * powers_of_bracket(r, place).to_minus_beta, n);
 }
 
 INLINE void take_dy(const struct run *r, ptrdiff_t at, size_t place, size_t n)
 {
     ask(r, r->dy, at);
     ask(r, r->ret, at);
-    vec reciprocal = one_over_bracket(r, place), dy = read_at(r->dy, r->b->is_bf16, at, n);
-    vec scaled = dy * to_beta(r, reciprocal);
+    struct powers powers = powers_of_bracket(r, place);
+    vec dy = read_at(r->dy, r->b->is_bf16, at, n), scaled = dy * powers.to_minus_beta;
     vec product =
         r->y ? dy * read_at(r->y, r->b->is_bf16, at, n) : scaled * read(r->rows + place + r->half, LANES);
     write(r->scaled + place, scaled, LANES);
-    write(r->ratios + place + r->half, product * reciprocal, LANES);
+    write(r->ratios + place + r->half, product * powers.reciprocal, LANES);
 }
 
 INLINE void put_dx(const struct run *r, ptrdiff_t at, size_t place, size_t n)
@@ -138,13 +151,16 @@ static void run_all(const struct lrn_blobs *b, const void *x, const void *y, con
                     float *scratch, size_t from, size_t to)
 {
     enum { BLOCK = 16, SIZE = 5 };
-    bool is_root = b->beta == 0.75F;
-    struct run usual = run_of(b, true, BLOCK, SIZE, x, y, dy, ret, scratch);
-    struct run any = run_of(b, is_root, b->block, b->size, x, y, dy, ret, scratch);
-    if (is_root && b->block == BLOCK && b->size == SIZE)
-        run(&usual, from, to);
-    else
+    bool is_root = b->beta == 0.75F, is_coarse = is_root && b->is_bf16;
+    struct run usual = run_of(b, true, false, BLOCK, SIZE, x, y, dy, ret, scratch);
+    struct run usual_coarse = run_of(b, true, true, BLOCK, SIZE, x, y, dy, ret, scratch);
+    struct run any = run_of(b, is_root, is_coarse, b->block, b->size, x, y, dy, ret, scratch);
+    if (!is_root || b->block != BLOCK || b->size != SIZE)
         run(&any, from, to);
+    else if (is_coarse)
+        run(&usual_coarse, from, to);
+    else
+        run(&usual, from, to);
 }
 
 static void forward(const struct lrn_blobs *b, const void *x, void *y, float *scratch, size_t from, size_t to)
