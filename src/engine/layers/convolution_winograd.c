@@ -26,7 +26,8 @@ struct winograd_worker {
 
 static const struct winograd_transforms *transforms_of(const struct convolution_winograd_params *params)
 {
-    return winograd_transforms((int)params->kernel, (size_t)params->out_size[0], (size_t)params->out_size[1]);
+    return winograd_transforms((int)params->kernel, (size_t)params->out_size[0], (size_t)params->out_size[1],
+                               params->is_bf16);
 }
 
 /* Rows of tiles of an image, or columns: axis 0 or 1. */
@@ -49,8 +50,11 @@ bool convolution_winograd_suits(const struct convolution_winograd_params *params
     if (!transforms_of(params))
         return false;
     dnnl_dim_t in = params->in / params->group, out = params->out / params->group;
+    /* Of f32's size: fewer of the larger ones are as much work saved. */
+    struct convolution_winograd_params fine = *params;
+    fine.is_bf16 = false;
     return MIN(in, out) >= CHANNELS_MIN && in * out <= WEIGHTS_MAX &&
-           params->n * tiles_along(params, 0) * tiles_along(params, 1) >= TILES_MIN;
+           params->n * tiles_along(&fine, 0) * tiles_along(&fine, 1) >= TILES_MIN;
 }
 
 /* ---- plan ---- */

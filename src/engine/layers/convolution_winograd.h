@@ -3,7 +3,7 @@
  * move by one, by Winograd's algorithm (engine/vectors).  oneDNN has it for
  * 3 x 3 in blocks of 16 channels, without groups, on smaller tiles.
  *
- *   bottom -tile by tile-> 64 or 81 left sides -matmul with the kernels'-> as many products -> top
+ *   bottom -tile by tile-> n^2 left sides -matmul with the kernels'-> as many products -> top
  *
  * Each thread takes a range of all images' tiles, some at a time so that
  * they stay in its cache.  Each side lies in blocks of 16 channels, or with

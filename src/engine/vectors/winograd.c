@@ -2,7 +2,8 @@
 
 #include "engine/vectors/kind.h"
 
-const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width)
+const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width,
+                                                      bool may_be_coarse)
 {
     static const struct winograd_transforms *const kinds[VECTORS_KINDS] = {
         [VECTORS_ANY] = winograd_any,
@@ -16,7 +17,8 @@ const struct winograd_transforms *winograd_transforms(int kernel, size_t height,
     for (const struct winograd_transforms *t = all; t < all + WINOGRAD_KINDS; t++) {
         size_t outs = (size_t)t->outs, products = (size_t)(t->ins * t->ins);
         products *= (height + outs - 1) / outs * ((width + outs - 1) / outs);
-        if (t->kernel == kernel && (!best || products < fewest)) {
+        if (t->kernel == kernel && (may_be_coarse || t->ins <= WINOGRAD_FINE_POINTS) &&
+            (!best || products < fewest)) {
             best = t;
             fewest = products;
         }

@@ -1,23 +1,28 @@
 /*
  * winograd.h - Winograd's algorithm for kernels of 3 x 3 and of 5 x 5 that
- * move by one: the transforms of F(6x6, 3x3), F(7x7, 3x3) and F(4x4, 5x5).
+ * move by one: the transforms of F(6x6, 3x3), F(7x7, 3x3) and F(4x4, 5x5),
+ * and for numbers in bf16 those of F(7x7, 5x5), F(8x8, 5x5) and F(9x9, 5x5).
  *
- * A tile is 6 x 6, 7 x 7 or 4 x 4 outputs and the 8 x 8 or 9 x 9 inputs that
- * they see.  With x the inputs, w the kernel and y the outputs of one tile,
- * . element by element, summed over the input channels:
+ * A tile of F(m x m, k x k) is m x m outputs and the n x n inputs that they
+ * see, n = m + k - 1.  With x the inputs, w the kernel and y the outputs of
+ * one tile, . element by element, summed over the input channels:
  *
  *   y = A^T ((G w G^T) . (B^T x B)) A
  *
- * 64 products instead of 324 or 400, or 81 instead of 441.  Over channels and
- * tiles the middle is as many multiplications of matrices.  Gradients go the
- * same way back:
+ * n^2 products instead of m^2 k^2: 64 instead of 400, or 144 instead of 1600.
+ * Over channels and tiles the middle is as many multiplications of matrices.
+ * Gradients go the same way back:
  *
  *   dx = B ((G w G^T) . (A dy A^T)) B^T
  *   dw = G^T ((B^T x B) . (A dy A^T)) G
  *
- * A, B and G interpolate at 8 points, infinity among them, or at 9.  In single
- * precision the largest error is about 1e-5 of the largest output with 8, and
- * 3e-5 with 9 (64 channels).
+ * A, B and G interpolate at n points, infinity perhaps among them.  All is
+ * computed in single precision.  The error of the outputs, of 64 channels and
+ * relative to them (root mean squares):
+ *
+ *   points          8     9     11    12    13   multiplied directly in bf16
+ *   error of 1e-6   4     10    50    110   300  2900
+ *
  * Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural
  * Networks", 2015; Toom and Cook's construction.
  *
@@ -30,7 +35,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { WINOGRAD_IN_MAX = 9, WINOGRAD_KINDS = 3 };
+/* Of more than so many points the error is too large for f32. */
+enum { WINOGRAD_FINE_POINTS = 9, WINOGRAD_IN_MAX = 13, WINOGRAD_KINDS = 6 };
 
 /* A square of an image.  What lies outside of [top, bottom) x [left, right) is read as 0 and not written. */
 struct winograd_tile {
@@ -52,7 +58,7 @@ typedef void winograd_transform(const struct winograd_tile *tile, size_t n, floa
 
 struct winograd_transforms {
     size_t lanes;
-    int kernel, outs, ins;           /* a side's: 3, 6 and 8, or 3, 7 and 9, or 5, 4 and 8 */
+    int kernel, outs, ins;           /* a side's: F(outs x outs, kernel x kernel), and outs + kernel - 1 */
     winograd_transform *in;          /* reads ins x ins pixels: B^T x B */
     winograd_transform *in_diff;     /* adds B m B^T to ins x ins pixels */
     winograd_transform *out;         /* writes outs x outs pixels: A^T m A, and each one's bias */
@@ -69,7 +75,11 @@ struct winograd_transforms {
 extern const struct winograd_transforms winograd_any[WINOGRAD_KINDS], winograd_avx2[WINOGRAD_KINDS],
     winograd_avx512[WINOGRAD_KINDS];
 
-/* For this processor, with the fewest products for so many outputs; NULL: the kernel is neither 3 nor 5. */
-const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width);
+/*
+ * For this processor, with the fewest products for so many outputs; NULL: the kernel is neither 3 nor 5.
+ * may_be_coarse: of any number of points, for the numbers are rounded to bf16 anyway.
+ */
+const struct winograd_transforms *winograd_transforms(int kernel, size_t height, size_t width,
+                                                      bool may_be_coarse);
 
 #endif

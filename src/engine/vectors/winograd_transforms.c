@@ -7,7 +7,7 @@
 #include "engine/vectors/vec.h"
 #include "engine/vectors/winograd.h"
 
-enum { IN_MAX = WINOGRAD_IN_MAX, PAIRS_MAX = 4 };
+enum { IN_MAX = WINOGRAD_IN_MAX, PAIRS_MAX = 6 };
 
 /*
  * Where the polynomials are interpolated: at 0, at p and -p of each pair, and
@@ -38,7 +38,7 @@ static const struct points eight = {
     .factors = {-2.0F / 9, 1.0F / 90, 32.0F / 45},
 };
 
-/* 0, 1/2, -1/2, 1, -1, 3/2, -3/2, 4, -4: of nine, found by trying, those with the least error. */
+/* 0, 1/2, -1/2, 1, -1, 3/2, -3/2, 4, -4: of nine, found by trying, those with the least error, as below. */
 static const struct points nine = {
     .pairs = 4,
     .at = {0.5F, 1, 1.5F, 4},
@@ -49,6 +49,47 @@ static const struct points nine = {
                {-0.5625F, 3.0625F, -3.5F}},
     .factor0 = 1.0F / 9,
     .factors = {-16.0F / 189, 8.0F / 225, -16.0F / 2475, 1.0F / 103950},
+};
+
+static const struct points eleven = {
+    .pairs = 5,
+    .at = {2.0F / 5, 0.75F, 1, 2, 4},
+    .all = {-144.0F / 25, 269.0F / 5, -6329.0F / 50, 7941.0F / 80, -8689.0F / 400},
+    .others = {{36, -111.25F, 95.8125F, -21.5625F},
+               {256.0F / 25, -1936.0F / 25, 2184.0F / 25, -529.0F / 25},
+               {144.0F / 25, -1201.0F / 25, 3927.0F / 50, -8289.0F / 400},
+               {36.0F / 25, -1309.0F / 100, 11349.0F / 400, -7089.0F / 400},
+               {9.0F / 25, -167.0F / 50, 3081.0F / 400, -2289.0F / 400}},
+    .factor0 = -25.0F / 144,
+    .factors = {0.151956209F, -0.0951226319F, 40.0F / 1323, -5.0F / 19008, 7.0997878e-07F},
+};
+
+static const struct points twelve = {
+    .pairs = 5,
+    .infinity = true,
+    .at = {1.0F / 3, 0.75F, 1, 1.5F, 3},
+    .all = {-1.265625F, 15.609375F, -42.234375F, 22933.0F / 576, -1861.0F / 144},
+    .others = {{11.390625F, -37.96875F, 38.390625F, -12.8125F},
+               {2.25F, -23.75F, 1183.0F / 36, -445.0F / 36},
+               {1.265625F, -14.34375F, 27.890625F, -1717.0F / 144},
+               {0.5625F, -6.6875F, 2275.0F / 144, -1537.0F / 144},
+               {0.140625F, -1.71875F, 2593.0F / 576, -565.0F / 144}},
+    .factor0 = -64.0F / 81,
+    .factors = {59049.0F / 100100, -0.316126562F, 9.0F / 70, -2048.0F / 280665, 1.0F / 72900},
+};
+
+static const struct points thirteen = {
+    .pairs = 6,
+    .at = {1.0F / 3, 3.0F / 5, 1, 4.0F / 3, 2, 4},
+    .all = {1024.0F / 225, -62.1353086F, 219.134815F, -271.405926F, 132.104198F, -5231.0F / 225},
+    .others = {{-1024.0F / 25, 8576.0F / 45, -19276.0F / 75, 1943.0F / 15, -5206.0F / 225},
+               {-1024.0F / 81, 3712.0F / 27, -6124.0F / 27, 10033.0F / 81, -206.0F / 9},
+               {-1024.0F / 225, 57.5841975F, -65428.0F / 405, 109.855309F, -5006.0F / 225},
+               {-64.0F / 25, 1508.0F / 45, -7831.0F / 75, 1409.0F / 15, -4831.0F / 225},
+               {-256.0F / 225, 6176.0F / 405, -50.971358F, 22319.0F / 405, -4331.0F / 225},
+               {-64.0F / 225, 7828.0F / 2025, -5449.0F / 405, 32647.0F / 2025, -1631.0F / 225}},
+    .factor0 = 0.2197265625F,
+    .factors = {-0.197511194F, 0.108027848F, -45.0F / 1792, 0.00484200395F, -9.0F / 81536, 4.91224229e-08F},
 };
 
 INLINE int count(const struct points *p)
@@ -341,38 +382,38 @@ INLINE void kernels_diff_of(const struct points *p, int size, const float *produ
 
 /* F(outs x outs, kernel x kernel). */
 #define TRANSFORMS(points, kernel, outs)                                                                     \
-    static void in_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,          \
-                          float *each)                                                                       \
+    static void in_##kernel##_##outs(const struct winograd_tile *tile, size_t n, float *products,            \
+                                     size_t step, float *each)                                               \
     {                                                                                                        \
         (void)each;                                                                                          \
         in_of(&points, outs, tile, n, products, step);                                                       \
     }                                                                                                        \
-    static void in_diff_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,     \
-                               float *each)                                                                  \
+    static void in_diff_##kernel##_##outs(const struct winograd_tile *tile, size_t n, float *products,       \
+                                          size_t step, float *each)                                          \
     {                                                                                                        \
         (void)each;                                                                                          \
         in_diff_of(&points, tile, n, products, step);                                                        \
     }                                                                                                        \
-    static void out_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,         \
-                           float *bias)                                                                      \
+    static void out_##kernel##_##outs(const struct winograd_tile *tile, size_t n, float *products,           \
+                                      size_t step, float *bias)                                              \
     {                                                                                                        \
         out_of(&points, outs, false, tile, n, products, step, bias);                                         \
     }                                                                                                        \
-    static void out_or_zero_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step, \
-                                   float *bias)                                                              \
+    static void out_or_zero_##kernel##_##outs(const struct winograd_tile *tile, size_t n, float *products,   \
+                                              size_t step, float *bias)                                      \
     {                                                                                                        \
         out_of(&points, outs, true, tile, n, products, step, bias);                                          \
     }                                                                                                        \
-    static void out_diff_##outs(const struct winograd_tile *tile, size_t n, float *products, size_t step,    \
-                                float *sum)                                                                  \
+    static void out_diff_##kernel##_##outs(const struct winograd_tile *tile, size_t n, float *products,      \
+                                           size_t step, float *sum)                                          \
     {                                                                                                        \
         out_diff_of(&points, outs, tile, n, products, step, sum);                                            \
     }                                                                                                        \
-    static void kernels_##outs(const float *kernels, size_t n, size_t step, float *products)                 \
+    static void kernels_##kernel##_##outs(const float *kernels, size_t n, size_t step, float *products)      \
     {                                                                                                        \
         kernels_of(&points, kernel, kernels, n, step, products);                                             \
     }                                                                                                        \
-    static void kernels_diff_##outs(const float *products, size_t n, size_t step, float *kernels)            \
+    static void kernels_diff_##kernel##_##outs(const float *products, size_t n, size_t step, float *kernels) \
     {                                                                                                        \
         kernels_diff_of(&points, kernel, products, n, step, kernels);                                        \
     }
@@ -380,11 +421,16 @@ INLINE void kernels_diff_of(const struct points *p, int size, const float *produ
 TRANSFORMS(eight, 5, 4)
 TRANSFORMS(eight, 3, 6)
 TRANSFORMS(nine, 3, 7)
+TRANSFORMS(eleven, 5, 7)
+TRANSFORMS(twelve, 5, 8)
+TRANSFORMS(thirteen, 5, 9)
 
 #define ROW(kernel, outs)                                                                                    \
     {                                                                                                        \
-        LANES, kernel, outs, (outs) + (kernel)-1, in_##outs, in_diff_##outs, out_##outs, out_or_zero_##outs, \
-            out_diff_##outs, kernels_##outs, kernels_diff_##outs                                             \
+        LANES, kernel, outs, (outs) + (kernel)-1, in_##kernel##_##outs, in_diff_##kernel##_##outs,           \
+            out_##kernel##_##outs, out_or_zero_##kernel##_##outs, out_diff_##kernel##_##outs,                \
+            kernels_##kernel##_##outs, kernels_diff_##kernel##_##outs                                        \
     }
 
-const struct winograd_transforms VECTORS_NAME(winograd)[WINOGRAD_KINDS] = {ROW(5, 4), ROW(3, 6), ROW(3, 7)};
+const struct winograd_transforms VECTORS_NAME(winograd)[WINOGRAD_KINDS] = {ROW(5, 4), ROW(3, 6), ROW(3, 7),
+                                                                           ROW(5, 7), ROW(5, 8), ROW(5, 9)};

@@ -133,6 +133,14 @@ static const struct tried rows[] = {
      "  num_output: 32 kernel_size: 3 weight_filler { type: 'xavier' } } }\n"
      "layer { name: 'relu' type: 'ReLU' bottom: 'y' top: 'y' }",
      16, false, 0.1, 16},
+    {"a 5x5 convolution on tiles of 9 x 9 outputs",
+     "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
+     "  num_output: 20 kernel_size: 5 pad: 2 weight_filler { type: 'xavier' } } }",
+     16, false, 0, 16},
+    {"a 5x5 convolution on tiles of 7 x 7 outputs",
+     "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
+     "  num_output: 32 kernel_size: 5 pad: 1 weight_filler { type: 'xavier' } } }",
+     17, false, 0, 16},
     {"a convolution of an image of one channel",
      "layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
      "  num_output: 20 kernel_size: 5 weight_filler { type: 'xavier' } } }",
@@ -336,6 +344,32 @@ static void convolutions_of_any_shape_agree_with_f32(void **state)
                                 draw(&dice, 1, 3), draw(&dice, 0, kernel - 1), draw(&dice, 1, 2));
         CLEANUP(freep) char *name = xasprintf("%d channels into %s", in, layer);
         try_layer(&(struct tried){.name = name, .layers = layer, .channels = in, .tolerance = ANY_SHAPE});
+    }
+}
+
+/* Tiles that overhang, channels that fill no vector, padding as large as the kernel. */
+static void large_tiles_of_any_shape_agree_with_f32(void **state)
+{
+    (void)state;
+    needs_bf16();
+    static const int liked[] = {16, 17, 20, 24, 32, 50};
+    struct rng dice;
+    rng_seed(&dice, 2);
+    for (int i = 0; i < 20; i++) {
+        int group = draw(&dice, 1, 2);
+        int in = group * liked[draw(&dice, 0, 5)], out = group * liked[draw(&dice, 0, 5)];
+        CLEANUP(freep)
+        char *layer =
+            xasprintf("layer { name: 'tried' type: 'Convolution' bottom: 'x' top: 'y' convolution_param {\n"
+                      "  num_output: %d group: %d kernel_size: 5 pad_h: %d pad_w: %d\n"
+                      "  weight_filler { type: 'xavier' } bias_filler { type: 'gaussian' } } }",
+                      out, group, draw(&dice, 0, 6), draw(&dice, 0, 6));
+        CLEANUP(freep) char *name = xasprintf("%d channels into %s", in, layer);
+        try_layer(&(struct tried){.name = name,
+                                  .layers = layer,
+                                  .channels = in,
+                                  .tolerance = 0.0125,
+                                  .images = draw(&dice, 5, 12)});
     }
 }
 
@@ -558,6 +592,7 @@ int main(void)
         cmocka_unit_test(numbers_round_to_the_nearest_and_ties_to_even),
         cmocka_unit_test(layers_agree_with_f32_forward_and_backward),
         cmocka_unit_test(convolutions_of_any_shape_agree_with_f32),
+        cmocka_unit_test(large_tiles_of_any_shape_agree_with_f32),
         cmocka_unit_test(a_net_learns_as_in_f32),
         cmocka_unit_test(the_top_that_a_loss_reads_is_f32),
         cmocka_unit_test(memory_that_is_reused_gives_the_same_bits_and_is_less_than_in_f32),

@@ -228,7 +228,7 @@ static void parts_that_are_not_learned_leave_the_others_as_they_are(void **state
 static void winograds_algorithm_is_used_where_it_is_faster(void **state)
 {
     (void)state;
-    if (winograd_transforms(5, 8, 8)->lanes < 8)
+    if (winograd_transforms(5, 8, 8, false)->lanes < 8)
         skip();
     static const struct {
         struct row row;
@@ -242,6 +242,7 @@ static void winograds_algorithm_is_used_where_it_is_faster(void **state)
         {{"5x5, stride 2", 9, 16, 20, 1, {8, 8}, {5, 5}, {2, 2}, {2, 2}, 1}, false},
         {{"5x3", 4, 16, 20, 1, {8, 8}, {5, 3}, {1, 1}, {2, 2}, 1}, false},
         {{"3x3", 4, 20, 32, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, 1}, true},
+        {{"3x3, few tiles", 3, 20, 32, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, 1}, false},
         {{"3x3 of oneDNN", 4, 16, 32, 1, {8, 8}, {3, 3}, {1, 1}, {1, 1}, 1}, false},
         {{"3x3, larger tiles than oneDNN's", 4, 16, 32, 1, {14, 14}, {3, 3}, {1, 1}, {1, 1}, 1}, true},
     };
