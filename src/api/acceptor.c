@@ -40,8 +40,7 @@ static bool accept_one(struct acceptor *a)
     if (fd < 0)
         return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     atomic_fetch_add(&a->n, 1);
-    if (!a->options.hand(a->options.context, fd, (struct sockaddr *)&from, n_from))
-        atomic_fetch_sub(&a->n, 1);
+    a->options.hand(a->options.context, fd, (struct sockaddr *)&from, n_from);
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "api/acceptor.h"
 #include "api/head.h"
 #include "api/listen.h"
+#include "api/loop.h"
 #include "api/peers.h"
 #include "api/pool.h"
 #include "base/buf.h"
@@ -29,9 +30,20 @@
  * cut. */
 #define DRAIN_MS 10000
 
+#define NETWORK_THREADS_MAX 4
+
+/* Connections stay with the one that they are given to. */
+struct network_thread {
+    struct http_server *server;
+    struct MHD_Daemon *daemon;
+    struct loop *loop;
+    bool started; /* a connection did, since it was last set */
+};
+
 struct http_server {
     struct http_options options;
-    struct MHD_Daemon *daemon;
+    struct network_thread network[NETWORK_THREADS_MAX];
+    int n_network, next; /* threads; who gets the next connection */
     struct acceptor *acceptor;
     struct pool *pool;
     struct peers *peers;
@@ -66,6 +78,7 @@ enum step {
 struct http_call {
     struct pool_job job;
     struct http_server *server;
+    struct loop *loop;
     struct MHD_Connection *connection;
     struct peer *conn;
     char *uri;
@@ -120,7 +133,9 @@ void http_reply_header(struct http_reply *r, const char *name, const char *value
 static void resume(struct http_call *c)
 {
     struct http_server *s = c->server;
+    struct loop *loop = c->loop;
     MHD_resume_connection(c->connection);
+    loop_wake(loop);
     pthread_mutex_lock(&s->lock);
     s->n_suspended--;
     pthread_cond_broadcast(&s->changed);
@@ -437,17 +452,18 @@ static struct peer *conn_of(struct MHD_Connection *connection)
 /* The first line of a request is there; the library has not yet taken its URI apart. */
 static void *on_first_line(void *context, const char *uri, struct MHD_Connection *connection)
 {
-    struct http_server *s = context;
+    struct network_thread *t = context;
     struct peer *conn = conn_of(connection);
     if (!conn || !uri)
         return NULL;
     struct http_call *c = xcalloc(1, sizeof(*c));
-    c->server = s;
+    c->server = t->server;
+    c->loop = t->loop;
     c->connection = connection;
     c->conn = conn;
     c->uri = xstrdup(uri);
     http_reply_init(&c->reply);
-    int64_t deadline_ms = clock_monotonic_ms() + s->options.head_ms;
+    int64_t deadline_ms = clock_monotonic_ms() + c->server->options.head_ms;
     peer_phase(conn, PHASE_HEAD, MIN(deadline_ms, (int64_t)atomic_load(&conn->deadline_ms)));
     return c;
 }
@@ -456,7 +472,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
                          enum MHD_RequestTerminationCode why)
 {
     (void)connection;
-    struct http_server *s = context;
+    struct http_server *s = ((struct network_thread *)context)->server;
     struct http_call *c = *call;
     *call = NULL;
     if (!c)
@@ -489,8 +505,10 @@ static bool is_loopback(const struct sockaddr *address)
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
 {
-    struct http_server *s = context;
+    struct network_thread *t = context;
+    struct http_server *s = t->server;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        t->started = true;
         int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         const struct sockaddr *from =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
@@ -503,10 +521,20 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     acceptor_left(s->acceptor);
 }
 
-static bool take_connection(void *context, int fd, const struct sockaddr *from, socklen_t n_from)
+static void add_connection(void *context, int fd, const struct sockaddr *from, socklen_t n_from)
+{
+    struct network_thread *t = context;
+    t->started = false;
+    MHD_add_connection(t->daemon, fd, from, n_from);
+    if (!t->started)
+        acceptor_left(t->server->acceptor);
+}
+
+static void hand_to_next(void *context, int fd, const struct sockaddr *from, socklen_t n_from)
 {
     struct http_server *s = context;
-    return MHD_add_connection(s->daemon, fd, from, n_from) == MHD_YES;
+    loop_give(s->network[s->next].loop, fd, from, n_from);
+    s->next = (s->next + 1) % s->n_network;
 }
 
 /* ---- Start and stop. ---- */
@@ -534,7 +562,7 @@ enum status http_new(const struct http_options *options, struct http_server **re
     int fd = -1;
     enum status status = listen_on(options->listen, &fd, err);
     s->acceptor = acceptor_new(&(struct acceptor_options){
-        .listen_fd = fd, .max = options->max_connections, .hand = take_connection, .context = s});
+        .listen_fd = fd, .max = options->max_connections, .hand = hand_to_next, .context = s});
     if (status == OK)
         status = pool_new(options->n_threads, &s->pool, err);
     if (status == OK)
@@ -546,24 +574,43 @@ enum status http_new(const struct http_options *options, struct http_server **re
     return OK;
 }
 
-enum status http_serve(struct http_server *s, struct error *err)
+static void network_thread_stop(struct network_thread *t)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
-        on_request, s, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)MAX(2L, MIN(cores, 4L)),
+    loop_stop(t->loop);
+    MHD_stop_daemon(t->daemon);
+    *t = (struct network_thread){0};
+}
+
+static enum status network_thread_start(struct http_server *s, struct network_thread *t, struct error *err)
+{
+    t->server = s;
+    t->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, t,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)MAX((int64_t)1, (s->options.idle_ms + 999) / 1000),
+        /* serve.c ignores SIGPIPE; the library need not avoid sendfile. */
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
         /* Being strict is head.c's: what the library refuses at this point it answers twice. */
-        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, s,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, t,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, t, MHD_OPTION_NOTIFY_CONNECTION, on_connection, t,
         MHD_OPTION_END);
-    if (!s->daemon)
+    if (!t->daemon)
         return error_set(err, FAILED, "cannot start the HTTP server: %s", strerror(errno));
-    enum status status = acceptor_start(s->acceptor, err);
-    if (status != OK)
-        MHD_stop_daemon(s->daemon);
+    return loop_start(t->daemon, add_connection, t, &t->loop, err);
+}
+
+enum status http_serve(struct http_server *s, struct error *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    s->n_network = (int)MAX(2L, MIN(cores, (long)NETWORK_THREADS_MAX));
+    enum status status = OK;
+    for (int i = 0; status == OK && i < s->n_network; i++)
+        status = network_thread_start(s, &s->network[i], err);
+    if (status == OK)
+        status = acceptor_start(s->acceptor, err);
+    for (int i = 0; status != OK && i < s->n_network; i++)
+        network_thread_stop(&s->network[i]);
     return status;
 }
 
@@ -597,7 +644,8 @@ bool http_stop(struct http_server *s, int64_t grace_ms)
     pthread_mutex_unlock(&s->lock);
     if (!closing)
         return false;
-    MHD_stop_daemon(s->daemon);
+    for (int i = 0; i < s->n_network; i++)
+        network_thread_stop(&s->network[i]);
     return true;
 }
 

@@ -1,5 +1,6 @@
 """HTTP as such: what is refused, limits, slow clients, ranges, clients that go away."""
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -416,6 +417,25 @@ class Departures(Served):
             for s in sockets:
                 s.close()
         until(lambda: self.server.metric('et_http_connections') < 100)
+
+    def test_each_of_many_that_speak_at_once_is_answered(self):
+        """Where the kernel gives exactly as many events as were asked for, there need not be more."""
+        events, threads = 128, max(2, min(os.cpu_count(), 4))
+        request, answer = b'GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n', b'HTTP/1.1 200'
+        numbers = range(threads * (events - 3), threads * (events + 3))
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(self.server.connect()) for _ in range(numbers[-1])]
+            for s in sockets:
+                s.sendall(request)
+                self.assertEqual(s.recv(4096)[:12], answer)
+            for n in numbers:
+                self.server.process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, self.server.process.pid, os.WSTOPPED)
+                for s in sockets[:n]:
+                    s.sendall(request)
+                self.server.process.send_signal(signal.SIGCONT)
+                for s in sockets[:n]:
+                    self.assertEqual(s.recv(4096)[:12], answer, n)
 
 
 def children(pid):

@@ -23,7 +23,7 @@ struct fixture {
     int fds[CLIENTS];
 };
 
-static bool hand(void *context, int fd, const struct sockaddr *from, socklen_t n_from)
+static void hand(void *context, int fd, const struct sockaddr *from, socklen_t n_from)
 {
     struct fixture *f = context;
     bool known = from->sa_family == AF_INET && n_from >= sizeof(struct sockaddr_in);
@@ -32,11 +32,11 @@ static bool hand(void *context, int fd, const struct sockaddr *from, socklen_t n
     if (f->refuses) {
         close(fd);
         atomic_fetch_sub(&f->n_open, 1);
+        acceptor_left(f->acceptor);
     } else {
         f->fds[atomic_fetch_add(&f->n_fds, 1)] = fd;
     }
     sem_post(&f->handed);
-    return !f->refuses;
 }
 
 static void start(struct fixture *f, int max, bool refuses)
