@@ -23,6 +23,18 @@ static inline char *test_folder(void)
     return path;
 }
 
+static inline void test_of_another_processor(void **state)
+{
+    (void)state;
+}
+
+/* A test; where the processor cannot run it, it is skipped (of skip() cmocka writes that it is not ok). */
+#define UNIT_TEST_IF(can, test, needs)                                                                       \
+    {                                                                                                        \
+        (can) ? #test : #test " # SKIP needs " needs, (can) ? (test) : test_of_another_processor, NULL,      \
+            NULL, NULL                                                                                       \
+    }
+
 #define assert_ok(call)                                                                                      \
     do {                                                                                                     \
         enum status got_ = (call);                                                                           \

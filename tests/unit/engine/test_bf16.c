@@ -10,13 +10,6 @@
 #include "engine/net_internal.h"
 #include "gradient_check.h"
 
-static void needs_bf16(void)
-{
-    struct error err;
-    if (precision_check(PRECISION_BF16, &err) != OK)
-        skip();
-}
-
 static struct net *make(const char *text, enum precision precision, bool keep_blobs)
 {
     struct net_options options = {.threads = 2, .seed = 3, .precision = precision, .keep_blobs = keep_blobs};
@@ -315,7 +308,6 @@ static void try_layer(const struct tried *row)
 static void layers_agree_with_f32_forward_and_backward(void **state)
 {
     (void)state;
-    needs_bf16();
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         try_layer(&rows[i]);
 }
@@ -328,7 +320,6 @@ static int draw(struct rng *dice, int low, int high)
 static void convolutions_of_any_shape_agree_with_f32(void **state)
 {
     (void)state;
-    needs_bf16();
     static const int liked[] = {1, 2, 3, 5, 8, 16, 20, 32};
     struct rng dice;
     rng_seed(&dice, 1);
@@ -351,7 +342,6 @@ static void convolutions_of_any_shape_agree_with_f32(void **state)
 static void large_tiles_of_any_shape_agree_with_f32(void **state)
 {
     (void)state;
-    needs_bf16();
     static const int liked[] = {16, 17, 20, 24, 32, 50};
     struct rng dice;
     rng_seed(&dice, 2);
@@ -427,7 +417,6 @@ static double train_step(struct net *net, float rate)
 static void a_net_learns_as_in_f32(void **state)
 {
     (void)state;
-    needs_bf16();
     CLEANUP(net_freep) struct net *full = make(net_text, PRECISION_F32, false);
     CLEANUP(net_freep) struct net *half = make(net_text, PRECISION_BF16, false);
     copy_params(full, half);
@@ -448,7 +437,6 @@ static void a_net_learns_as_in_f32(void **state)
 static void the_top_that_a_loss_reads_is_f32(void **state)
 {
     (void)state;
-    needs_bf16();
     CLEANUP(net_freep) struct net *net = make(net_text, PRECISION_BF16, false);
     const struct netdef *def = net_def(net);
     static const struct {
@@ -468,7 +456,6 @@ static void the_top_that_a_loss_reads_is_f32(void **state)
 static void memory_that_is_reused_gives_the_same_bits_and_is_less_than_in_f32(void **state)
 {
     (void)state;
-    needs_bf16();
     CLEANUP(net_freep) struct net *reusing = make(net_text, PRECISION_BF16, false);
     CLEANUP(net_freep) struct net *keeping = make(net_text, PRECISION_BF16, true);
     CLEANUP(net_freep) struct net *full = make(net_text, PRECISION_F32, false);
@@ -490,7 +477,6 @@ static void memory_that_is_reused_gives_the_same_bits_and_is_less_than_in_f32(vo
 static void weights_go_from_one_precision_to_the_other_unchanged(void **state)
 {
     (void)state;
-    needs_bf16();
     struct error err = {0};
     CLEANUP(net_freep) struct net *half = make(net_text, PRECISION_BF16, false);
     CLEANUP(net_freep) struct net *full = make(net_text, PRECISION_F32, false);
@@ -523,7 +509,6 @@ static void weights_go_from_one_precision_to_the_other_unchanged(void **state)
 static void predictions_that_are_folded_agree_with_f32(void **state)
 {
     (void)state;
-    needs_bf16();
     static const char text[] =
         "layer { name: 'in' type: 'Input' top: 'in' input_param { shape { dim: 2 dim: 16 dim: 9 dim: 9 } } }\n"
         "layer { name: 'a' type: 'Convolution' bottom: 'in' top: 'a' convolution_param {\n"
@@ -557,7 +542,6 @@ static void predictions_that_are_folded_agree_with_f32(void **state)
 static void a_value_that_is_not_finite_is_found_in_bf16(void **state)
 {
     (void)state;
-    needs_bf16();
     CLEANUP(net_freep) struct net *net = make(net_text, PRECISION_BF16, false);
     struct error err = {0};
     set_inputs(net);
@@ -588,17 +572,19 @@ static void precisions_have_names(void **state)
 
 int main(void)
 {
+    struct error err;
+    bool can = precision_check(PRECISION_BF16, &err) == OK;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_round_to_the_nearest_and_ties_to_even),
-        cmocka_unit_test(layers_agree_with_f32_forward_and_backward),
-        cmocka_unit_test(convolutions_of_any_shape_agree_with_f32),
-        cmocka_unit_test(large_tiles_of_any_shape_agree_with_f32),
-        cmocka_unit_test(a_net_learns_as_in_f32),
-        cmocka_unit_test(the_top_that_a_loss_reads_is_f32),
-        cmocka_unit_test(memory_that_is_reused_gives_the_same_bits_and_is_less_than_in_f32),
-        cmocka_unit_test(weights_go_from_one_precision_to_the_other_unchanged),
-        cmocka_unit_test(predictions_that_are_folded_agree_with_f32),
-        cmocka_unit_test(a_value_that_is_not_finite_is_found_in_bf16),
+        UNIT_TEST_IF(can, layers_agree_with_f32_forward_and_backward, "bf16"),
+        UNIT_TEST_IF(can, convolutions_of_any_shape_agree_with_f32, "bf16"),
+        UNIT_TEST_IF(can, large_tiles_of_any_shape_agree_with_f32, "bf16"),
+        UNIT_TEST_IF(can, a_net_learns_as_in_f32, "bf16"),
+        UNIT_TEST_IF(can, the_top_that_a_loss_reads_is_f32, "bf16"),
+        UNIT_TEST_IF(can, memory_that_is_reused_gives_the_same_bits_and_is_less_than_in_f32, "bf16"),
+        UNIT_TEST_IF(can, weights_go_from_one_precision_to_the_other_unchanged, "bf16"),
+        UNIT_TEST_IF(can, predictions_that_are_folded_agree_with_f32, "bf16"),
+        UNIT_TEST_IF(can, a_value_that_is_not_finite_is_found_in_bf16, "bf16"),
         cmocka_unit_test(precisions_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "engine/bf16.h"
 #include "engine/vectors/lrn.h"
 #include "gradient_check.h"
+#include "processor.h"
 
 struct row {
     const char *name;
@@ -198,17 +199,12 @@ static void loops_of_every_processor(void **state)
 static void loops_with_avx2(void **state)
 {
     (void)state;
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        skip();
     try_kind(&lrn_avx2, true);
 }
 
 static void loops_with_avx512(void **state)
 {
     (void)state;
-    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
-        !__builtin_cpu_supports("avx512dq"))
-        skip();
     try_kind(&lrn_avx512, __builtin_cpu_supports("avx512bf16"));
 }
 #endif
@@ -231,8 +227,8 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_finite_differences),
         cmocka_unit_test(loops_of_every_processor),
 #ifdef __x86_64__
-        cmocka_unit_test(loops_with_avx2),
-        cmocka_unit_test(loops_with_avx512),
+        UNIT_TEST_IF(has_avx2(), loops_with_avx2, "AVX2"),
+        UNIT_TEST_IF(has_avx512(), loops_with_avx512, "AVX-512"),
 #endif
         cmocka_unit_test(extremes),
     };

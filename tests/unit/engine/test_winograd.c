@@ -4,6 +4,7 @@
 #include "engine/bf16.h"
 #include "engine/vectors/winograd.h"
 #include "gradient_check.h"
+#include "processor.h"
 
 enum { IN_MAX = WINOGRAD_IN_MAX, PRODUCTS_MAX = IN_MAX * IN_MAX, LANES_MAX = 16, STEP = LANES_MAX + 1 };
 
@@ -223,17 +224,12 @@ static void of_every_processor(void **state)
 static void with_avx2(void **state)
 {
     (void)state;
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        skip();
     try_all(winograd_avx2, true);
 }
 
 static void with_avx512(void **state)
 {
     (void)state;
-    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
-        !__builtin_cpu_supports("avx512dq"))
-        skip();
     try_all(winograd_avx512, __builtin_cpu_supports("avx512bf16"));
 }
 #endif
@@ -289,8 +285,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_every_processor),
 #ifdef __x86_64__
-        cmocka_unit_test(with_avx2),
-        cmocka_unit_test(with_avx512),
+        UNIT_TEST_IF(has_avx2(), with_avx2, "AVX2"),
+        UNIT_TEST_IF(has_avx512(), with_avx512, "AVX-512"),
 #endif
         cmocka_unit_test(a_longer_row_of_kernels_is_each_of_them),
         cmocka_unit_test(the_one_with_the_fewest_products_is_taken),
