@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 static dnnl_engine_t engine;
 static dnnl_stream_t stream; /* a CPU stream holds nothing: threads may share it */
+static atomic_bool uses_jit_gemm;
 
 static void start(void)
 {
@@ -65,6 +67,11 @@ const dnnl_memory_desc_t *pd_query(const_dnnl_primitive_desc_t pd, dnnl_query_t 
     return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
+bool kernel_uses_jit_gemm(void)
+{
+    return atomic_load(&uses_jit_gemm);
+}
+
 static enum status init_memory(dnnl_memory_t *memory, const dnnl_memory_desc_t *desc)
 {
     return dnnl_memory_create(memory, desc, kernel_engine(), DNNL_MEMORY_NONE) == dnnl_success ? OK : FAILED;
@@ -76,6 +83,8 @@ enum status kernel_init(struct kernel *k, const_dnnl_primitive_desc_t pd, struct
     dnnl_status_t status = dnnl_primitive_create(&k->primitive, pd);
     if (status != dnnl_success)
         return error_set(err, FAILED, "oneDNN cannot make a kernel (status %d)", status);
+    if (implementation_has(pd, "gemm:jit"))
+        atomic_store(&uses_jit_gemm, true);
     const dnnl_memory_desc_t *scratchpad = pd_query(pd, dnnl_query_scratchpad_md);
     k->scratch_bytes = scratchpad ? dnnl_memory_desc_get_size(scratchpad) : 0;
     if (k->scratch_bytes) {

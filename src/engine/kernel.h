@@ -49,6 +49,9 @@ void kernel_arg(struct kernel *k, int which, const dnnl_memory_desc_t *desc);
 void kernel_run(struct kernel *k, void *scratch, const void *const data[]);
 void kernel_release(struct kernel *k);
 
+/* Some kernel of this process multiplies by oneDNN's generated sgemm, whose generators are large. */
+bool kernel_uses_jit_gemm(void);
+
 #define KERNEL_RUN(k, scratch, ...) kernel_run((k), (scratch), (const void *const[]){__VA_ARGS__})
 
 /*
