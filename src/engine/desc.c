@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "engine/plan.h"
+#include "engine/vectors/kind.h"
 
 void desc_plain(const struct shape *shape, dnnl_memory_desc_t *ret_desc)
 {
@@ -90,6 +91,11 @@ dnnl_format_tag_t tag_nhwc(int n_axes)
 {
     static const dnnl_format_tag_t tags[] = {dnnl_acb, dnnl_acdb, dnnl_acdeb};
     return n_axes < 3 || n_axes > 5 ? dnnl_format_tag_undef : tags[n_axes - 3];
+}
+
+bool blocks_are_liked(void)
+{
+    return vectors_kind() == VECTORS_AVX512;
 }
 
 dnnl_format_tag_t tag_blocked16(int n_axes)

@@ -102,7 +102,7 @@ static struct winograd_images images_of(dnnl_dim_t channels, const struct convol
         .group_channels = (size_t)(channels / params->group),
         .height = (size_t)size[0],
         .width = (size_t)size[1],
-        .is_blocked = channels / params->group % BLOCK == 0,
+        .is_blocked = channels / params->group % BLOCK == 0 && blocks_are_liked(),
         .square = square,
     };
 }

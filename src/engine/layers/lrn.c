@@ -59,7 +59,8 @@ static void plan_across(struct layer *l, struct planner *p)
     enum { BLOCK = 16 };
     struct lrn *s = l->state;
     const dnnl_memory_desc_t *lies = plan_bottom_desc(p, 0);
-    bool in_blocks = s->c % BLOCK == 0 && (desc_is_blocked16(lies) || !desc_is_nhwc(lies));
+    bool in_blocks =
+        s->c % BLOCK == 0 && (desc_is_blocked16(lies) || (!desc_is_nhwc(lies) && blocks_are_liked()));
     dnnl_memory_desc_t desc;
     desc_by_tag(&l->bottoms[0].shape, in_blocks ? dnnl_nChw16c : dnnl_nhwc, &desc);
     desc = desc_of_type(&desc, lies->data_type);
