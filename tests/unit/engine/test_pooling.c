@@ -1,7 +1,9 @@
 #include <float.h>
 #include <math.h>
 
+#include "engine/vectors/pooling.h"
 #include "gradient_check.h"
+#include "processor.h"
 
 struct row {
     const char *name, *settings;
@@ -135,6 +137,80 @@ static void sizes_values_and_gradients_are_those_of_caffes_definition(void **sta
                     check_row(&rows[i], is_max, channels[c]);
 }
 
+/* Plane c, of blobs that lie channels last. */
+static void take_plane(const float *last, int channels, int c, int size, float *ret_plane)
+{
+    int image = c / channels * channels * size + c % channels;
+    for (int i = 0; i < size; i++)
+        ret_plane[i] = last[image + i * channels];
+}
+
+static void try_loops(const struct pooling_loops *loops, const struct row *r, bool is_max, int channels)
+{
+    struct window h, w;
+    read_windows(r, &h, &w);
+    const struct pooling_blobs b = {{r->h, r->top_h, h.kernel, h.stride, h.pad},
+                                    {r->w, r->top_w, w.kernel, w.stride, w.pad},
+                                    (size_t)channels,
+                                    is_max};
+    enum { N = 2, CHANNELS_MAX = 37, PLANE_MAX = 32 * 32 };
+    static float x[N * CHANNELS_MAX * PLANE_MAX], dx[N * CHANNELS_MAX * PLANE_MAX],
+        y[N * CHANNELS_MAX * PLANE_MAX], dy[N * CHANNELS_MAX * PLANE_MAX];
+    static uint8_t where[N * CHANNELS_MAX * PLANE_MAX];
+    int in = r->h * r->w, out = r->top_h * r->top_w;
+    fill_random(3, -4, 4, N * channels * in, x);
+    for (int i = 0; i < N * channels * in; i++) /* some are equal, some are none */
+        x[i] = i % 11 == 10 ? NAN : is_max ? roundf(x[i]) : x[i];
+    fill_random(9, -1, 1, N * channels * out, dy);
+    for (int from = 0; from < N * r->top_h; from += 3)
+        loops->forward(&b, x, y, where, (size_t)from, (size_t)MIN(from + 3, N * r->top_h));
+    for (int from = 0; from < N * r->h; from += 3)
+        loops->backward(&b, dy, where, dx, (size_t)from, (size_t)MIN(from + 3, N * r->h));
+    for (int c = 0; c < N * channels; c++) {
+        float plane[PLANE_MAX], plane_dy[PLANE_MAX], want_y[PLANE_MAX], want_dx[PLANE_MAX] = {0},
+                                                                        got[PLANE_MAX];
+        take_plane(x, channels, c, in, plane);
+        take_plane(dy, channels, c, out, plane_dy);
+        pool_plane(r, is_max, plane, plane_dy, want_y, want_dx);
+        take_plane(y, channels, c, out, got);
+        for (int i = 0; i < out; i++)
+            assert_true(isnan(want_y[i]) ? isnan(got[i])
+                                         : fabsf(got[i] - want_y[i]) <= 1e-6F * fabsf(want_y[i]));
+        take_plane(dx, channels, c, in, got);
+        for (int i = 0; i < in; i++)
+            assert_float_equal(got[i], want_dx[i], 1e-6);
+    }
+}
+
+static void try_kind(const struct pooling_loops *loops)
+{
+    static const int channels[] = {1, 8, 20, 37};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        for (size_t c = 0; c < ARRAY_SIZE(channels); c++)
+            for (int is_max = 0; is_max < 2; is_max++)
+                try_loops(loops, &rows[i], is_max, channels[c]);
+}
+
+static void loops_of_every_processor(void **state)
+{
+    (void)state;
+    try_kind(&pooling_any);
+}
+
+#ifdef __x86_64__
+static void loops_with_avx2(void **state)
+{
+    (void)state;
+    try_kind(&pooling_avx2);
+}
+
+static void loops_with_avx512(void **state)
+{
+    (void)state;
+    try_kind(&pooling_avx512);
+}
+#endif
+
 static void the_second_top_says_where_the_first_of_equal_maxima_is(void **state)
 {
     (void)state;
@@ -155,6 +231,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_values_and_gradients_are_those_of_caffes_definition),
+        cmocka_unit_test(loops_of_every_processor),
+#ifdef __x86_64__
+        UNIT_TEST_IF(has_avx2(), loops_with_avx2, "AVX2"),
+        UNIT_TEST_IF(has_avx512(), loops_with_avx512, "AVX-512"),
+#endif
         cmocka_unit_test(the_second_top_says_where_the_first_of_equal_maxima_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

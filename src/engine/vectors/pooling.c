@@ -1,0 +1,15 @@
+#include "engine/vectors/pooling.h"
+
+#include "engine/vectors/kind.h"
+
+const struct pooling_loops *pooling_loops(void)
+{
+    static const struct pooling_loops *const kinds[VECTORS_KINDS] = {
+        [VECTORS_ANY] = &pooling_any,
+#ifdef __x86_64__
+        [VECTORS_AVX2] = &pooling_avx2,
+        [VECTORS_AVX512] = &pooling_avx512,
+#endif
+    };
+    return kinds[vectors_kind()];
+}
