@@ -21,7 +21,8 @@ struct pooling {
     struct pooling_window h, w;
     bool is_max;
     int64_t planes;
-    bool is_own;  /* by vectors/pooling.h, channels last */
+    bool is_own; /* by our loops, channels last */
+    const struct pooling_loops *loops;
     bool is_fast; /* by oneDNN */
     bool has_workspace;
     struct kernel forward, backward;
@@ -160,8 +161,9 @@ static enum status plan_fast(struct layer *l, struct planner *p, struct error *e
 static bool plan_own(struct layer *l, struct planner *p)
 {
     struct pooling *s = l->state;
+    s->loops = pooling_loops();
     const dnnl_memory_desc_t *lies = plan_bottom_desc(p, 0);
-    if (blocks_are_liked() || l->n_tops > 1 || !desc_is_nhwc(lies) || lies->data_type != dnnl_f32 ||
+    if (!s->loops || l->n_tops > 1 || !desc_is_nhwc(lies) || lies->data_type != dnnl_f32 ||
         (int64_t)s->h.kernel * s->w.kernel > POOLING_PLACES_MAX)
         return false;
     dnnl_memory_desc_t src, dst;
@@ -169,7 +171,7 @@ static bool plan_own(struct layer *l, struct planner *p)
     desc_by_tag(&l->tops[0].shape, tag_nhwc(4), &dst);
     s->has_workspace = s->is_max && plan_is_training(p) && plan_wants_bottom_diff(p, 0);
     if (s->has_workspace)
-        plan_workspace(p, (size_t)shape_count(&l->tops[0].shape));
+        plan_workspace(p, (size_t)shape_count(&l->tops[0].shape) + POOLING_WHERE_SLACK);
     plan_bottom(p, 0, &src);
     plan_top(p, 0, &dst);
     return true;
@@ -179,7 +181,6 @@ static void run_own(const struct layer *l, bool backward)
 {
     const struct pooling *s = l->state;
     const struct shape *shape = &l->bottoms[0].shape;
-    const struct pooling_loops *loops = pooling_loops();
     const struct pooling_blobs b = {s->h, s->w, (size_t)shape->dim[1], s->is_max};
     size_t rows = (size_t)shape->dim[0] * (size_t)(backward ? s->h.size : s->h.pooled);
     size_t threads = (size_t)omp_get_max_threads();
@@ -188,9 +189,9 @@ static void run_own(const struct layer *l, bool backward)
     for (size_t t = 0; t < threads; t++) {
         size_t from = rows * t / threads, to = rows * (t + 1) / threads;
         if (backward)
-            loops->backward(&b, l->tops[0].diff, where, l->bottoms[0].diff, from, to);
+            s->loops->backward(&b, l->tops[0].diff, where, l->bottoms[0].diff, from, to);
         else
-            loops->forward(&b, l->bottoms[0].data, l->tops[0].data, where, from, to);
+            s->loops->forward(&b, l->bottoms[0].data, l->tops[0].data, where, from, to);
     }
 }
 

@@ -8,7 +8,6 @@ const struct pooling_loops *pooling_loops(void)
         [VECTORS_ANY] = &pooling_any,
 #ifdef __x86_64__
         [VECTORS_AVX2] = &pooling_avx2,
-        [VECTORS_AVX512] = &pooling_avx512,
 #endif
     };
     return kinds[vectors_kind()];

@@ -27,8 +27,11 @@ struct pooling_blobs {
     bool is_max;
 };
 
-/* Places of a window that a maximum can have, and what is kept when it has none. */
-enum { POOLING_PLACES_MAX = 255, POOLING_NOWHERE = 255 };
+/*
+ * Places that a window may have; what is kept for a maximum that is in none;
+ * bytes that are read behind the last of those kept.
+ */
+enum { POOLING_PLACES_MAX = 255, POOLING_NOWHERE = 255, POOLING_WHERE_SLACK = 8 };
 
 struct pooling_loops {
     /*
@@ -37,15 +40,16 @@ struct pooling_loops {
      */
     void (*forward)(const struct pooling_blobs *b, const float *x, float *y, uint8_t *where, size_t from,
                     size_t to);
-    /* Rows [from, to) of the bottoms of all images; where: not read for averages. */
+    /* Rows [from, to) of the bottoms of all images; where: with POOLING_WHERE_SLACK; not read for averages.
+     */
     void (*backward)(const struct pooling_blobs *b, const float *dy, const uint8_t *where, float *dx,
                      size_t from, size_t to);
 };
 
-/* For each kind of vector (kind.h). */
-extern const struct pooling_loops pooling_any, pooling_avx2, pooling_avx512;
+/* For kinds of vectors (kind.h). */
+extern const struct pooling_loops pooling_any, pooling_avx2;
 
-/* For this processor. */
+/* For this processor; NULL with avx512, where oneDNN's kernels are good. */
 const struct pooling_loops *pooling_loops(void);
 
 static inline struct pooling_range pooling_range_of(const struct pooling_window *w, int at)

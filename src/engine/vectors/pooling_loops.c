@@ -3,22 +3,37 @@
 #include "engine/vectors/pooling.h"
 #include "engine/vectors/vec.h"
 
+/* Bytes to numbers: all lanes; the memory behind the last byte is there. */
+#if VECTORS_LANES == 8
+INLINE mask read_bytes(const uint8_t *from)
+{
+    return (mask)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
+}
+
+INLINE void write_all_bytes(uint8_t *to, mask v)
+{
+    __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+    __m128i narrow = _mm_packus_epi32(low, high);
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(narrow, narrow));
+}
+#else
 typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
-INLINE mask read_bytes(const uint8_t *from, size_t n)
+INLINE mask read_bytes(const uint8_t *from)
 {
-    if (n == LANES)
-        return __builtin_convertvector(*(const bytes *)from, mask);
-    mask v = {0};
-    for (size_t i = 0; i < n; i++)
-        v[i] = from[i];
-    return v;
+    return __builtin_convertvector(*(const bytes *)from, mask);
 }
+
+INLINE void write_all_bytes(uint8_t *to, mask v)
+{
+    *(bytes *)to = __builtin_convertvector(v, bytes);
+}
+#endif
 
 INLINE void write_bytes(uint8_t *to, mask v, size_t n)
 {
     if (n == LANES)
-        *(bytes *)to = __builtin_convertvector(v, bytes);
+        write_all_bytes(to, v);
     else
         for (size_t i = 0; i < n; i++)
             to[i] = (uint8_t)v[i];
@@ -29,7 +44,7 @@ INLINE mask choose(mask which, mask yes, mask no)
     return (which & yes) | (~which & no);
 }
 
-/* The number of what this place of the image is in a window that starts at start. */
+/* The number of place (i,j) of the image within window (ph,pw). */
 INLINE int place_of(const struct pooling_blobs *b, int ph, int pw, int i, int j)
 {
     int row = i - (ph * b->h.stride - b->h.pad), column = j - (pw * b->w.stride - b->w.pad);
@@ -72,32 +87,52 @@ static void forward(const struct pooling_blobs *b, const float *x, float *y, uin
                           where ? where + at : NULL);
 }
 
-/* The windows [start, end) that have place i. */
-INLINE struct pooling_range windows_of(const struct pooling_window *w, int i)
+/* The windows [start, end) that have place i; before: those of a place before it, or 0. */
+INLINE struct pooling_range windows_after(const struct pooling_window *w, struct pooling_range before, int i)
 {
-    int first = i + w->pad - w->kernel, start = first < 0 ? 0 : first / w->stride + 1;
-    int end = (i + w->pad) / w->stride + 1;
-    return (struct pooling_range){start, end < w->pooled ? end : w->pooled, 0};
+    while (before.end < w->pooled && before.end * w->stride - w->pad <= i)
+        before.end++;
+    while (before.start < before.end && before.start * w->stride - w->pad + w->kernel <= i)
+        before.start++;
+    return before;
 }
 
-INLINE void backward_pixel(const struct pooling_blobs *b, const float *dy, const uint8_t *where, int i, int j,
-                           float *dx)
+/* A window that has a place of the image. */
+struct cover {
+    size_t at;   /* its first number in the top */
+    int place;   /* the number of the place in it */
+    float parts; /* what an average is divided by */
+};
+
+INLINE int covers_of(const struct pooling_blobs *b, struct pooling_range h, struct pooling_range w, int i,
+                     int j, struct cover *list)
 {
-    struct pooling_range h = windows_of(&b->h, i), w = windows_of(&b->w, j);
-    size_t row = (size_t)b->w.pooled * b->channels;
-    for (size_t c = 0; c < b->channels; c += LANES) {
-        size_t n = b->channels - c < LANES ? b->channels - c : LANES;
+    int n = 0;
+    for (int ph = h.start; ph < h.end; ph++)
+        for (int pw = w.start; pw < w.end; pw++) {
+            struct cover *c = &list[n++];
+            c->at = ((size_t)ph * (size_t)b->w.pooled + (size_t)pw) * b->channels;
+            c->place = place_of(b, ph, pw, i, j);
+            if (!b->is_max)
+                c->parts =
+                    (float)(pooling_range_of(&b->h, ph).positions * pooling_range_of(&b->w, pw).positions);
+        }
+    return n;
+}
+
+INLINE void backward_pixel(size_t channels, bool is_max, const struct cover *covers, int n_covers,
+                           const float *dy, const uint8_t *where, float *dx)
+{
+    for (size_t c = 0; c < channels; c += LANES) {
+        size_t n = channels - c < LANES ? channels - c : LANES;
         vec sum = {0};
-        for (int ph = h.start; ph < h.end; ph++)
-            for (int pw = w.start; pw < w.end; pw++) {
-                size_t at = (size_t)ph * row + (size_t)pw * b->channels + c;
-                vec g = read(dy + at, n);
-                if (b->is_max)
-                    sum += (vec)((read_bytes(where + at, n) == place_of(b, ph, pw, i, j)) & (mask)g);
-                else
-                    sum += g / (float)(pooling_range_of(&b->h, ph).positions *
-                                       pooling_range_of(&b->w, pw).positions);
-            }
+        for (int k = 0; k < n_covers; k++) {
+            vec g = read(dy + covers[k].at + c, n);
+            if (is_max)
+                sum += (vec)((read_bytes(where + covers[k].at + c) == covers[k].place) & (mask)g);
+            else
+                sum += g / covers[k].parts;
+        }
         write(dx + c, sum, n);
     }
 }
@@ -107,10 +142,19 @@ static void backward(const struct pooling_blobs *b, const float *dy, const uint8
 {
     size_t rows = (size_t)b->h.size, image = (size_t)b->h.pooled * (size_t)b->w.pooled * b->channels;
     float *at = dx + from * (size_t)b->w.size * b->channels;
-    for (size_t r = from; r < to; r++)
-        for (int j = 0; j < b->w.size; j++, at += b->channels)
-            backward_pixel(b, dy + r / rows * image, where ? where + r / rows * image : NULL, (int)(r % rows),
-                           j, at);
+    struct cover covers[POOLING_PLACES_MAX];
+    for (size_t r = from; r < to; r++) {
+        struct pooling_range none = {0}, h = windows_after(&b->h, none, (int)(r % rows)), w = none;
+        for (int j = 0; j < b->w.size; j++, at += b->channels) {
+            w = windows_after(&b->w, w, j);
+            int n = covers_of(b, h, w, (int)(r % rows), j, covers);
+            if (b->is_max)
+                backward_pixel(b->channels, true, covers, n, dy + r / rows * image, where + r / rows * image,
+                               at);
+            else
+                backward_pixel(b->channels, false, covers, n, dy + r / rows * image, NULL, at);
+        }
+    }
 }
 
 const struct pooling_loops VECTORS_NAME(pooling) = {forward, backward};
