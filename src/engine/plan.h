@@ -122,7 +122,7 @@ bool desc_is_blocked16(const dnnl_memory_desc_t *desc);
 dnnl_format_tag_t tag_plain(int n_axes);
 dnnl_format_tag_t tag_nhwc(int n_axes);
 dnnl_format_tag_t tag_blocked16(int n_axes);
-/* Does oneDNN have kernels for blocks of 16 channels here?  With avx512; else channels last suits most of them. */
+/* Has oneDNN kernels for blocks of 16 channels here?  With avx512; else channels last suits most of them. */
 bool blocks_are_liked(void);
 
 #endif

@@ -120,15 +120,16 @@ INLINE int covers_of(const struct pooling_blobs *b, struct pooling_range h, stru
     return n;
 }
 
-INLINE void backward_pixel(size_t channels, bool is_max, const struct cover *covers, int n_covers,
-                           const float *dy, const uint8_t *where, float *dx)
+/* where: NULL for averages. */
+INLINE void backward_pixel(size_t channels, const struct cover *covers, int n_covers, const float *dy,
+                           const uint8_t *where, float *dx)
 {
     for (size_t c = 0; c < channels; c += LANES) {
         size_t n = channels - c < LANES ? channels - c : LANES;
         vec sum = {0};
         for (int k = 0; k < n_covers; k++) {
             vec g = read(dy + covers[k].at + c, n);
-            if (is_max)
+            if (where)
                 sum += (vec)((read_bytes(where + covers[k].at + c) == covers[k].place) & (mask)g);
             else
                 sum += g / covers[k].parts;
@@ -149,10 +150,9 @@ static void backward(const struct pooling_blobs *b, const float *dy, const uint8
             w = windows_after(&b->w, w, j);
             int n = covers_of(b, h, w, (int)(r % rows), j, covers);
             if (b->is_max)
-                backward_pixel(b->channels, true, covers, n, dy + r / rows * image, where + r / rows * image,
-                               at);
+                backward_pixel(b->channels, covers, n, dy + r / rows * image, where + r / rows * image, at);
             else
-                backward_pixel(b->channels, false, covers, n, dy + r / rows * image, NULL, at);
+                backward_pixel(b->channels, covers, n, dy + r / rows * image, NULL, at);
         }
     }
 }
