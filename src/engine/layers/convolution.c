@@ -5,9 +5,9 @@
  * 3 spatial axes, plain loops any further; convolution_winograd.h says what
  * is faster by our own kernels.
  *
- * Layouts, by measurement: blocks of 16 channels where the channels are
- * multiples of 16, channels last where not, a plain image into the first
- * layer.  A candidate is refused when oneDNN has only reference code for one
+ * Layouts, by measurement: with avx512 blocks of 16 channels where the channels
+ * are multiples of 16, channels last where not, a plain image into the first
+ * layer; without avx512 channels last.  A candidate is refused when oneDNN has only reference code for one
  * of its directions, and matrix multiplication is a last resort.  The master
  * weights lie as the weights' gradient is written.
  *

@@ -21,9 +21,8 @@ struct pooling {
     struct pooling_window h, w;
     bool is_max;
     int64_t planes;
-    bool is_own; /* by our loops, channels last */
-    const struct pooling_loops *loops;
-    bool is_fast; /* by oneDNN */
+    const struct pooling_loops *loops; /* our own, channels last; NULL: not by these */
+    bool is_fast;                      /* by oneDNN */
     bool has_workspace;
     struct kernel forward, backward;
 };
@@ -161,9 +160,9 @@ static enum status plan_fast(struct layer *l, struct planner *p, struct error *e
 static bool plan_own(struct layer *l, struct planner *p)
 {
     struct pooling *s = l->state;
-    s->loops = pooling_loops();
+    const struct pooling_loops *loops = pooling_loops();
     const dnnl_memory_desc_t *lies = plan_bottom_desc(p, 0);
-    if (!s->loops || l->n_tops > 1 || !desc_is_nhwc(lies) || lies->data_type != dnnl_f32 ||
+    if (!loops || l->n_tops > 1 || !desc_is_nhwc(lies) || lies->data_type != dnnl_f32 ||
         (int64_t)s->h.kernel * s->w.kernel > POOLING_PLACES_MAX)
         return false;
     dnnl_memory_desc_t src, dst;
@@ -174,6 +173,7 @@ static bool plan_own(struct layer *l, struct planner *p)
         plan_workspace(p, (size_t)shape_count(&l->tops[0].shape) + POOLING_WHERE_SLACK);
     plan_bottom(p, 0, &src);
     plan_top(p, 0, &dst);
+    s->loops = loops;
     return true;
 }
 
@@ -198,8 +198,7 @@ static void run_own(const struct layer *l, bool backward)
 static enum status pooling_plan(struct layer *l, struct planner *p, struct error *err)
 {
     struct pooling *s = l->state;
-    s->is_own = plan_own(l, p);
-    if (s->is_own)
+    if (plan_own(l, p))
         return OK;
     TRY(plan_fast(l, p, err));
     if (!s->is_fast && s->is_max)
@@ -306,7 +305,7 @@ static enum status pooling_forward(struct layer *l, struct error *err)
 {
     (void)err;
     struct pooling *s = l->state;
-    if (s->is_own)
+    if (s->loops)
         run_own(l, false);
     else if (s->is_fast)
         KERNEL_RUN(&s->forward, l->scratch, l->bottoms[0].data, l->tops[0].data, l->workspace);
@@ -320,7 +319,7 @@ static void pooling_backward(struct layer *l)
     struct pooling *s = l->state;
     if (!l->bottoms[0].diff)
         return;
-    if (s->is_own)
+    if (s->loops)
         run_own(l, true);
     else if (s->is_fast)
         KERNEL_RUN(&s->backward, l->scratch, l->tops[0].diff, l->bottoms[0].diff, l->workspace);

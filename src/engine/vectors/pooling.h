@@ -40,8 +40,7 @@ struct pooling_loops {
      */
     void (*forward)(const struct pooling_blobs *b, const float *x, float *y, uint8_t *where, size_t from,
                     size_t to);
-    /* Rows [from, to) of the bottoms of all images; where: with POOLING_WHERE_SLACK; not read for averages.
-     */
+    /* Rows [from, to) of the bottoms of all images.  where: not read for averages. */
     void (*backward)(const struct pooling_blobs *b, const float *dy, const uint8_t *where, float *dx,
                      size_t from, size_t to);
 };

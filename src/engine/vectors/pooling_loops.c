@@ -145,14 +145,14 @@ static void backward(const struct pooling_blobs *b, const float *dy, const uint8
     float *at = dx + from * (size_t)b->w.size * b->channels;
     struct cover covers[POOLING_PLACES_MAX];
     for (size_t r = from; r < to; r++) {
-        struct pooling_range none = {0}, h = windows_after(&b->h, none, (int)(r % rows)), w = none;
+        int i = (int)(r % rows);
+        size_t first = r / rows * image;
+        const uint8_t *places = b->is_max ? where + first : NULL;
+        struct pooling_range none = {0}, h = windows_after(&b->h, none, i), w = none;
         for (int j = 0; j < b->w.size; j++, at += b->channels) {
             w = windows_after(&b->w, w, j);
-            int n = covers_of(b, h, w, (int)(r % rows), j, covers);
-            if (b->is_max)
-                backward_pixel(b->channels, covers, n, dy + r / rows * image, where + r / rows * image, at);
-            else
-                backward_pixel(b->channels, covers, n, dy + r / rows * image, NULL, at);
+            int n = covers_of(b, h, w, i, j, covers);
+            backward_pixel(b->channels, covers, n, dy + first, places, at);
         }
     }
 }
