@@ -48,8 +48,15 @@ static dnnl_data_type_t type_of(bool is_bf16)
     return is_bf16 ? dnnl_bf16 : dnnl_f32;
 }
 
-static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, bool is_training,
-                       const_dnnl_post_ops_t post_ops, struct choice *c)
+static bool is_complete(const struct dense *d, const struct choice *c)
+{
+    return c->forward && (!d->wants_data || c->data) && (!wants_gradient(d) || c->weights);
+}
+
+enum weights_order { ORDER_ANY, ORDER_PLAIN };
+
+static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, enum weights_order order,
+                       bool is_training, const_dnnl_post_ops_t post_ops, struct choice *c)
 {
     dnnl_memory_desc_t any, gradient;
     c->src = desc_of_type(src, type_of(d->is_bf16));
@@ -57,7 +64,9 @@ static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, boo
     c->diff_dst = desc_of_type(&c->dst, type_of(d->is_bf16));
     dnnl_memory_desc_init_by_tag(&c->bias, 1, (dnnl_dims_t){d->n}, dnnl_f32, dnnl_a);
     weights_plain(d, src, &c->plain);
-    dnnl_memory_desc_init_by_tag(&gradient, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
+    gradient = c->plain;
+    if (order == ORDER_ANY)
+        dnnl_memory_desc_init_by_tag(&gradient, c->plain.ndims, c->plain.dims, dnnl_f32, dnnl_format_tag_any);
     any = desc_of_type(&gradient, type_of(d->is_bf16));
     dnnl_inner_product_desc_t op;
     dnnl_inner_product_forward_desc_init(&op, is_training ? dnnl_forward_training : dnnl_forward_inference,
@@ -72,7 +81,7 @@ static bool try_source(const struct dense *d, const dnnl_memory_desc_t *src, boo
         dnnl_inner_product_backward_data_desc_init(&op, &c->src, &any, &c->diff_dst);
         c->data = pd_make(&op, NULL, c->forward);
     }
-    return c->forward && (!d->wants_data || c->data) && (!wants_gradient(d) || c->weights);
+    return is_complete(d, c);
 }
 
 static bool is_slow(const_dnnl_primitive_desc_t pd)
@@ -86,25 +95,35 @@ static bool is_reference(const struct choice *c)
            (c->weights && pd_is_reference(c->weights));
 }
 
-/* Reads x as it lies when all kernels are fast so, else as rows; in f32 where bf16 has reference code only.
+/*
+ * Reads x as it lies when all kernels are fast so, else as rows; in f32 where bf16 has reference code only.
+ * What multiplies by gemm multiplies matrices either way round, but would have
+ * the weights in one order forward and in another back, and both reorders and
+ * their memory cost more than the multiplications: it takes them as they are.
  */
 static enum status choose(struct dense *d, const dnnl_memory_desc_t *lies, bool is_training,
                           const_dnnl_post_ops_t post_ops, struct choice *c, dnnl_memory_desc_t *ret_x,
                           struct error *err)
 {
-    if (lies && try_source(d, lies, is_training, post_ops, c) && !is_slow(c->forward) && !is_slow(c->data) &&
-        !is_slow(c->weights)) {
+    if (lies && try_source(d, lies, ORDER_ANY, is_training, post_ops, c) && !is_slow(c->forward) &&
+        !is_slow(c->data) && !is_slow(c->weights)) {
         *ret_x = c->src;
         return OK;
     }
     choice_release(c);
     dnnl_memory_desc_t rows;
     dnnl_memory_desc_init_by_tag(&rows, 2, (dnnl_dims_t){d->m, d->k}, dnnl_f32, dnnl_ab);
-    if (d->is_bf16 && (!try_source(d, &rows, is_training, post_ops, c) || is_reference(c))) {
+    if (d->is_bf16 && (!try_source(d, &rows, ORDER_ANY, is_training, post_ops, c) || is_reference(c))) {
         choice_release(c);
         d->is_bf16 = d->y_is_bf16 = false;
     }
-    if (!c->forward && !try_source(d, &rows, is_training, post_ops, c))
+    if (!c->forward)
+        try_source(d, &rows, ORDER_ANY, is_training, post_ops, c);
+    if (c->forward && !d->is_bf16 && pd_is_gemm(c->forward)) {
+        choice_release(c);
+        try_source(d, &rows, ORDER_PLAIN, is_training, post_ops, c);
+    }
+    if (!is_complete(d, c))
         return error_set(err, UNSUPPORTED, "oneDNN has no inner product for this shape");
     return OK;
 }
