@@ -71,6 +71,24 @@ size_t desc_n_elements(const dnnl_memory_desc_t *desc)
     return dnnl_memory_desc_get_size(desc) / (desc->data_type == dnnl_bf16 ? 2 : sizeof(float));
 }
 
+dnnl_memory_desc_t desc_outputs_last(const dnnl_memory_desc_t *plain)
+{
+    int o = plain->ndims - 4;
+    dnnl_dims_t strides = {0};
+    strides[o] = 1;
+    strides[o + 1] = plain->dims[o];
+    strides[o + 3] = plain->dims[o + 1] * strides[o + 1];
+    strides[o + 2] = plain->dims[o + 3] * strides[o + 3];
+    if (o > 0)
+        strides[0] = plain->dims[o + 2] * strides[o + 2];
+    dnnl_memory_desc_t desc;
+    dnnl_status_t status =
+        dnnl_memory_desc_init_by_strides(&desc, plain->ndims, plain->dims, dnnl_f32, strides);
+    assert(status == dnnl_success);
+    (void)status;
+    return desc;
+}
+
 bool desc_is_nhwc(const dnnl_memory_desc_t *desc)
 {
     return desc_has_tag(desc, tag_nhwc(desc->ndims));

@@ -115,6 +115,9 @@ bool desc_is_plain(const dnnl_memory_desc_t *desc);
 dnnl_memory_desc_t desc_of_type(const dnnl_memory_desc_t *desc, dnnl_data_type_t type);
 /* Numbers in memory, padding included. */
 size_t desc_n_elements(const dnnl_memory_desc_t *desc);
+/* Weights of two spatial axes with the output channel last: (k,k,I,O) or (group,k,k,I,O) in memory, over the
+ * axes (O,I,k,k) or (group,O,I,k,k) of `plain`. */
+dnnl_memory_desc_t desc_outputs_last(const dnnl_memory_desc_t *plain);
 /* Channels last: (N,C,W), (N,C,H,W) or (N,C,D,H,W); and in blocks of 16 channels. */
 bool desc_is_nhwc(const dnnl_memory_desc_t *desc);
 bool desc_is_blocked16(const dnnl_memory_desc_t *desc);

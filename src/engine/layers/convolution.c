@@ -2,8 +2,8 @@
  * convolution.c - Convolution and its transpose, Deconvolution: bottoms
  * (N,C,...), weights (O,C/group,k...) or, transposed, (C,O/group,k...), bias
  * (O), tops (N,O,...); several bottoms share the weights.  oneDNN does up to
- * 3 spatial axes, plain loops any further; convolution_winograd.h says what
- * is faster by our own kernels.
+ * 3 spatial axes, plain loops any further; convolution_winograd.h and
+ * convolution_gradient.h say what is faster by our own kernels.
  *
  * Layouts, by measurement: with avx512 blocks of 16 channels where the channels
  * are multiples of 16, channels last where not, a plain image into the first
@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "engine/elementwise.h"
+#include "engine/layers/convolution_gradient.h"
 #include "engine/layers/convolution_plain.h"
 #include "engine/layers/convolution_winograd.h"
 #include "engine/param_layout.h"
@@ -43,8 +44,9 @@ struct convolution {
     struct kernel forward, backward_data, backward_weights;
     struct weights_copy forward_weights, data_weights;
     struct weights_gradient weights_diff, bias_diff;
-    bool is_plain, is_winograd;
+    bool is_plain, is_winograd, is_own_gradient; /* own: of the weights */
     struct convolution_plain plain;
+    struct convolution_gradient own_gradient;
     struct convolution_winograd winograd;
 };
 
@@ -357,13 +359,20 @@ static enum status plan_taken(struct layer *l, struct planner *p, const dnnl_mem
                : scaled_weights_plan(&s->scaled, p, l->params[0], weights, plain, err);
 }
 
+/* How the weights' gradient is written. */
+static dnnl_memory_desc_t gradient_desc(const struct convolution *s, const struct choice *c)
+{
+    dnnl_memory_desc_t plain = weights_plain(s);
+    return s->is_own_gradient ? desc_outputs_last(&plain) : *pd_query(c->weights, dnnl_query_diff_weights_md);
+}
+
 static enum status plan_forward(struct layer *l, struct planner *p, const struct choice *c, struct error *err)
 {
     struct convolution *s = l->state;
     dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
     dnnl_memory_desc_t weights = *pd_query(c->forward, dnnl_query_weights_md), master = weights;
     if (c->weights)
-        master = *pd_query(c->weights, dnnl_query_diff_weights_md);
+        master = gradient_desc(s, c);
     bool is_f32 = master.format_kind == dnnl_blocked && master.data_type == dnnl_f32;
     plan_param(p, 0, is_f32 ? &master : &plain, &plain);
     TRY(plan_taken(l, p, &weights, &plain, err));
@@ -399,17 +408,20 @@ static enum status plan_weights_gradient(struct layer *l, struct planner *p, con
     struct convolution *s = l->state;
     if (!c->weights)
         return OK;
-    dnnl_memory_desc_t written = *pd_query(c->weights, dnnl_query_diff_weights_md);
-    dnnl_memory_desc_t plain = weights_plain(s), bias = bias_desc(s);
+    dnnl_memory_desc_t written = gradient_desc(s, c), plain = weights_plain(s), bias = bias_desc(s);
     TRY(weights_gradient_plan(&s->weights_diff, p, l->params[0], &written, &plain, err));
+    if (s->wants_bias)
+        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
+    if (s->is_own_gradient) {
+        convolution_gradient_plan(&s->own_gradient, p);
+        return OK;
+    }
     TRY(kernel_init(&s->backward_weights, c->weights, err));
     kernel_arg(&s->backward_weights, DNNL_ARG_SRC, &c->src);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_DST, &c->diff_dst);
     kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_WEIGHTS, pd_query(c->weights, dnnl_query_diff_weights_md));
-    if (s->wants_bias) {
-        TRY(weights_gradient_plan(&s->bias_diff, p, l->params[1], &bias, &bias, err));
+    if (s->wants_bias)
         kernel_arg(&s->backward_weights, DNNL_ARG_DIFF_BIAS, &bias);
-    }
     plan_scratch(p, s->backward_weights.scratch_bytes);
     return OK;
 }
@@ -574,6 +586,25 @@ static enum status plan_own_winograd(struct layer *l, struct planner *p,
     return convolution_winograd_plan(&s->winograd, params, l, p, &plain, err);
 }
 
+/* Is the gradient of the weights computed by loops of our own; then these are described. */
+static bool suits_own_gradient(struct convolution *s, const struct choice *c)
+{
+    bool suits = c->weights && s->wants_weights && s->type == dnnl_f32 && !s->transposed && s->own_axes &&
+                 s->n_spatial == 2 && s->group == 1 && desc_is_nhwc(&c->src) && desc_is_nhwc(&c->diff_dst) &&
+                 convolution_gradient_suits(s->in);
+    s->own_gradient =
+        (struct convolution_gradient){.n = (size_t)s->n, .in = (size_t)s->in, .out = (size_t)s->out};
+    for (int i = 0; suits && i < 2; i++) {
+        suits = s->dilation[i] == 0;
+        s->own_gradient.size[i] = (size_t)s->size[i];
+        s->own_gradient.out_size[i] = (size_t)s->out_size[i];
+        s->own_gradient.kernel[i] = (size_t)s->kernel[i];
+        s->own_gradient.stride[i] = (size_t)s->stride[i];
+        s->own_gradient.pad[i] = (size_t)s->pad[i];
+    }
+    return suits;
+}
+
 static enum status convolution_plan(struct layer *l, struct planner *p, struct error *err)
 {
     struct convolution *s = l->state;
@@ -590,6 +621,7 @@ static enum status convolution_plan(struct layer *l, struct planner *p, struct e
     CLEANUP(after_release) struct after after = after_of(s);
     CLEANUP(choice_release) struct choice c = {0};
     TRY(choose(l, p, &after, &c, err));
+    s->is_own_gradient = suits_own_gradient(s, &c);
     TRY(plan_forward(l, p, &c, err));
     TRY(plan_weights_gradient(l, p, &c, err));
     dnnl_memory_desc_t src = whole_desc(s, false, &c.src), dst = whole_desc(s, true, &c.dst);
@@ -684,7 +716,11 @@ static void add_weights_gradient(struct layer *l, int i)
     /* oneDNN 2.6.3's bf16 kernel takes for padding what it finds in the scratchpad. */
     if (s->type == dnnl_bf16)
         memset(l->scratch, 0, s->backward_weights.scratch_bytes);
-    KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
+    if (s->is_own_gradient)
+        convolution_gradient_run(&s->own_gradient, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights,
+                                 bias);
+    else
+        KERNEL_RUN(&s->backward_weights, l->scratch, l->bottoms[i].data, l->tops[i].diff, weights, bias);
     if (s->wants_weights)
         weights_gradient_done(&s->weights_diff, l->params[0], l->scratch);
     if (s->wants_bias)

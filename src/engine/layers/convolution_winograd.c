@@ -118,22 +118,6 @@ static dnnl_memory_desc_t images_desc(const struct convolution_winograd *w, cons
     return desc;
 }
 
-/* Over the axes of `plain`, (O,I,k,k) or (group,O,I,k,k): the output channel last. */
-static dnnl_memory_desc_t weights_desc(const dnnl_memory_desc_t *plain)
-{
-    int o = plain->ndims - 4;
-    dnnl_dims_t strides = {0};
-    strides[o] = 1;
-    strides[o + 1] = plain->dims[o];
-    strides[o + 3] = plain->dims[o + 1] * strides[o + 1];
-    strides[o + 2] = plain->dims[o + 3] * strides[o + 3];
-    if (o > 0)
-        strides[0] = plain->dims[o + 2] * strides[o + 2];
-    dnnl_memory_desc_t desc;
-    dnnl_memory_desc_init_by_strides(&desc, plain->ndims, plain->dims, dnnl_f32, strides);
-    return desc;
-}
-
 /* A worker's share of so many things. */
 static struct range share_of(const struct convolution_winograd *w, int worker, size_t things)
 {
@@ -270,7 +254,7 @@ static size_t share_scratch(struct convolution_winograd *w, float *scratch)
 static enum status plan_params(struct convolution_winograd *w, const struct layer *l, struct planner *p,
                                const dnnl_memory_desc_t *plain, struct error *err)
 {
-    dnnl_memory_desc_t weights = weights_desc(plain), bias;
+    dnnl_memory_desc_t weights = desc_outputs_last(plain), bias;
     plan_param(p, 0, &weights, plain);
     TRY(weights_copy_plan(&w->weights, p, l->params[0], &weights, plain, err));
     w->kernels = plan_keep(p, w->group * products_each(w) * sizeof(float));
