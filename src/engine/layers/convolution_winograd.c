@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/elementwise.h"
+#include "engine/layers/matrices.h"
 
 enum { BLOCK = 16 }; /* channels of a block */
 /* Bytes of the kernels' gradient, transformed, of which each thread may have its own. */
@@ -16,11 +17,12 @@ struct range {
 
 /* What a thread has of its own; the pointers are into the layer's scratch memory. */
 struct winograd_worker {
-    struct kernel forward, data;
-    struct kernel weights, weights_more; /* of its share of the products; the second adds to what there is */
-    float *in, *out;                     /* (P,tiles,I) and (P,tiles,O) of one group */
-    float *diff; /* (P,I,O) of one group; when it is shared, the first worker has it */
-    float *sum;  /* (O) of all groups: the bias's gradient so far */
+    struct matrices forward, data;
+    struct matrices weights,
+        weights_more; /* of its share of the products; the second adds to what there is */
+    float *in, *out;  /* (P,tiles,I) and (P,tiles,O) of one group */
+    float *diff;      /* (P,I,O) of one group; when it is shared, the first worker has it */
+    float *sum;       /* (O) of all groups: the bias's gradient so far */
     float *scratch;
 };
 
@@ -76,6 +78,12 @@ static size_t products_of(const struct convolution_winograd *w)
 static size_t products_each(const struct convolution_winograd *w)
 {
     return products_of(w) * w->in.group_channels * w->out.group_channels;
+}
+
+/* Do loops of our own multiply. */
+static bool is_small(const struct convolution_winograd *w)
+{
+    return matrices_are_small(w->in.group_channels, w->out.group_channels);
 }
 
 static size_t tiles_each(const struct convolution_winograd *w)
@@ -134,29 +142,6 @@ static dnnl_memory_desc_t products_desc(size_t products, size_t rows, size_t col
     return desc;
 }
 
-/* c = a b, or c += a b; arguments: a, b, c. */
-static enum status plan_product(struct kernel *k, const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b,
-                                const dnnl_memory_desc_t *c, bool add, struct error *err)
-{
-    dnnl_matmul_desc_t op;
-    dnnl_post_ops_t sum = NULL;
-    CLEANUP(pd_freep) dnnl_primitive_desc_t pd = NULL;
-    if (dnnl_post_ops_create(&sum) != dnnl_success ||
-        dnnl_matmul_desc_init(&op, a, b, NULL, c) != dnnl_success)
-        return error_set(err, FAILED, "oneDNN cannot describe a multiplication of matrices");
-    if (add)
-        dnnl_post_ops_append_sum(sum, 1);
-    pd = pd_make(&op, sum, NULL);
-    dnnl_post_ops_destroy(sum);
-    if (!pd)
-        return error_set(err, FAILED, "oneDNN cannot multiply matrices");
-    TRY(kernel_init(k, pd, err));
-    kernel_arg(k, DNNL_ARG_SRC, a);
-    kernel_arg(k, DNNL_ARG_WEIGHTS, b);
-    kernel_arg(k, DNNL_ARG_DST, c);
-    return OK;
-}
-
 /*
  * A large gradient of the kernels is one for all workers: each adds to a share
  * of its products what all of them have transformed, and they wait for each
@@ -176,8 +161,8 @@ static enum status plan_weights_gradient(const struct convolution_winograd *w, i
         return OK;
     dnnl_memory_desc_t x = products_desc(n, in, w->tiles, true), y = products_desc(n, w->tiles, out, false);
     dnnl_memory_desc_t kernels = products_desc(n, in, out, false);
-    TRY(plan_product(&k->weights, &x, &y, &kernels, false, err));
-    return plan_product(&k->weights_more, &x, &y, &kernels, true, err);
+    TRY(matrices_plan(&k->weights, &x, &y, &kernels, false, is_small(w), err));
+    return matrices_plan(&k->weights_more, &x, &y, &kernels, true, is_small(w), err);
 }
 
 static enum status plan_worker(const struct convolution_winograd *w, int worker,
@@ -187,10 +172,10 @@ static enum status plan_worker(const struct convolution_winograd *w, int worker,
     size_t n = products_of(w), in = w->in.group_channels, out = w->out.group_channels;
     dnnl_memory_desc_t x = products_desc(n, w->tiles, in, false), y = products_desc(n, w->tiles, out, false);
     dnnl_memory_desc_t kernels = products_desc(n, in, out, false),
-                       kernels_back = products_desc(n, out, in, true);
-    TRY(plan_product(&k->forward, &x, &kernels, &y, false, err));
+                       kernels_back = products_desc(n, out, in, !w->kernels_back);
+    TRY(matrices_plan(&k->forward, &x, &kernels, &y, false, is_small(w), err));
     if (params->wants_data)
-        TRY(plan_product(&k->data, &y, &kernels_back, &x, false, err));
+        TRY(matrices_plan(&k->data, &y, &kernels_back, &x, false, is_small(w), err));
     return params->wants_weights ? plan_weights_gradient(w, worker, err) : OK;
 }
 
@@ -239,8 +224,8 @@ static size_t share_scratch(struct convolution_winograd *w, float *scratch)
     size_t at = 0;
     for (int i = 0; i < w->n_workers; i++) {
         struct winograd_worker *k = &w->workers[i];
-        size_t gradient = MAX(k->weights.scratch_bytes, k->weights_more.scratch_bytes);
-        size_t kernels = MAX(MAX(k->forward.scratch_bytes, k->data.scratch_bytes), gradient);
+        size_t gradient = MAX(k->weights.kernel.scratch_bytes, k->weights_more.kernel.scratch_bytes);
+        size_t kernels = MAX(MAX(k->forward.kernel.scratch_bytes, k->data.kernel.scratch_bytes), gradient);
         bool has_diff = w->wants_weights && (i == 0 || !w->shares_diff);
         k->diff = take(scratch, &at, has_diff ? products_each(w) : 0);
         k->in = take(scratch, &at, products_of(w) * w->tiles * w->in.group_channels);
@@ -252,12 +237,14 @@ static size_t share_scratch(struct convolution_winograd *w, float *scratch)
 }
 
 static enum status plan_params(struct convolution_winograd *w, const struct layer *l, struct planner *p,
-                               const dnnl_memory_desc_t *plain, struct error *err)
+                               bool wants_data, const dnnl_memory_desc_t *plain, struct error *err)
 {
     dnnl_memory_desc_t weights = desc_outputs_last(plain), bias;
     plan_param(p, 0, &weights, plain);
     TRY(weights_copy_plan(&w->weights, p, l->params[0], &weights, plain, err));
     w->kernels = plan_keep(p, w->group * products_each(w) * sizeof(float));
+    if (wants_data && is_small(w))
+        w->kernels_back = plan_keep(p, w->group * products_each(w) * sizeof(float));
     if (w->wants_weights)
         TRY(weights_gradient_plan(&w->weights_diff, p, l->params[0], &weights, plain, err));
     if (w->wants_bias) {
@@ -290,7 +277,7 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
     w->in.pad[1] = (int)params->pad[1];
     w->tiles = tiles_at_a_time(w);
     w->shares_diff = products_each(w) * sizeof(float) > SMALL_DIFF;
-    TRY(plan_params(w, l, p, plain, err));
+    TRY(plan_params(w, l, p, params->wants_data, plain, err));
     TRY(plan_workers(w, params, err));
     plan_scratch(p, share_scratch(w, NULL) * sizeof(float));
     dnnl_memory_desc_t in = images_desc(w, &w->in, w->is_bf16), out = images_desc(w, &w->out, w->top_is_bf16);
@@ -306,10 +293,10 @@ enum status convolution_winograd_plan(struct convolution_winograd *w,
 void convolution_winograd_release(struct convolution_winograd *w)
 {
     for (int i = 0; i < w->n_workers; i++) {
-        kernel_release(&w->workers[i].forward);
-        kernel_release(&w->workers[i].data);
-        kernel_release(&w->workers[i].weights);
-        kernel_release(&w->workers[i].weights_more);
+        matrices_release(&w->workers[i].forward);
+        matrices_release(&w->workers[i].data);
+        matrices_release(&w->workers[i].weights);
+        matrices_release(&w->workers[i].weights_more);
     }
     free(w->workers);
     weights_copy_release(&w->weights);
@@ -417,6 +404,17 @@ static size_t rounds_of(const struct convolution_winograd *w, bool by_image)
 /* Kernels that a thread transforms at a time. */
 enum { CHUNK = 256 };
 
+/* (P,I,O) to (P,O,I). */
+static void turn_kernels(const struct convolution_winograd *w, const float *kernels, float *ret_back)
+{
+    size_t in = w->in.group_channels, out = w->out.group_channels;
+#pragma omp parallel for num_threads(w->n_workers)
+    for (size_t p = 0; p < products_of(w); p++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t o = 0; o < out; o++)
+                ret_back[(p * out + o) * in + i] = kernels[(p * in + i) * out + o];
+}
+
 void convolution_winograd_renew(struct convolution_winograd *w, struct layer *l, const float *factors)
 {
     size_t out = w->out.group_channels, n = w->in.group_channels * out;
@@ -428,6 +426,8 @@ void convolution_winograd_renew(struct convolution_winograd *w, struct layer *l,
             w->transforms->kernels(weights + g * weights_each(w) + i, MIN(CHUNK, n - i), n, kernels + i);
         for (size_t i = 0; factors && i < products_each(w); i++)
             kernels[i] *= factors[g * out + i % out];
+        if (w->kernels_back)
+            turn_kernels(w, kernels, w->kernels_back + g * products_each(w));
     }
     w->version = l->params[0]->version;
 }
@@ -442,7 +442,7 @@ static void forward_worker(struct convolution_winograd *w, int worker, size_t g,
         if (tiles.from == tiles.to)
             return;
         transform(w, w->transforms->in, &w->in, bottom, g, tiles, k->in, NULL);
-        KERNEL_RUN(&k->forward, k->scratch, k->in, w->kernels + g * products_each(w), k->out);
+        matrices_multiply(&k->forward, k->scratch, k->in, w->kernels + g * products_each(w), k->out);
         transform(w, out, &w->out, top, g, tiles, k->out, bias);
     }
 }
@@ -488,15 +488,16 @@ static void add_weights_gradient(struct convolution_winograd *w, int worker, boo
     float *diff = w->workers[w->shares_diff ? 0 : worker].diff + share.from * in * out;
     int from = w->shares_diff ? 0 : worker, to = w->shares_diff ? w->n_workers : worker + 1;
     for (int i = from; share.from < share.to && i < to; i++)
-        KERNEL_RUN(is_first && i == from ? &k->weights : &k->weights_more, k->scratch,
-                   w->workers[i].in + share.from * w->tiles * in,
-                   w->workers[i].out + share.from * w->tiles * out, diff);
+        matrices_multiply(is_first && i == from ? &k->weights : &k->weights_more, k->scratch,
+                          w->workers[i].in + share.from * w->tiles * in,
+                          w->workers[i].out + share.from * w->tiles * out, diff);
 }
 
 static void add_bottom_gradient(struct convolution_winograd *w, struct winograd_worker *k, size_t g,
                                 struct range tiles, struct pixels bottom_diff)
 {
-    KERNEL_RUN(&k->data, k->scratch, k->out, w->kernels + g * products_each(w), k->in);
+    const float *kernels = (w->kernels_back ? w->kernels_back : w->kernels) + g * products_each(w);
+    matrices_multiply(&k->data, k->scratch, k->out, kernels, k->in);
     transform(w, w->transforms->in_diff, &w->in, bottom_diff, g, tiles, k->in, NULL);
 }
 

@@ -33,7 +33,8 @@ struct convolution_winograd {
     int n_workers;
     struct winograd_worker *workers; /* for each thread */
     struct weights_copy weights;
-    float *kernels; /* transformed: (group,P,I,O), of P products */
+    float *kernels;      /* transformed: (group,P,I,O), of P products */
+    float *kernels_back; /* the same, (group,P,O,I); NULL: not needed */
     uint64_t version;
     bool shares_diff; /* the workers have one gradient of the kernels, not one each */
     struct weights_gradient weights_diff, bias_diff;
