@@ -267,13 +267,13 @@ static double winograd_tiles(const struct convolution *s)
 
 /*
  * Does that do it.  For the prediction of a few tiles it is not faster, and
- * its weights take four times the memory.  It knows no groups.
+ * its weights take four times the memory.  It knows no groups, and only avx512.
  */
 static bool suits_winograd(const struct convolution *s, bool is_training)
 {
     enum { TILES_MIN = 5 };
-    bool suits = s->type == dnnl_f32 && !s->transposed && s->own_axes && s->n_spatial == 2 && s->group == 1 &&
-                 s->in % 16 == 0 && s->out % 16 == 0;
+    bool suits = blocks_are_liked() && s->type == dnnl_f32 && !s->transposed && s->own_axes &&
+                 s->n_spatial == 2 && s->group == 1 && s->in % 16 == 0 && s->out % 16 == 0;
     for (int i = 0; i < s->n_spatial; i++)
         suits = suits && s->kernel[i] == 3 && s->stride[i] == 1 && s->dilation[i] == 0 && s->pad[i] <= 1;
     return suits && (is_training || (double)s->n * winograd_tiles(s) >= TILES_MIN);
