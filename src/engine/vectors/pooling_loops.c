@@ -39,10 +39,28 @@ INLINE void write_bytes(uint8_t *to, mask v, size_t n)
             to[i] = (uint8_t)v[i];
 }
 
+/* x where it is more than the other, else the other: also where x is no number. */
+#if VECTORS_LANES == 8
+INLINE vec larger(vec x, vec other)
+{
+    return (vec)_mm256_max_ps((__m256)x, (__m256)other);
+}
+
+INLINE mask choose(mask which, mask yes, mask no)
+{
+    return (mask)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)which);
+}
+#else
 INLINE mask choose(mask which, mask yes, mask no)
 {
     return (which & yes) | (~which & no);
 }
+
+INLINE vec larger(vec x, vec other)
+{
+    return (vec)choose(x > other, (mask)x, (mask)other);
+}
+#endif
 
 /* The number of place (i,j) of the image within window (ph,pw). */
 INLINE int place_of(const struct pooling_blobs *b, int ph, int pw, int i, int j)
@@ -51,28 +69,60 @@ INLINE int place_of(const struct pooling_blobs *b, int ph, int pw, int i, int j)
     return row * b->w.kernel + column;
 }
 
-INLINE void forward_pixel(const struct pooling_blobs *b, const float *image, int ph, int pw, float *y,
-                          uint8_t *where)
+/* A pixel that a window sees. */
+struct seen {
+    size_t at; /* its first number in the image */
+    int place; /* its number in the window */
+};
+
+INLINE int seen_by(const struct pooling_blobs *b, struct pooling_range h, struct pooling_range w, int ph,
+                   int pw, struct seen *list)
 {
-    struct pooling_range h = pooling_range_of(&b->h, ph), w = pooling_range_of(&b->w, pw);
-    size_t row = (size_t)b->w.size * b->channels;
-    for (size_t c = 0; c < b->channels; c += LANES) {
-        size_t n = b->channels - c < LANES ? b->channels - c : LANES;
-        vec sum = {0}, best = (vec){0} - FLT_MAX;
-        mask place = (mask){0} + POOLING_NOWHERE;
-        for (int i = h.start; i < h.end; i++)
-            for (int j = w.start; j < w.end; j++) {
-                vec x = read(image + (size_t)i * row + (size_t)j * b->channels + c, n);
-                mask is_better = x > best;
-                sum += x;
-                best = (vec)choose(is_better, (mask)x, (mask)best);
-                place = choose(is_better, (mask){0} + place_of(b, ph, pw, i, j), place);
-            }
-        if (!b->is_max)
-            best = sum / (float)(h.positions * w.positions);
+    int n = 0;
+    for (int i = h.start; i < h.end; i++)
+        for (int j = w.start; j < w.end; j++)
+            list[n++] = (struct seen){((size_t)i * (size_t)b->w.size + (size_t)j) * b->channels,
+                                      place_of(b, ph, pw, i, j)};
+    return n;
+}
+
+INLINE void maxima(size_t channels, const float *image, const struct seen *list, int n_list, float *y)
+{
+    for (size_t c = 0; c < channels; c += LANES) {
+        size_t n = channels - c < LANES ? channels - c : LANES;
+        vec best = (vec){0} - FLT_MAX;
+        for (int k = 0; k < n_list; k++)
+            best = larger(read(image + list[k].at + c, n), best);
         write(y + c, best, n);
-        if (where)
-            write_bytes(where + c, place, n);
+    }
+}
+
+INLINE void maxima_and_places(size_t channels, const float *image, const struct seen *list, int n_list,
+                              float *y, uint8_t *where)
+{
+    for (size_t c = 0; c < channels; c += LANES) {
+        size_t n = channels - c < LANES ? channels - c : LANES;
+        vec best = (vec){0} - FLT_MAX;
+        mask place = (mask){0} + POOLING_NOWHERE;
+        for (int k = 0; k < n_list; k++) {
+            vec x = read(image + list[k].at + c, n);
+            place = choose(x > best, (mask){0} + list[k].place, place);
+            best = larger(x, best);
+        }
+        write(y + c, best, n);
+        write_bytes(where + c, place, n);
+    }
+}
+
+INLINE void averages(size_t channels, const float *image, const struct seen *list, int n_list, float parts,
+                     float *y)
+{
+    for (size_t c = 0; c < channels; c += LANES) {
+        size_t n = channels - c < LANES ? channels - c : LANES;
+        vec sum = {0};
+        for (int k = 0; k < n_list; k++)
+            sum += read(image + list[k].at + c, n);
+        write(y + c, sum / parts, n);
     }
 }
 
@@ -81,10 +131,22 @@ static void forward(const struct pooling_blobs *b, const float *x, float *y, uin
 {
     size_t pooled = (size_t)b->h.pooled, image = (size_t)b->h.size * (size_t)b->w.size * b->channels;
     size_t at = from * (size_t)b->w.pooled * b->channels;
-    for (size_t r = from; r < to; r++)
-        for (int pw = 0; pw < b->w.pooled; pw++, at += b->channels)
-            forward_pixel(b, x + r / pooled * image, (int)(r % pooled), pw, y + at,
-                          where ? where + at : NULL);
+    struct seen list[POOLING_PLACES_MAX];
+    for (size_t r = from; r < to; r++) {
+        int ph = (int)(r % pooled);
+        struct pooling_range h = pooling_range_of(&b->h, ph);
+        for (int pw = 0; pw < b->w.pooled; pw++, at += b->channels) {
+            struct pooling_range w = pooling_range_of(&b->w, pw);
+            int n = seen_by(b, h, w, ph, pw, list);
+            const float *pixels = x + r / pooled * image;
+            if (!b->is_max)
+                averages(b->channels, pixels, list, n, (float)(h.positions * w.positions), y + at);
+            else if (where)
+                maxima_and_places(b->channels, pixels, list, n, y + at, where + at);
+            else
+                maxima(b->channels, pixels, list, n, y + at);
+        }
+    }
 }
 
 /* The windows [start, end) that have place i; before: those of a place before it, or 0. */
