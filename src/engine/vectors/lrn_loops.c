@@ -146,21 +146,24 @@ INLINE void run(const struct run *r, size_t from, size_t to)
     }
 }
 
-/* With loops that know AlexNet's and GoogLeNet's settings, in blocks. */
+/* With loops that know AlexNet's and GoogLeNet's settings, in blocks and channels last. */
 static void run_all(const struct lrn_blobs *b, const void *x, const void *y, const void *dy, void *ret,
                     float *scratch, size_t from, size_t to)
 {
     enum { BLOCK = 16, SIZE = 5 };
     bool is_root = b->beta == 0.75F, is_coarse = is_root && b->is_bf16;
-    struct run usual = run_of(b, true, false, BLOCK, SIZE, x, y, dy, ret, scratch);
-    struct run usual_coarse = run_of(b, true, true, BLOCK, SIZE, x, y, dy, ret, scratch);
+    struct run blocks = run_of(b, true, false, BLOCK, SIZE, x, y, dy, ret, scratch);
+    struct run coarse_blocks = run_of(b, true, true, BLOCK, SIZE, x, y, dy, ret, scratch);
+    struct run last = run_of(b, true, false, b->block, SIZE, x, y, dy, ret, scratch);
     struct run any = run_of(b, is_root, is_coarse, b->block, b->size, x, y, dy, ret, scratch);
-    if (!is_root || b->block != BLOCK || b->size != SIZE)
+    if (!is_root || b->size != SIZE || (is_coarse && b->block != BLOCK))
         run(&any, from, to);
+    else if (b->block != BLOCK)
+        run(&last, from, to);
     else if (is_coarse)
-        run(&usual_coarse, from, to);
+        run(&coarse_blocks, from, to);
     else
-        run(&usual, from, to);
+        run(&blocks, from, to);
 }
 
 static void forward(const struct lrn_blobs *b, const void *x, void *y, float *scratch, size_t from, size_t to)
