@@ -47,15 +47,20 @@ dnnl_dim_t convolution_winograd_products(const struct convolution_winograd_param
 
 bool convolution_winograd_suits(const struct convolution_winograd_params *params)
 {
-    /* With more weights than that, the products of all of them fill the memory and not the caches. */
-    enum { CHANNELS_MIN = 16, WEIGHTS_MAX = 1 << 17, TILES_MIN = 16 };
+    /*
+     * With more weights than that, the products of all of them fill the memory
+     * and not the caches.  In training without avx512 it is still faster than
+     * oneDNN's direct kernels.
+     */
+    enum { CHANNELS_MIN = 16, WEIGHTS_MAX = 1 << 17, WEIGHTS_MAX_TRAINED = 1 << 18, TILES_MIN = 16 };
+    dnnl_dim_t weights_max = params->wants_weights && !blocks_are_liked() ? WEIGHTS_MAX_TRAINED : WEIGHTS_MAX;
     if (!transforms_of(params))
         return false;
     dnnl_dim_t in = params->in / params->group, out = params->out / params->group;
     /* Of f32's size: fewer of the larger ones are as much work saved. */
     struct convolution_winograd_params fine = *params;
     fine.is_bf16 = false;
-    return MIN(in, out) >= CHANNELS_MIN && in * out <= WEIGHTS_MAX &&
+    return MIN(in, out) >= CHANNELS_MIN && in * out <= weights_max &&
            params->n * tiles_along(&fine, 0) * tiles_along(&fine, 1) >= TILES_MIN;
 }
 
