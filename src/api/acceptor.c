@@ -25,12 +25,6 @@ struct acceptor {
     bool runs;
 };
 
-static void wake(struct acceptor *a)
-{
-    uint64_t one = 1;
-    (void)!write(a->wake_fd, &one, sizeof(one));
-}
-
 /* False when there is no descriptor for one. */
 static bool accept_one(struct acceptor *a)
 {
@@ -56,9 +50,9 @@ static void *acceptor_main(void *opaque)
         struct pollfd on[] = {{.fd = a->wake_fd, .events = POLLIN},
                               {.fd = waits ? -1 : a->options.listen_fd, .events = POLLIN}};
         poll(on, ARRAY_SIZE(on), starved ? STARVED_MS : -1);
-        uint64_t count;
+        eventfd_t ignored;
         if (on[0].revents)
-            (void)!read(a->wake_fd, &count, sizeof(count));
+            eventfd_read(a->wake_fd, &ignored);
         starved = on[1].revents && !accept_one(a);
     }
     return NULL;
@@ -86,14 +80,14 @@ void acceptor_left(struct acceptor *a)
 {
     atomic_fetch_sub(&a->n, 1);
     if (atomic_load(&a->is_full))
-        wake(a);
+        eventfd_write(a->wake_fd, 1);
 }
 
 void acceptor_stop(struct acceptor *a)
 {
     if (a->runs) {
         atomic_store(&a->is_stopping, true);
-        wake(a);
+        eventfd_write(a->wake_fd, 1);
         pthread_join(a->thread, NULL);
         a->runs = false;
     }

@@ -33,8 +33,7 @@ struct loop {
 
 void loop_wake(struct loop *l)
 {
-    uint64_t one = 1;
-    (void)!write(l->wake_fd, &one, sizeof(one));
+    eventfd_write(l->wake_fd, 1);
 }
 
 void loop_give(struct loop *l, int fd, const struct sockaddr *from, socklen_t n_from)
@@ -74,9 +73,9 @@ static void *loop_main(void *opaque)
         struct pollfd on[] = {{.fd = l->wake_fd, .events = POLLIN}, {.fd = l->daemon_fd, .events = POLLIN}};
         poll(on, ARRAY_SIZE(on), patience_ms(l));
         /* Before anything is looked at: who comes after that wakes again. */
-        uint64_t count;
+        eventfd_t ignored;
         if (on[0].revents)
-            (void)!read(l->wake_fd, &count, sizeof(count));
+            eventfd_read(l->wake_fd, &ignored);
         if (atomic_load(&l->is_stopping))
             return NULL;
         struct newcomer *next;

@@ -94,8 +94,7 @@ void job_end(struct job *job, enum job_end why)
         job->over = why >= JOB_ABANDONED;
         job->finished = job->finished || job->over;
         job->stop = true;
-        if (eventfd_write(job->wake, 1))
-            job->stop = true; /* it is raised already */
+        eventfd_write(job->wake, 1);
         stir(job);
     }
     pthread_mutex_unlock(&job->lock);
