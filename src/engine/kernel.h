@@ -72,4 +72,10 @@ static inline size_t kernel_align(size_t bytes)
     return (bytes + KERNEL_ALIGNMENT - 1) / KERNEL_ALIGNMENT * KERNEL_ALIGNMENT;
 }
 
+/* The same of floats. */
+static inline size_t kernel_align_floats(size_t floats)
+{
+    return kernel_align(floats * sizeof(float)) / sizeof(float);
+}
+
 #endif

@@ -7,9 +7,9 @@
  *
  * Layouts, by measurement: with avx512 blocks of 16 channels where the channels
  * are multiples of 16, channels last where not, a plain image into the first
- * layer; without avx512 channels last.  A candidate is refused when oneDNN has only reference code for one
- * of its directions, and matrix multiplication is a last resort.  The master
- * weights lie as the weights' gradient is written.
+ * layer; without avx512 channels last.  A candidate is refused when oneDNN has
+ * only reference code for one of its directions, and matrix multiplication is a
+ * last resort.  The master weights lie as the weights' gradient is written.
  *
  * For predictions the changes of each channel that follow (BatchNorm, Scale)
  * are done here: to the weights themselves where the kernel needs a copy of

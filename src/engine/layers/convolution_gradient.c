@@ -27,11 +27,6 @@ static size_t padded_row(const struct convolution_gradient *g)
     return (g->size[1] + 2 * g->pad[1]) * g->in;
 }
 
-static size_t aligned_floats(size_t floats)
-{
-    return kernel_align(floats * sizeof(float)) / sizeof(float);
-}
-
 static size_t weights_floats(const struct convolution_gradient *g)
 {
     return g->kernel[0] * g->kernel[1] * g->in * g->out;
@@ -45,14 +40,15 @@ static size_t image_floats(const struct convolution_gradient *g)
 /* Floats of a worker's weights, bias and image. */
 static size_t worker_floats(const struct convolution_gradient *g)
 {
-    return aligned_floats(weights_floats(g)) + aligned_floats(g->out) + aligned_floats(image_floats(g));
+    return kernel_align_floats(weights_floats(g)) + kernel_align_floats(g->out) +
+           kernel_align_floats(image_floats(g));
 }
 
 static struct worker worker_of(const struct convolution_gradient *g, float *scratch, int number)
 {
     struct worker w = {.dw = scratch + (size_t)number * worker_floats(g)};
-    w.db = w.dw + aligned_floats(weights_floats(g));
-    w.image = w.db + aligned_floats(g->out);
+    w.db = w.dw + kernel_align_floats(weights_floats(g));
+    w.image = w.db + kernel_align_floats(g->out);
     return w;
 }
 

@@ -219,7 +219,7 @@ static size_t tiles_at_a_time(const struct convolution_winograd *w)
 static float *take(float *scratch, size_t *at, size_t floats)
 {
     float *from = scratch ? scratch + *at : NULL;
-    *at += kernel_align(floats * sizeof(float)) / sizeof(float);
+    *at += kernel_align_floats(floats);
     return from;
 }
 
